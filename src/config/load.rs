@@ -1,0 +1,144 @@
+//! Reading settings: file, then environment, then every check, and all mistakes at once.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use figment::value::{Dict, Value};
+
+use super::{Config, Mode, Period};
+
+/// Everything that is wrong with the settings, one line each.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has {} mistake{}:\n{}", .0.len(), if .0.len() == 1 { "" } else { "s" }, .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+/// Reads `file` (if any), then `HANDFAST_SECTION__KEY` variables over it, and checks the whole.
+pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    let mut figment = Figment::new();
+    if let Some(path) = file {
+        if !path.is_file() {
+            return Err(ConfigError(vec![format!("  {}: no such file", path.display())]));
+        }
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    // HANDFAST_CONFIG names the file itself and HANDFAST_API_… is the command line's; neither is a setting.
+    let figment = figment.merge(
+        Env::prefixed("HANDFAST_").filter(|key| key.as_str().contains("__") || is_top_level(key.as_str())).split("__"),
+    );
+    read(&figment)
+}
+
+fn is_top_level(key: &str) -> bool {
+    ["mode", "domain", "data_dir"].iter().any(|name| key.eq_ignore_ascii_case(name))
+}
+
+fn read(figment: &Figment) -> Result<Config, ConfigError> {
+    let mut mistakes = Vec::new();
+    let values: Dict = figment.extract().map_err(|e| ConfigError(e.into_iter().map(|e| format!("  {e}")).collect()))?;
+    let defaults = Value::serialize(Config::default()).ok().and_then(Value::into_dict).unwrap_or_default();
+    unknown_keys("", &values, &defaults, &mut mistakes);
+    // One leaf at a time over the defaults, so that each wrong value is named and not only the first.
+    let mut good = Figment::new();
+    for (key, value) in leaves("", &values) {
+        let alone = Figment::new().merge((key.as_str(), value.clone()));
+        match alone.extract::<Config>() {
+            Ok(_) => good = good.merge((key.as_str(), value)),
+            Err(error) => mistakes.extend(error.into_iter().map(|e| format!("  {key}: {}", e.kind))),
+        }
+    }
+    let config: Config = good.extract().map_err(|e| ConfigError(vec![format!("  {e}")]))?;
+    check(&config, &mut mistakes);
+    if mistakes.is_empty() { Ok(config) } else { Err(ConfigError(mistakes)) }
+}
+
+/// Maps whose keys are the user's own.
+const OPEN_MAPS: [&str; 1] = ["development.resolve"];
+
+fn unknown_keys(path: &str, given: &Dict, known: &Dict, mistakes: &mut Vec<String>) {
+    let names: BTreeSet<&String> = known.keys().collect();
+    for (key, value) in given {
+        let full = join(path, key);
+        match (known.get(key), value) {
+            (None, _) => mistakes.push(format!("  {full}: no such setting{}", nearest(key, &names))),
+            (Some(Value::Dict(_, known)), Value::Dict(_, given)) if !OPEN_MAPS.contains(&full.as_str()) => {
+                unknown_keys(&full, given, known, mistakes);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn nearest(key: &str, names: &BTreeSet<&String>) -> String {
+    let shares_start = |name: &&&String| name.starts_with(&key[..key.len().min(3)]) || name.contains(key);
+    names.iter().find(shares_start).map(|name| format!(" (did you mean \"{name}\"?)")).unwrap_or_default()
+}
+
+fn leaves(path: &str, dict: &Dict) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (key, value) in dict {
+        let full = join(path, key);
+        match value {
+            Value::Dict(_, inner) if !OPEN_MAPS.contains(&full.as_str()) => found.extend(leaves(&full, inner)),
+            _ => found.push((full, value.clone())),
+        }
+    }
+    found
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn check(config: &Config, mistakes: &mut Vec<String>) {
+    let mut wrong = |key: &str, what: &str| mistakes.push(format!("  {key}: {what}"));
+    if let Err(e) = config.domain.parse::<crate::openmsg::Domain>() {
+        wrong("domain", &format!("{e} (the part behind the * of this node's addresses, such as \"shop.example\")"));
+    }
+    if config.data_dir.as_os_str().is_empty() {
+        wrong("data_dir", "is not set");
+    }
+    if config.public.tls_cert.is_some() != config.public.tls_key.is_some() {
+        wrong("public.tls_cert", "set both tls_cert and tls_key, or neither (plain HTTP behind a proxy)");
+    }
+    let development = &config.development;
+    if config.mode == Mode::Production && !development.resolve.is_empty() {
+        wrong("development.resolve", "refused with mode = \"production\"");
+    }
+    if config.mode == Mode::Production && !development.allow_addresses.is_empty() {
+        wrong("development.allow_addresses", "refused with mode = \"production\"");
+    }
+    if config.codes.pass_code_life > Period::hours(1) {
+        wrong("codes.pass_code_life", "at most 1h (Openmsg: \"1 hour or less\")");
+    }
+    if config.delivery.schedule.is_empty() {
+        wrong("delivery.schedule", "needs at least one wait");
+    }
+    if !(0.0..=1.0).contains(&config.delivery.jitter) {
+        wrong("delivery.jitter", "must be between 0 and 1");
+    }
+    if !(1..=1000).contains(&config.delivery.chunk) {
+        wrong("delivery.chunk", "must be between 1 and 1000");
+    }
+    let at_least_one = [
+        ("database.pool", config.database.pool >= 4, "must be at least 4"),
+        ("delivery.in_flight", config.delivery.in_flight > 0, "must be at least 1"),
+        ("delivery.in_flight_per_destination", config.delivery.in_flight_per_destination > 0, "must be at least 1"),
+        ("delivery.handshakes", config.delivery.handshakes > 0, "must be at least 1"),
+        ("openmsg.callbacks", config.openmsg.callbacks > 0, "must be at least 1"),
+        ("openmsg.callbacks_per_domain", config.openmsg.callbacks_per_domain > 0, "must be at least 1"),
+        ("codes.live_per_account", config.codes.live_per_account > 0, "must be at least 1"),
+        ("public.connections", config.public.connections > 0, "must be at least 1"),
+        ("delivery.lease", config.delivery.lease >= Period::seconds(3), "must be at least 3s"),
+    ];
+    for (key, good, what) in at_least_one {
+        if !good {
+            wrong(key, what);
+        }
+    }
+    let prefix_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if config.amqp.prefix.is_empty() || !config.amqp.prefix.chars().all(prefix_ok) {
+        wrong("amqp.prefix", "letters, digits, dot, dash and underscore only, at least one");
+    }
+}
