@@ -1,0 +1,311 @@
+//! The nouns of the books.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::openmsg::Address;
+
+/// Separate queues, so that a campaign never delays a code or a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// Someone waits for it.
+    Interactive,
+    /// Volume.
+    Bulk,
+}
+
+impl Lane {
+    /// Both, in the order they are served.
+    pub const ALL: [Self; 2] = [Self::Interactive, Self::Bulk];
+
+    /// As stored.
+    pub fn number(self) -> i16 {
+        self as i16
+    }
+
+    /// As read; anything unknown is bulk.
+    pub fn from_number(number: i16) -> Self {
+        if number == 0 { Self::Interactive } else { Self::Bulk }
+    }
+
+    /// As in queue names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+/// A delivery's place: its chunk, and its number there. Written as one UUID, the chunk's with the number in the last two bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId {
+    /// The chunk it was opened in.
+    pub chunk: Uuid,
+    /// Its number there.
+    pub seq: i16,
+}
+
+impl DeliveryId {
+    /// As one UUID.
+    pub fn uuid(self) -> Uuid {
+        let mut bytes = *self.chunk.as_bytes();
+        bytes[14..].copy_from_slice(&self.seq.to_be_bytes());
+        Uuid::from_bytes(bytes)
+    }
+
+    /// From one UUID; `None` when no delivery can have it.
+    pub fn from_uuid(id: Uuid) -> Option<Self> {
+        let mut bytes = *id.as_bytes();
+        let seq = i16::from_be_bytes([bytes[14], bytes[15]]);
+        bytes[14..].fill(0);
+        (seq >= 0).then(|| Self { chunk: Uuid::from_bytes(bytes), seq })
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uuid().fmt(f)
+    }
+}
+
+/// What the API door hands over, already checked: types, rights, connection.
+pub struct NewMessage {
+    /// The key's owner.
+    pub sender: String,
+    /// The connection it goes over (of the account `from`).
+    pub connection: Uuid,
+    /// One of our accounts.
+    pub from: Address,
+    /// The peer.
+    pub to: Address,
+    /// Which queue.
+    pub lane: Lane,
+    /// A word of the sender's, to find it by; at most 64 characters.
+    pub tag: Option<String>,
+    /// What is to be delivered, in the clear; sealed before it is stored.
+    pub text: String,
+    /// Life from now on.
+    pub expires_in: Duration,
+    /// The sender's idempotency key for this message.
+    pub key: Option<String>,
+}
+
+/// What became of a [`NewMessage`]: all three are ordinary outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// Committed under this id.
+    New(Uuid),
+    /// This idempotency key came before with the same content; the id of then.
+    Replayed(Uuid),
+    /// This idempotency key came before with other content.
+    Mismatch,
+}
+
+/// Where a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Accepted, not tried.
+    Pending,
+    /// A worker holds it.
+    Sending,
+    /// Tried; waits for its next attempt.
+    Retrying,
+    /// The peer has it.
+    Delivered,
+    /// The peer said no for good.
+    Failed,
+    /// Withdrawn by its sender.
+    Cancelled,
+    /// Its life ended first.
+    Expired,
+    /// Sent, asked for, and the answer lost.
+    Unconfirmed,
+}
+
+impl State {
+    /// All, in the order a delivery may pass them.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Sending,
+        Self::Retrying,
+        Self::Delivered,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Unconfirmed,
+    ];
+
+    /// As in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sending => "sending",
+            Self::Retrying => "retrying",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
+    /// From the API's word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// How one try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The peer has it.
+    Delivered,
+    /// The peer, or the way to it, said "not now".
+    RefusedForNow,
+    /// The peer said no for good.
+    RefusedForGood,
+    /// No byte left this machine.
+    NotSent,
+    /// Sent, and no answer that says what became of it.
+    Unknown,
+}
+
+impl Outcome {
+    const ALL: [Self; 5] =
+        [Self::Delivered, Self::RefusedForNow, Self::RefusedForGood, Self::NotSent, Self::Unknown];
+
+    /// As stored.
+    pub fn number(self) -> i16 {
+        self as i16
+    }
+
+    /// As read; anything unknown is `Unknown`.
+    pub fn from_number(number: i16) -> Self {
+        Self::ALL.get(number as usize).copied().unwrap_or(Self::Unknown)
+    }
+}
+
+/// A message as its sender may see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct MessageView {
+    /// Its id.
+    pub id: Uuid,
+    /// One of our accounts.
+    pub from: String,
+    /// The peer.
+    pub to: String,
+    /// Where its delivery is.
+    pub state: State,
+    /// The sender's word.
+    pub tag: Option<String>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it is given up.
+    pub expires_at: Timestamp,
+    /// Only when one message is looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<DeliveryView>,
+}
+
+/// A delivery as its sender may see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryView {
+    /// Its id.
+    pub id: Uuid,
+    /// `openmsg`.
+    pub channel: &'static str,
+    /// Domain.
+    pub destination: String,
+    /// Where it is.
+    pub state: State,
+    /// Why, in a word or code, where it did not go well.
+    pub reason: Option<String>,
+    /// When it is tried again.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Every try so far.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// One try.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptView {
+    /// Counted from 1.
+    pub no: i16,
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub ms: i32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// HTTP status.
+    pub status: Option<i16>,
+    /// Response code or error class.
+    pub code: Option<String>,
+    /// Reported by a worker that no longer held it.
+    pub late: bool,
+    /// First bytes of the answer, where it was not a success.
+    pub answer: Option<String>,
+}
+
+/// Which messages to list.
+#[derive(Debug, Clone, Default)]
+pub struct MessageFilter {
+    /// Only from this account.
+    pub from: Option<String>,
+    /// Only to this peer.
+    pub to: Option<String>,
+    /// Only in this state.
+    pub state: Option<State>,
+    /// Only with this tag.
+    pub tag: Option<String>,
+    /// Only older than this one (newest come first).
+    pub after: Option<Uuid>,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// Counts by state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// All of them.
+    pub accepted: i64,
+    /// Accepted, not tried.
+    pub pending: i64,
+    /// A worker holds them.
+    pub sending: i64,
+    /// Wait for the next attempt.
+    pub retrying: i64,
+    /// The peers have them.
+    pub delivered: i64,
+    /// Refused for good.
+    pub failed: i64,
+    /// Withdrawn.
+    pub cancelled: i64,
+    /// Life ended.
+    pub expired: i64,
+    /// Outcome unknown.
+    pub unconfirmed: i64,
+    /// With more than one delivered attempt.
+    pub doubles: i64,
+}
+
+/// What a cancel found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cancelled {
+    /// It will not be sent.
+    Stopped,
+    /// A worker holds it; it is dropped within a second unless it has just gone.
+    Stopping,
+    /// Too late.
+    Gone,
+}

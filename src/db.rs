@@ -1,0 +1,146 @@
+//! PostgreSQL: the pool, migrations, and the two questions asked of every error (is it us, is it passing?).
+//!
+//! The only file that names deadpool. SQL itself stands beside the type it serves, first line a comment with the function's
+//! name. No connection is held across a network call.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use jiff::Timestamp;
+use tokio_postgres::NoTls;
+
+use crate::config;
+
+mod embedded_migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+pub use deadpool_postgres::{Client, Transaction};
+
+/// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise.
+const SESSION: &str = "set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
+                       set timezone = 'UTC'; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
+
+/// Why the database did not answer as hoped.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// It is away, starting, full, or has no free connection: try again later.
+    #[error("the database is not available")]
+    Unavailable(#[source] anyhow::Error),
+    /// The statement failed: a defect of ours.
+    #[error("a statement failed")]
+    Statement(#[source] tokio_postgres::Error),
+    /// The schema is not the one this binary was built for.
+    #[error("{0}")]
+    Schema(String),
+}
+
+impl DbError {
+    /// Whether trying again later may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<tokio_postgres::Error> for DbError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::SqlState;
+        let Some(state) = error.code() else { return Self::Unavailable(error.into()) };
+        // Class 53 resources, 57 operator intervention (shutdown, starting up, statement_timeout), 08 connection, 40 roll-backs.
+        let passing = ["08", "40", "53", "57"].iter().any(|class| state.code().starts_with(class));
+        if passing && *state != SqlState::DATABASE_DROPPED {
+            Self::Unavailable(error.into())
+        } else {
+            Self::Statement(error)
+        }
+    }
+}
+
+/// A pool of connections; cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool,
+}
+
+impl Db {
+    /// Prepares the pool; connects at first use.
+    pub fn new(settings: &config::Database) -> Result<Self, DbError> {
+        let mut postgres = parse_url(settings)?;
+        postgres.connect_timeout(Duration::from_secs(5)).keepalives_idle(Duration::from_secs(30));
+        postgres.application_name("handfast");
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = if postgres.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
+            Manager::from_config(postgres, NoTls, recycling)
+        } else {
+            let tls = crate::tls::client_config(None).map_err(|e| DbError::Schema(e.to_string()))?;
+            Manager::from_config(postgres, tokio_postgres_rustls::MakeRustlsConnect::new(tls), recycling)
+        };
+        let wait = Some(settings.wait.duration());
+        let session = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
+            Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+        });
+        let pool = Pool::builder(manager)
+            .max_size(settings.pool)
+            .runtime(Runtime::Tokio1)
+            .timeouts(deadpool_postgres::Timeouts { wait, create: wait, recycle: wait })
+            .post_create(session)
+            .build()
+            .map_err(|e| DbError::Schema(e.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    /// A connection of the pool; waits at most `database.wait`.
+    pub async fn client(&self) -> Result<Client, DbError> {
+        self.pool.get().await.map_err(|e| DbError::Unavailable(e.into()))
+    }
+
+    /// The database's clock.
+    pub async fn now(&self) -> Result<Timestamp, DbError> {
+        let row = self.client().await?.query_one("/* db::now */ select clock_timestamp()", &[]).await?;
+        Ok(row.get(0))
+    }
+
+    /// Brings the schema up to this binary's; returns how many migrations ran.
+    pub async fn migrate(&self) -> Result<usize, DbError> {
+        let mut client = self.client().await?;
+        // Two nodes starting at once must not both migrate; a session lock lives and dies with this connection.
+        client.batch_execute("set statement_timeout = 0; select pg_advisory_lock(4860446)").await?;
+        let report = embedded_migrations::migrations::runner().run_async(&mut **client).await;
+        client.batch_execute("select pg_advisory_unlock(4860446); set statement_timeout = '30s'").await?;
+        Ok(report.map_err(|e| DbError::Schema(format!("a migration failed: {e}")))?.applied_migrations().len())
+    }
+
+    /// Refuses a schema this binary does not know.
+    pub async fn check_schema(&self) -> Result<(), DbError> {
+        let mine = embedded_migrations::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
+        let client = self.client().await?;
+        let theirs = client.query_one("/* db::check_schema */ select max(version) from refinery_schema_history", &[]).await;
+        let theirs: Option<i32> = match theirs {
+            Ok(row) => row.get(0),
+            Err(e) if e.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE) => None,
+            Err(e) => return Err(e.into()),
+        };
+        match (theirs, mine.map(|v| v as i32)) {
+            (None, _) => Err(DbError::Schema("the database has no schema yet: run `handfast migrate`".into())),
+            (theirs, mine) if theirs < mine => Err(DbError::Schema(format!(
+                "the database's schema is of version {}, this program needs {}: run `handfast migrate`",
+                theirs.unwrap_or_default(),
+                mine.unwrap_or_default()
+            ))),
+            (theirs, mine) if theirs > mine => Err(DbError::Schema(format!(
+                "the database's schema is of version {}, newer than the {} this program knows: upgrade the program",
+                theirs.unwrap_or_default(),
+                mine.unwrap_or_default()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn parse_url(settings: &config::Database) -> Result<tokio_postgres::Config, DbError> {
+    if settings.url.is_empty() {
+        return Err(DbError::Schema("database.url is not set (`handfast up` brings a database of its own)".into()));
+    }
+    // The parser's error would quote the URL, and with it the password.
+    settings.url.reveal().parse().map_err(|_| DbError::Schema("database.url is not a PostgreSQL URL".into()))
+}
