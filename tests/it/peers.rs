@@ -29,6 +29,8 @@ use std::{net::SocketAddr, sync::Arc};
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, task::JoinHandle};
 
+// The names tests may need; which of them are needed is theirs to say.
+#[allow(unused_imports)]
 pub(crate) use self::{
     attacker::{Attacker, Reply},
     ca::TestCa,

@@ -46,7 +46,7 @@ pub(crate) enum Trick {
     Garbage,
     /// A well-formed success of this many bytes.
     Huge(usize),
-    /// This status with this `Location`. A request for the location's own path is answered honestly, so that a
+    /// This status with this `Location`. A request that is for the location itself is answered honestly, so that a
     /// followed redirect can be told from one that wasn't; `/openmsg/moved/<endpoint>/` is served for that.
     Redirect(u16, String),
     /// This status with the request's own path as `Location`, for ever.
@@ -114,9 +114,10 @@ impl Tricks {
     }
 
     /// The trick for this request, if any, counting it down.
-    pub(crate) fn take(&mut self, endpoint: Endpoint, path: &str) -> Option<Trick> {
+    pub(crate) fn take(&mut self, endpoint: Endpoint, domain: &str, path: &str) -> Option<Trick> {
         let (_, trick, left) = self.at.iter_mut().find(|(at, _, left)| *at == endpoint && *left > 0)?;
-        if matches!(&trick, Trick::Redirect(_, location) if location.ends_with(path)) {
+        let arrived = |location: &str| location == path || location == format!("https://{domain}{path}");
+        if matches!(&trick, Trick::Redirect(_, location) if arrived(location)) {
             return None;
         }
         if *left != u32::MAX {

@@ -62,7 +62,7 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Reply, Ha
     node.saw(seen.clone());
     let path = seen.path.split('?').next().unwrap_or("").to_owned();
     let Some(endpoint) = route(&node, &path) else { return Ok(not_found(&node, &path)) };
-    let trick = lock(&node.tricks).take(endpoint, &path);
+    let trick = lock(&node.tricks).take(endpoint, &node.domain, &path);
     match trick {
         Some(trick) => perform(trick, node, endpoint, &path, seen.body).await,
         None => Ok(page(&node, run(node.clone(), endpoint, seen.body).await)),
