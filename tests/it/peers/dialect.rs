@@ -94,7 +94,7 @@ impl Dialect {
         use Ident::{Kept, New};
         use Proof::{Code, Hash, SwappedHash};
         match self {
-            //                              confirm_address proof        name_sent  name_read  ident alphabet  codes   sandbox echo   express
+            //                         confirm_address    proof        name_sent       name_read       ident alphabet  codes   sandbox echoes express
             Dialect::Seed      => row((ADDRESS_OTHER,     Code,        NAME_OTHER,     NAME_SELF,      New,  Standard, First,  false,  false, false)),
             Dialect::Seed2     => row((ADDRESS_OTHER,     Code,        NAME_OTHER,     NAME_OTHER,     New,  Standard, First,  false,  false, false)),
             Dialect::Jun       => row((ADDRESS_OTHER,     Code,        NAME_RECEIVING, NAME_RECEIVING, New,  Standard, First,  true,   false, false)),
