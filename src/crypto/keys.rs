@@ -121,7 +121,7 @@ impl NodeKeys {
     /// The text of a key file.
     pub fn parse(text: &str) -> Result<Self, KeyFileError> {
         let masters = file::parse(text)?;
-        Ok(Self { keys: masters.iter().map(|(number, master)| NodeKey::derive(*number, master)).collect() })
+        Ok(Self { keys: masters.iter().map(|key| NodeKey::derive(key.number, &key.secret)).collect() })
     }
 
     /// The number of the key that seals.
