@@ -1,16 +1,23 @@
 //! handfast: a messaging node. (map: to be written by the lead)
 
+pub mod accounts;
 pub mod batch;
 pub mod books;
 pub mod cli;
 pub mod clock;
+pub mod codes;
 pub mod config;
+pub mod connections;
 pub mod crypto;
 pub mod db;
 pub mod embedded;
+pub mod handshakes;
+pub mod inbox;
+pub mod limits;
 pub mod listen;
 pub mod openmsg;
 pub mod outbound;
+pub mod senders;
 pub mod supervise;
 pub mod tls;
 
@@ -20,6 +27,7 @@ use clock::Clock;
 use config::Config;
 use crypto::NodeKeys;
 use db::Db;
+use uuid::Uuid;
 
 /// What every part is given: settings, time, database, keys. Cheap to clone.
 #[derive(Clone)]
@@ -32,4 +40,13 @@ pub struct App {
     pub db: Db,
     /// Keys that seal secrets at rest.
     pub keys: Arc<NodeKeys>,
+}
+
+impl App {
+    /// A new id: a UUID of version 7 of the node's time, so that ids sort by time and fall into the right partition.
+    pub fn new_id(&self) -> Uuid {
+        let now = self.clock.now();
+        let nanos = now.subsec_nanosecond().unsigned_abs();
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.as_second().unsigned_abs(), nanos))
+    }
 }
