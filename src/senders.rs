@@ -93,7 +93,7 @@ pub async fn create(
         return Err(Error::Sender);
     }
     let random = Zeroizing::new(crypto::random::<32>());
-    let text = Secret::from(format!("hf_{}", URL_SAFE_NO_PAD.encode(&*random)));
+    let text = Secret::from(format!("hf_{}", URL_SAFE_NO_PAD.encode(*random)));
     let hash = app.keys.hash(Purpose::ApiKey, &[text.reveal().as_bytes()]);
     let id = app.new_id();
     let account_id = account.map(|account| account.id);
@@ -126,8 +126,11 @@ pub async fn revoke(app: &App, id: Uuid) -> Result<bool, Error> {
 #[derive(Clone)]
 pub struct Authenticator {
     app: App,
-    known: Arc<Mutex<HashMap<[u8; 32], (Timestamp, Key)>>>,
+    known: Arc<Mutex<Known>>,
 }
+
+/// By the keyed hash of a key: since when it is known, and what it is.
+type Known = HashMap<[u8; 32], (Timestamp, Key)>;
 
 impl Authenticator {
     /// Knows nobody yet.

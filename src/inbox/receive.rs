@@ -128,12 +128,13 @@ pub async fn store_many(app: &App, entries: Vec<NewEntry>) -> Result<Vec<Stored>
 /// What is known about nonces, without storing anything: connection, nonce, hash.
 pub async fn seen_many(app: &App, asked: Vec<(Uuid, [u8; NONCE_BYTES], [u8; 32])>) -> Result<Vec<Seen>, Error> {
     let values: Vec<_> = asked.iter().map(|(connection, nonce, _)| (*connection, nonce.to_vec())).collect();
-    let judge = |(known, (_, _, hash)): (Option<Vec<u8>>, &(Uuid, [u8; NONCE_BYTES], [u8; 32]))| match known {
+    let known = look_up(app, &values).await?;
+    let judge = |(n, known): (usize, Option<Vec<u8>>)| match known {
         None => Seen::New,
-        Some(known) if known == hash => Seen::Repeat,
+        Some(hash) if hash == asked[n].2 => Seen::Repeat,
         Some(_) => Seen::NonceReused,
     };
-    Ok(look_up(app, &values).await?.into_iter().zip(&asked).map(judge).collect())
+    Ok(known.into_iter().enumerate().map(judge).collect())
 }
 
 /// Forgets up to 1,000 nonces and message ids whose time is over; returns how many.
@@ -191,8 +192,8 @@ fn first_of_its_nonce(entries: &[NewEntry]) -> Vec<bool> {
     let lasting = |n: usize| entries[n].deadline.unwrap_or(Timestamp::MAX);
     let mut chosen: HashMap<(Uuid, Vec<u8>), usize> = HashMap::new();
     let mut first = vec![true; entries.len()];
-    for n in 0..entries.len() {
-        let Some(key) = identity(&entries[n]) else { continue };
+    for (n, entry) in entries.iter().enumerate() {
+        let Some(key) = identity(entry) else { continue };
         let before = chosen.entry(key).or_insert(n);
         if *before == n {
             continue;
