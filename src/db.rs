@@ -15,7 +15,9 @@ mod embedded_migrations {
     refinery::embed_migrations!("migrations");
 }
 
-pub use deadpool_postgres::{Client, Transaction};
+pub use deadpool_postgres::{Client, GenericClient, Transaction};
+pub use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 /// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise.
 const SESSION: &str = "set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
@@ -33,6 +35,9 @@ pub enum DbError {
     /// The schema is not the one this binary was built for.
     #[error("{0}")]
     Schema(String),
+    /// A row holds what this program never writes.
+    #[error("a stored {0} cannot be read")]
+    Stored(&'static str),
 }
 
 impl DbError {
@@ -94,6 +99,27 @@ impl Db {
         self.pool.get().await.map_err(|e| DbError::Unavailable(e.into()))
     }
 
+    /// All rows of one statement, prepared once a connection; the connection goes back at once.
+    pub async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DbError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, parameters).await?)
+    }
+
+    /// The only row of one statement, if there is one.
+    pub async fn row(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, DbError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query_opt(&statement, parameters).await?)
+    }
+
+    /// Runs one statement; returns how many rows it changed.
+    pub async fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, DbError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, parameters).await?)
+    }
+
     /// The database's clock.
     pub async fn now(&self) -> Result<Timestamp, DbError> {
         let row = self.client().await?.query_one("/* db::now */ select clock_timestamp()", &[]).await?;
@@ -114,7 +140,8 @@ impl Db {
     pub async fn check_schema(&self) -> Result<(), DbError> {
         let mine = embedded_migrations::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
         let client = self.client().await?;
-        let theirs = client.query_one("/* db::check_schema */ select max(version) from refinery_schema_history", &[]).await;
+        let theirs =
+            client.query_one("/* db::check_schema */ select max(version) from refinery_schema_history", &[]).await;
         let theirs: Option<i32> = match theirs {
             Ok(row) => row.get(0),
             Err(e) if e.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE) => None,
