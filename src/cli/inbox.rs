@@ -31,7 +31,6 @@ const SILENCE: Duration = Duration::from_secs(50);
 /// Read, acknowledge and follow what was received.
 #[derive(Debug, Args)]
 #[command(
-    args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "\
 `handfast inbox ADDRESS` is short for `handfast inbox list ADDRESS`. Tables cut long texts: `read` and --json show all.

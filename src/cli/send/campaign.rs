@@ -160,7 +160,7 @@ pub(super) mod tests {
     #[test]
     fn keys_are_the_same_forever() {
         let message = campaign(None, "t").message(1, &values()).unwrap();
-        insta::assert_snapshot!(serde_json::to_string(&message).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string(&message).unwrap(), @r#"{"key":"row-b9013578b8279f1f763cb730f57958830b77a57a","from":"1000*shop.test","to":"7*customers.test","text":"Order A1","lane":"bulk","tag":"t"}"#);
     }
 
     #[test]

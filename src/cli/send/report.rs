@@ -173,15 +173,26 @@ mod tests {
             report.take(end, &progress).unwrap();
         }
         report.tally.unanswered = 1234;
-        insta::assert_snapshot!(report.tally.words(), @"");
+        insta::assert_snapshot!(report.tally.words(), @r"
+        rows                       4
+        accepted                   1
+        accepted before            1
+        refused                    2
+        unanswered             1,234
+        ");
         report.finish("t").unwrap();
-        insta::assert_snapshot!(std::fs::read_to_string(path).unwrap(), @"");
+        insta::assert_snapshot!(std::fs::read_to_string(path).unwrap(), @r#"
+        row,key,error
+        3,k3,"no, ""never"""
+        4,,too short
+        "#);
     }
 
     #[test]
     fn programs_get_a_line_a_row() {
         let end = RowEnd { row: 7, key: "k".into(), end: End::Accepted { id: Uuid::nil(), replayed: true } };
-        insta::assert_snapshot!(end.json(), @"");
-        insta::assert_snapshot!(RowEnd::unfit(8, "why".into()).json(), @"");
+        insta::assert_snapshot!(end.json(), @r#"{"id":"00000000-0000-0000-0000-000000000000","key":"k","replayed":true,"row":7}"#);
+        let unfit = RowEnd::unfit(8, "why".into()).json();
+        insta::assert_snapshot!(unfit, @r#"{"error":{"detail":"why","errors":[],"status":0,"title":"not sent","type":""},"key":"","row":8}"#);
     }
 }
