@@ -37,13 +37,25 @@ use postgres::Postgres;
 use rabbitmq::RabbitMq;
 use site::Site;
 
+pub(crate) use owner::{make_dir, we_are_root};
+pub(crate) use process::signal;
+
 /// Both servers, running. Dropping it without [`Pair::stop`] still makes them shut down, but nobody waits for it.
 pub struct Pair {
     // Order matters: the site holds the leash, whose end tells the servers to go; the lock is released last.
-    postgres: Postgres,
-    rabbitmq: RabbitMq,
+    postgres: Option<Postgres>,
+    rabbitmq: Option<RabbitMq>,
     site: Site,
     _lock: Lock,
+}
+
+/// Which of the two servers to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// PostgreSQL.
+    pub database: bool,
+    /// RabbitMQ.
+    pub broker: bool,
 }
 
 /// Why the pair could not be started, stopped or changed.
@@ -112,6 +124,9 @@ pub enum PairError {
     /// The database refused a statement.
     #[error("the private database refused: {0}")]
     Database(#[from] tokio_postgres::Error),
+    /// Asked for what runs somewhere else.
+    #[error("{0} is not part of this pair")]
+    Elsewhere(&'static str),
     /// A name that is neither safe in SQL nor in a URL.
     #[error("\"{0}\" cannot name a database or vhost: 1 to 63 lower-case letters, digits and underscores")]
     Name(String),
@@ -122,31 +137,42 @@ impl Pair {
     ///
     /// Returns when both answer: after about four seconds, after crash recovery later. Bounded: two minutes for each.
     pub async fn start(dir: &Path) -> Result<Self, PairError> {
+        Self::start_only(dir, Wanted { database: true, broker: true }).await
+    }
+
+    /// Starts what is wanted of the two.
+    pub async fn start_only(dir: &Path, wanted: Wanted) -> Result<Self, PairError> {
         let lock = Lock::take(dir)?;
         let site = Site::open(dir)?;
         process::stop_leftovers(&site.run()).await?;
-        let (postgres, rabbitmq) = tokio::try_join!(Postgres::start(&site), RabbitMq::start(&site))?;
+        let postgres = async { if wanted.database { Postgres::start(&site).await.map(Some) } else { Ok(None) } };
+        let rabbitmq = async { if wanted.broker { RabbitMq::start(&site).await.map(Some) } else { Ok(None) } };
+        let (postgres, rabbitmq) = tokio::try_join!(postgres, rabbitmq)?;
         Ok(Self { postgres, rabbitmq, site, _lock: lock })
     }
 
     /// Makes the database `name` unless it exists.
     pub async fn ensure_database(&self, name: &str) -> Result<(), PairError> {
-        self.postgres.ensure_database(plain(name)?).await
+        let name = plain(name)?;
+        self.database()?.ensure_database(name).await
     }
 
-    /// Where the database `name` is, with password. The same as long as this pair runs, whatever is restarted.
+    /// Where the database `name` is, with password; empty when this pair has no PostgreSQL. The same as long as this pair
+    /// runs, whatever is restarted.
     pub fn database_url(&self, name: &str) -> Secret {
-        self.postgres.url(name)
+        self.postgres.as_ref().map(|postgres| postgres.url(name)).unwrap_or_default()
     }
 
     /// Makes the vhost `name` unless it exists. `handfast` always exists.
     pub async fn ensure_vhost(&self, name: &str) -> Result<(), PairError> {
-        self.rabbitmq.ensure_vhost(&self.site, plain(name)?).await
+        let name = plain(name)?;
+        self.broker()?.ensure_vhost(&self.site, name).await
     }
 
-    /// Where the vhost `name` is, with password. The same as long as this pair runs, whatever is restarted or wiped.
+    /// Where the vhost `name` is, with password; empty when this pair has no RabbitMQ. The same as long as this pair runs,
+    /// whatever is restarted or wiped.
     pub fn amqp_url(&self, vhost: &str) -> Secret {
-        self.rabbitmq.url(vhost)
+        self.rabbitmq.as_ref().map(|rabbitmq| rabbitmq.url(vhost)).unwrap_or_default()
     }
 
     /// Stops both cleanly, epmd included, and waits until they are gone.
@@ -161,17 +187,24 @@ impl Pair {
     }
 
     async fn stop_servers(&self) -> Result<(), PairError> {
-        tokio::try_join!(self.postgres.stop(), self.rabbitmq.stop())?;
-        Ok(())
+        let postgres = async { if let Some(postgres) = &self.postgres { postgres.stop().await } else { Ok(()) } };
+        let rabbitmq = async { if let Some(rabbitmq) = &self.rabbitmq { rabbitmq.stop().await } else { Ok(()) } };
+        // Both are stopped, also when one of them has trouble.
+        let (postgres, rabbitmq) = tokio::join!(postgres, rabbitmq);
+        postgres.and(rabbitmq)
     }
 
     /// Starts again what has died without being told to; names what it was. For whoever supervises the pair.
     pub async fn tend(&self) -> Result<Vec<&'static str>, PairError> {
         let mut revived = Vec::new();
-        if self.postgres.revive(&self.site).await? {
+        if let Some(postgres) = &self.postgres
+            && postgres.revive(&self.site).await?
+        {
             revived.push("PostgreSQL");
         }
-        if self.rabbitmq.revive(&self.site).await? {
+        if let Some(rabbitmq) = &self.rabbitmq
+            && rabbitmq.revive(&self.site).await?
+        {
             revived.push("RabbitMQ");
         }
         Ok(revived)
@@ -179,44 +212,60 @@ impl Pair {
 
     /// Shuts PostgreSQL down in its fast, clean way.
     pub async fn stop_database(&self) -> Result<(), PairError> {
-        self.postgres.stop().await
+        self.database()?.stop().await
     }
 
     /// SIGKILL for PostgreSQL and all its back ends: what a crash of the machine would look like to it.
     pub async fn kill_database(&self) -> Result<(), PairError> {
-        self.postgres.kill().await
+        self.database()?.kill().await
     }
 
     /// Starts PostgreSQL again, at the same URL.
     pub async fn start_database(&self) -> Result<(), PairError> {
-        self.postgres.restart(&self.site).await
+        self.database()?.restart(&self.site).await
     }
 
     /// Shuts RabbitMQ down cleanly.
     pub async fn stop_broker(&self) -> Result<(), PairError> {
-        self.rabbitmq.stop().await
+        self.broker()?.stop().await
     }
 
     /// SIGKILL for RabbitMQ.
     pub async fn kill_broker(&self) -> Result<(), PairError> {
-        self.rabbitmq.kill().await
+        self.broker()?.kill().await
     }
 
     /// Starts RabbitMQ again, at the same URL.
     pub async fn start_broker(&self) -> Result<(), PairError> {
-        self.rabbitmq.restart(&self.site).await
+        self.broker()?.restart(&self.site).await
     }
 
     /// A broker that lost its disk: stopped, all it held deleted, started at the same URL with its user and vhosts, no queue.
     pub async fn wipe_broker(&self) -> Result<(), PairError> {
-        self.rabbitmq.stop().await?;
-        self.rabbitmq.wipe(&self.site)?;
-        self.rabbitmq.restart(&self.site).await
+        let broker = self.broker()?;
+        broker.stop().await?;
+        broker.wipe(&self.site)?;
+        broker.restart(&self.site).await
     }
 
-    /// Process ids of PostgreSQL and RabbitMQ, where they run.
+    /// Process ids of PostgreSQL and of RabbitMQ's Erlang machine, where they run.
     pub async fn process_ids(&self) -> [Option<u32>; 2] {
-        [self.postgres.process_id().await, self.rabbitmq.process_id().await]
+        let mut ids = [None; 2];
+        if let Some(postgres) = &self.postgres {
+            ids[0] = postgres.process_id().await;
+        }
+        if let Some(rabbitmq) = &self.rabbitmq {
+            ids[1] = rabbitmq.process_id().await;
+        }
+        ids
+    }
+
+    fn database(&self) -> Result<&Postgres, PairError> {
+        self.postgres.as_ref().ok_or(PairError::Elsewhere("PostgreSQL"))
+    }
+
+    fn broker(&self) -> Result<&RabbitMq, PairError> {
+        self.rabbitmq.as_ref().ok_or(PairError::Elsewhere("RabbitMQ"))
     }
 }
 

@@ -1,1 +1,3 @@
-
+//! Everything against the real servers.
+mod embedded;
+mod supervise;
