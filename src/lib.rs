@@ -8,9 +8,12 @@ pub mod config;
 pub mod crypto;
 pub mod db;
 pub mod embedded;
+pub mod jobs;
 pub mod listen;
 pub mod openmsg;
 pub mod outbound;
+pub mod queue;
+pub mod retry;
 pub mod supervise;
 pub mod tls;
 
@@ -32,4 +35,13 @@ pub struct App {
     pub db: Db,
     /// Keys that seal secrets at rest.
     pub keys: Arc<NodeKeys>,
+}
+
+impl App {
+    /// A new id: UUID version 7 (RFC 9562) of this node's time.
+    pub fn new_id(&self) -> uuid::Uuid {
+        let now = self.clock.now();
+        let stamp = uuid::Timestamp::from_unix(uuid::NoContext, now.as_second().max(0) as u64, now.subsec_nanosecond() as u32);
+        uuid::Uuid::new_v7(stamp)
+    }
 }

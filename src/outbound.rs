@@ -1,1 +1,236 @@
-//! (being built)
+//! The guarded client: every call from a worker to a stranger goes through here.
+//!
+//! Promises
+//! - Only https on port 443 of a named host, and only at an address that was checked in the same step in which it was
+//!   resolved. What may not be reached is listed in `guard`; the operator adds to it, nobody takes away from it outside
+//!   development.
+//! - Bounded in time and size: a whole call, answer included, never takes longer than its time-out, and never more of the
+//!   answer is held than its limit. A dripping peer gains nothing.
+//! - [`CallError::nothing_sent`] is true only when that is certain.
+//! - A request is handed to the network at most once per hop. Redirects are followed here, at most one and never off the
+//!   site; the client library repeats nothing by itself, except a request that found its kept-alive connection closed
+//!   before any of it was written, which it puts on a new one.
+//! - Proxy variables, cookies, compression and HTTP/2 are not used; no User-Agent is sent (PHP's curl sends none).
+//!
+//! Leaves out: when to call again (`retry`), how many calls at once (the workers), what an answer means (the doors' types).
+
+mod failure;
+mod guard;
+mod hold;
+mod resolve;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use failure::{CallError, Failure};
+pub use target::{Target, TargetError};
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode, header};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::tls::{self, TlsError};
+use guard::Guard;
+use hold::Hold;
+use resolve::GuardedResolver;
+
+/// How long a connection is kept for the next call. Common servers close after 5 s (Apache, Node); a call that meets the
+/// closing has an unknown outcome, which costs more than a handshake, so ours ends first.
+const KEEP: Duration = Duration::from_secs(4);
+
+/// The client. Cloning is cheap, and clones share connections.
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    client: reqwest::Client,
+}
+
+/// Why the client cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// Certificate authorities.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The system's name server configuration.
+    #[error("name servers: {0}")]
+    NameServers(String),
+    /// The library refused the combination.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Where to.
+    pub target: Target,
+    /// Usually POST.
+    pub method: Method,
+    /// Further headers, `Content-Type` among them. `Host`, `Content-Length` and `Accept: */*` are set by themselves.
+    pub headers: HeaderMap,
+    /// Sent as it is.
+    pub body: Bytes,
+    /// For the whole call: resolving, connecting, sending, the answer to its last byte, and a redirect.
+    pub timeout: Duration,
+    /// Whether one redirect may be followed.
+    pub redirects: Redirects,
+    /// How much of an answer is wanted.
+    pub answer: AnswerLimit,
+}
+
+/// What to do with a 301, 302, 307 or 308.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redirects {
+    /// It is an answer like any other.
+    None,
+    /// Send the same request once more, if the place is https, port 443, the same host or its `www.`/bare twin, and its path
+    /// begins with the prefix; anything else is [`Failure::BadRedirect`]. 303 is an answer: it asks for a GET.
+    OneWithin {
+        /// For instance `/openmsg/`.
+        path_prefix: String,
+    },
+}
+
+/// How an answer's length is bounded, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerLimit {
+    /// A longer answer is [`Failure::AnswerTooLarge`]: for answers that are parsed.
+    Refuse(usize),
+    /// A longer answer is cut, and its rest not read: for answers of which only the status counts.
+    Cut(usize),
+}
+
+/// What the peer said.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// As it came.
+    pub body: Bytes,
+    /// Whether there was more (only with [`AnswerLimit::Cut`]).
+    pub truncated: bool,
+    /// From the start of the call.
+    pub elapsed: Duration,
+}
+
+impl std::fmt::Debug for Answer {
+    // Bodies never reach a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Answer({}, {} bytes, {} ms)", self.status, self.body.len(), self.elapsed.as_millis())
+    }
+}
+
+impl Outbound {
+    /// Sets up trust, name servers and the pool of connections from `outbound` and `development`.
+    pub fn new(config: &Config) -> Result<Self, OutboundError> {
+        let guard =
+            Guard::new(config.outbound.refused_networks.clone(), config.development.allow_addresses.iter().copied());
+        let resolver = GuardedResolver::new(guard, &config.development.resolve)
+            .map_err(|e| OutboundError::NameServers(e.to_string()))?;
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client_config(config.outbound.ca_file.as_deref())?)
+            .https_only(true)
+            .http1_only()
+            .no_proxy()
+            .dns_resolver(resolver)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(config.outbound.connect_timeout.duration())
+            .pool_idle_timeout(KEEP)
+            .pool_max_idle_per_host(config.delivery.in_flight_per_destination)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|e| OutboundError::Client(e.to_string()))?;
+        Ok(Self { client })
+    }
+
+    /// Makes the call. Dropping the future gives it up; the connection is then closed.
+    pub async fn call(&self, call: Call) -> Result<Answer, CallError> {
+        let begun = Instant::now();
+        let deadline = begun + call.timeout;
+        match self.follow(call, deadline).await {
+            Ok((status, body, truncated)) => {
+                Ok(Answer { status: status.as_u16(), body, truncated, elapsed: begun.elapsed() })
+            }
+            Err(error) => Err(error.after(begun.elapsed())),
+        }
+    }
+
+    async fn follow(&self, call: Call, deadline: Instant) -> Result<(StatusCode, Bytes, bool), CallError> {
+        let response = self.hop(&call, &call.target, deadline).await?;
+        let (Redirects::OneWithin { path_prefix }, true) = (&call.redirects, is_redirect(response.status())) else {
+            return read(response, call.answer, deadline).await;
+        };
+        // From here on the peer has had the request, whatever happens to the second one.
+        let location =
+            response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let Some(next) = call.target.redirected(location, path_prefix) else {
+            return Err(bad_redirect(response.status(), "to a place that may not be followed"));
+        };
+        drop(response);
+        let response = self.hop(&call, &next, deadline).await.map_err(CallError::after_a_redirect)?;
+        if is_redirect(response.status()) {
+            return Err(bad_redirect(response.status(), "for the second time"));
+        }
+        read(response, call.answer, deadline).await
+    }
+
+    /// Sends the request and waits for the head of its answer.
+    async fn hop(&self, call: &Call, target: &Target, deadline: Instant) -> Result<reqwest::Response, CallError> {
+        let mut request = reqwest::Request::new(call.method.clone(), target.url().clone());
+        *request.headers_mut() = call.headers.clone();
+        // An empty body is never asked for, so a call without one counts as sent once it is under way.
+        let hold = (!call.body.is_empty()).then(Hold::default);
+        if let Some(hold) = &hold {
+            *request.body_mut() = Some(reqwest::Body::wrap(hold.body(call.body.clone())));
+        }
+        let outcome = tokio::time::timeout_at(deadline, self.client.execute(request)).await;
+        match outcome {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(failure::sort(error, hold.is_some_and(|hold| hold.withdraw()))),
+            Err(_) => Err(out_of_time(hold.is_some_and(|hold| hold.withdraw()))),
+        }
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 307 | 308)
+}
+
+fn bad_redirect(status: StatusCode, what: &str) -> CallError {
+    CallError::new(Failure::BadRedirect, format!("the peer redirects ({}) {what}", status.as_u16()), false)
+}
+
+fn out_of_time(nothing_sent: bool) -> CallError {
+    let kind = if nothing_sent { Failure::TimeoutBeforeSending } else { Failure::TimeoutAfterSending };
+    CallError::new(kind, "the call's time is over", nothing_sent)
+}
+
+async fn read(
+    mut response: reqwest::Response,
+    limit: AnswerLimit,
+    deadline: Instant,
+) -> Result<(StatusCode, Bytes, bool), CallError> {
+    let (AnswerLimit::Refuse(most) | AnswerLimit::Cut(most)) = limit;
+    let mut body = BytesMut::new();
+    loop {
+        let next = tokio::time::timeout_at(deadline, response.chunk()).await.map_err(|_| out_of_time(false))?;
+        let Some(part) = next.map_err(|e| failure::sort(e, false))? else {
+            return Ok((response.status(), body.freeze(), false));
+        };
+        let room = most - body.len();
+        body.extend_from_slice(&part[..part.len().min(room)]);
+        if part.len() > room {
+            return match limit {
+                AnswerLimit::Cut(_) => Ok((response.status(), body.freeze(), true)),
+                AnswerLimit::Refuse(_) => {
+                    let detail = format!("the answer ({}) is longer than {most} bytes", response.status().as_u16());
+                    Err(CallError::new(Failure::AnswerTooLarge, detail, false))
+                }
+            };
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Every kind of job as plain data, in one list.
+//!
+//! A [`Job`] names work that lies in Postgres: losing it costs latency, never work. An [`Ask`] carries what a worker needs to
+//! answer an HTTP request that waits; it travels sealed and transient, and is void after its deadline.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::openmsg::{Address, DisplayName};
+
+/// What a queue of a lane may carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// Chunks to claim and deliver.
+    Deliver(Vec<ChunkRef>),
+    /// Deliveries that left their chunks and are due again, by [`crate::books::DeliveryId`].
+    DeliverAgain(Vec<Uuid>),
+    /// A handshake that one of our accounts starts.
+    StartHandshake(Uuid),
+}
+
+/// What a worker must know of a chunk to decide whether to claim it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRef {
+    /// The chunk.
+    pub id: Uuid,
+    /// The domain its deliveries go to; empty when they go to several.
+    pub destination: String,
+    /// How many deliveries it has.
+    pub n: i16,
+}
+
+/// What an HTTP request waits for.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// A handshake from outside: confirm it with the sending domain, store the connection.
+    ConfirmSender(ConfirmSender),
+    /// A message from outside: confirm it with the sender's domain, decrypt it, store it.
+    ConfirmMessage(ConfirmMessage),
+}
+
+/// Everything of an `auth` request whose pass code was good and is now burnt for this ask.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ConfirmSender {
+    /// Our account.
+    pub account: Uuid,
+    /// Its address.
+    pub receiving: Address,
+    /// Its name, told to the peer.
+    pub receiving_name: String,
+    /// The peer's address, in the form our checks made of it.
+    pub sending: Address,
+    /// The same as the peer wrote it: the hash is over these bytes.
+    pub sending_verbatim: String,
+    /// The peer's name.
+    pub sending_name: DisplayName,
+    /// Whether the peer takes replies.
+    pub allow_replies: bool,
+    /// The pass code.
+    pub pass_code: String,
+    /// Whether the peer said it is a handfast node.
+    pub remembers: bool,
+    /// Whether the call came under `/openmsg/sandbox/`: the callback goes there too.
+    pub sandbox: bool,
+}
+
+/// Everything of a `message-receive` request that passed the door's checks.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ConfirmMessage {
+    /// The connection it came over.
+    pub connection: Uuid,
+    /// Our account.
+    pub account: Uuid,
+    /// The sender.
+    pub from: Address,
+    /// The sender's name as we know it.
+    pub from_name: String,
+    /// message_package, verbatim.
+    pub package: String,
+    /// message_hash, 32 bytes.
+    pub hash: [u8; 32],
+    /// A new display name the sender announces.
+    pub new_name: Option<DisplayName>,
+    /// message_timestamp.
+    pub sent_at: Timestamp,
+    /// A handfast peer's stable id of this message, already proven.
+    pub message_id: Option<Uuid>,
+    /// Opens the package: the connection's key, 32 bytes.
+    pub key: [u8; 32],
+    /// Whether the older secrets of the connection were used.
+    pub older: bool,
+    /// Whether the call came under `/openmsg/sandbox/`.
+    pub sandbox: bool,
+}
+
+/// A worker's answer to an [`Ask`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The body to answer with, complete.
+    Body(String),
+    /// Nothing was done: answer "temporarily".
+    Temporarily,
+}

@@ -1,0 +1,185 @@
+//! One connection from its first byte to its last.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use super::Settings;
+use super::certificate::Certificate;
+use super::client_ip::{ClientIp, client};
+use super::linger::Lingering;
+
+/// A head may be this long and have so many lines; every protocol here stays far below.
+const LONGEST_HEAD: usize = 16 << 10;
+const MOST_HEADERS: usize = 64;
+/// What is buffered for one connection in each direction.
+const BUFFER: usize = 64 << 10;
+/// HTTP/2 requests at once on one connection.
+const STREAMS: u32 = 64;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What every connection of one listener has in common.
+#[derive(Clone)]
+pub(super) struct Connection {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    tls: Option<TlsAcceptor>,
+    trusted: Arc<[IpNet]>,
+    patience: Duration,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    pub(super) fn new(settings: &Settings, certificate: Option<&Arc<Certificate>>, stop: CancellationToken) -> Self {
+        let patience = settings.read_timeout.duration();
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(patience);
+        http1.max_headers(MOST_HEADERS).max_header_size(LONGEST_HEAD).max_buf_size(BUFFER);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2.timer(TokioTimer::new()).keep_alive_interval(patience).keep_alive_timeout(patience);
+        http2.max_header_list_size(LONGEST_HEAD as u32).max_concurrent_streams(STREAMS).max_send_buf_size(BUFFER);
+        http2.initial_stream_window_size(BUFFER as u32).initial_connection_window_size(4 * BUFFER as u32);
+        let tls = certificate.map(|certificate| TlsAcceptor::from(Arc::new(certificate.server_config())));
+        Self { http1, http2, tls, trusted: settings.trusted_proxies.clone().into(), patience, stop }
+    }
+
+    /// Returns when the connection is closed. What goes wrong on the way is the client's affair and only a debug line.
+    pub(super) async fn serve<S, B>(&self, stream: TcpStream, peer: SocketAddr, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let stream = Lingering::new(stream);
+        let outcome = match &self.tls {
+            None => self.speak(stream, false, peer, service).await,
+            Some(tls) => match self.stop.run_until_cancelled(timeout(self.patience, tls.accept(stream))).await {
+                None => Ok(()),
+                Some(Err(_)) => Err("the TLS handshake took too long".into()),
+                Some(Ok(Err(error))) => Err(error.into()),
+                Some(Ok(Ok(stream))) => {
+                    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    self.speak(stream, h2, peer, service).await
+                }
+            },
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, error, "connection ended");
+        }
+    }
+
+    async fn speak<I, S, B>(&self, io: I, h2: bool, peer: SocketAddr, service: S) -> Result<(), BoxError>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let activity = Arc::new(Activity::new());
+        let service = self.hand_over(peer.ip(), service, &activity);
+        let io = TokioIo::new(io);
+        if h2 {
+            self.drive(self.http2.serve_connection(io, service), &activity).await.map_err(Into::into)
+        } else {
+            self.drive(self.http1.serve_connection(io, service), &activity).await.map_err(Into::into)
+        }
+    }
+
+    /// What hyper calls for each request.
+    fn hand_over<S, B>(
+        &self,
+        peer: IpAddr,
+        service: S,
+        activity: &Arc<Activity>,
+    ) -> impl HttpService<Incoming, ResBody = B, Error = Infallible, Future: Send> + use<S, B>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body,
+    {
+        let (trusted, activity) = (Arc::clone(&self.trusted), Arc::clone(activity));
+        service_fn(move |mut request: Request<Incoming>| {
+            let mut service = service.clone();
+            let in_hand = InHand::new(&activity);
+            let address = client(peer, request.headers(), &trusted);
+            request.extensions_mut().insert(ClientIp(address));
+            async move {
+                let _in_hand = in_hand;
+                std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+                service.call(request).await
+            }
+        })
+    }
+
+    /// Runs the connection to its end; asks it to finish when the node stops or when it has been idle for too long.
+    async fn drive<C: GracefulConnection>(&self, connection: C, activity: &Activity) -> Result<(), C::Error> {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            done = connection.as_mut() => return done,
+            () = self.stop.cancelled() => {}
+            () = activity.idle_for(self.patience) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    }
+}
+
+/// How busy one connection is. HTTP/2 has no time-out for silence of its own: pings alone would keep it open for ever.
+struct Activity {
+    begun: Instant,
+    in_hand: AtomicUsize,
+    /// Milliseconds after `begun`.
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { begun: Instant::now(), in_hand: AtomicUsize::new(0), last: AtomicU64::new(0) }
+    }
+
+    /// Returns when no request has been in hand for `patience`, at the latest twice that.
+    async fn idle_for(&self, patience: Duration) {
+        loop {
+            sleep(patience).await;
+            let last = Duration::from_millis(self.last.load(Ordering::Acquire));
+            if self.in_hand.load(Ordering::Acquire) == 0 && self.begun.elapsed().saturating_sub(last) >= patience {
+                return;
+            }
+        }
+    }
+}
+
+struct InHand(Arc<Activity>);
+
+impl InHand {
+    fn new(activity: &Arc<Activity>) -> Self {
+        activity.in_hand.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.last.store(self.0.begun.elapsed().as_millis() as u64, Ordering::Release);
+        self.0.in_hand.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,95 @@
+//! RabbitMQ: topology, publish, consume, ask. The only module that names lapin.
+//!
+//! | queue | kind | carries |
+//! |---|---|---|
+//! | `PREFIX.v1.jobs.interactive`, `PREFIX.v1.jobs.bulk` | quorum, delivery limit, dead letters to `PREFIX.v1.dead` | [`Job`](crate::jobs::Job)s: ids only |
+//! | `PREFIX.v1.asks` | classic, durable; messages transient with a TTL | sealed [`Ask`](crate::jobs::Ask)s; answers by direct reply-to |
+//! | `PREFIX.v1.dead` | quorum | jobs that killed their workers over and over: reconciled with Postgres |
+//! | `PREFIX.v1.known.NODE` | quorum | one marker: a broker without it is new, and everything published before is void |
+//!
+//! Every loss of a connection, whatever the cause, takes one way: drop it, wait, connect anew, declare, consume. The broker's
+//! own recovery features are not used: what was in flight is known to Postgres. Arguments of a queue never change under its
+//! name; a change gets a new version in the name.
+
+mod ask;
+mod consume;
+mod publish;
+
+pub use ask::{AskError, AskTaken, Asker, Replier};
+pub use consume::{Consumer, Source, Taken};
+pub use publish::{NotPublished, Publisher};
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ConnectionProperties};
+
+use crate::books::Lane;
+use crate::config;
+
+/// A job that was handed out this often without an ack has something the matter with it.
+const DELIVERY_LIMIT: i64 = 20;
+
+/// Names under the configured prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    prefix: String,
+}
+
+impl Names {
+    fn new(settings: &config::Amqp) -> Self {
+        Self { prefix: format!("{}.v1", settings.prefix) }
+    }
+    fn jobs(&self, lane: Lane) -> String {
+        format!("{}.jobs.{}", self.prefix, lane.name())
+    }
+    fn asks(&self) -> String {
+        format!("{}.asks", self.prefix)
+    }
+    fn dead(&self) -> String {
+        format!("{}.dead", self.prefix)
+    }
+    fn known(&self, node: uuid::Uuid) -> String {
+        format!("{}.known.{node}", self.prefix)
+    }
+}
+
+/// A connection with all queues declared, and a channel on it.
+async fn connect(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Connection, Channel)> {
+    let name = format!("handfast {purpose}");
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connection = Connection::connect(settings.url.reveal(), properties).await?;
+    let channel = connection.create_channel().await?;
+    declare(&channel, &Names::new(settings)).await?;
+    Ok((connection, channel))
+}
+
+async fn declare(channel: &Channel, names: &Names) -> lapin::Result<()> {
+    quorum(channel, &names.dead(), None).await?;
+    for lane in Lane::ALL {
+        quorum(channel, &names.jobs(lane), Some(&names.dead())).await?;
+    }
+    let asks = names.asks();
+    channel.queue_declare(asks.as_str().into(), durable(), FieldTable::default()).await?;
+    Ok(())
+}
+
+async fn quorum(channel: &Channel, name: &str, dead: Option<&str>) -> lapin::Result<lapin::Queue> {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    if let Some(dead) = dead {
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
+        arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
+        arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(dead.into()));
+    }
+    channel.queue_declare(name.into(), durable(), arguments).await
+}
+
+fn durable() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+}
+
+/// Checks that the broker can be reached and the queues are as this program declares them; for `doctor`.
+pub async fn check(settings: &config::Amqp) -> Result<(), String> {
+    let (connection, _channel) = connect(settings, "doctor").await.map_err(|e| e.to_string())?;
+    connection.close(200, "checked".into()).await.map_err(|e| e.to_string())
+}

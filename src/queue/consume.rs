@@ -1,0 +1,110 @@
+//! Consuming: one channel a consumer, on a connection apart from publishing, so that a blocked publisher never holds up acks.
+
+use futures_util::StreamExt;
+use lapin::acker::Acker;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Names, connect};
+use crate::books::Lane;
+use crate::config;
+use crate::retry::Reconnect;
+
+/// What to consume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Jobs of a lane.
+    Jobs(Lane),
+    /// Asks.
+    Asks,
+    /// Dead letters.
+    Dead,
+}
+
+/// A message taken from a queue, not yet acknowledged.
+pub struct Taken {
+    /// Where it came from.
+    pub source: Source,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Where an ask's answer goes.
+    pub(super) reply_to: Option<String>,
+    acker: Acker,
+}
+
+impl Taken {
+    /// Acknowledges it. After a reconnect this does nothing: the broker hands the message out again, and the books know.
+    pub async fn ack(self) {
+        let _ = self.acker.ack(BasicAckOptions::default()).await;
+    }
+}
+
+/// Consumers of one process.
+pub struct Consumer;
+
+impl Consumer {
+    /// Starts a task that feeds what `source` holds, at most `prefetch` unacknowledged, into `into`, until `stop`.
+    pub fn start(
+        settings: config::Amqp,
+        source: Source,
+        prefetch: u16,
+        into: mpsc::Sender<Taken>,
+        stop: CancellationToken,
+    ) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut pace = Reconnect::default();
+            while !stop.is_cancelled() {
+                let fed = feed(&settings, source, prefetch, &into, &stop, &mut pace).await;
+                if let Err(error) = fed {
+                    tracing::debug!(?source, %error, "a consumer lost its broker");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pace.next_wait()) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        })
+    }
+}
+
+async fn feed(
+    settings: &config::Amqp,
+    source: Source,
+    prefetch: u16,
+    into: &mpsc::Sender<Taken>,
+    stop: &CancellationToken,
+    pace: &mut Reconnect,
+) -> lapin::Result<()> {
+    let (connection, channel) = connect(settings, "jobs in").await?;
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    let names = Names::new(settings);
+    let queue = match source {
+        Source::Jobs(lane) => names.jobs(lane),
+        Source::Asks => names.asks(),
+        Source::Dead => names.dead(),
+    };
+    let options = BasicConsumeOptions::default();
+    let mut consumer = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+    pace.reset();
+    loop {
+        let delivery = tokio::select! {
+            delivery = consumer.next() => delivery,
+            () = stop.cancelled() => break,
+        };
+        // The end of the stream is a cancel by the server: consume anew.
+        let Some(delivery) = delivery else { return Ok(()) };
+        let delivery = delivery?;
+        let reply_to = delivery.properties.reply_to().as_ref().map(|r| r.to_string());
+        let taken = Taken { source, body: delivery.data, reply_to, acker: delivery.acker };
+        if into.send(taken).await.is_err() {
+            break;
+        }
+    }
+    // Stopping: no more is taken, while what was taken may still be acked over this connection.
+    let tag = consumer.tag();
+    channel.basic_cancel(tag, lapin::options::BasicCancelOptions::default()).await?;
+    into.closed().await;
+    connection.close(200, "bye".into()).await
+}
