@@ -33,7 +33,7 @@ pub use settle::{Held, Settle, Settled, settle_many};
 pub use workers::{die, hand_on_dead, renew};
 
 use crate::batch::Stopped;
-use crate::crypto::CryptoError;
+use crate::crypto::OpenError;
 use crate::db::DbError;
 
 /// Why the books could not be read or written.
@@ -44,7 +44,7 @@ pub enum BooksError {
     Db(#[from] DbError),
     /// A sealed value did not open: the wrong node key, or damage.
     #[error("a sealed value does not open")]
-    Sealed(#[from] CryptoError),
+    Sealed(#[from] OpenError),
     /// This process is stopping.
     #[error(transparent)]
     Stopped(#[from] Stopped),
