@@ -88,6 +88,7 @@ create table counters (
     n integer not null check (n > 0),
     primary key (scope, key, since)
 );
+create index counters_by_since on counters (since);
 comment on table counters is 'Limits that hold across processes: events per scope, key and window.';
 comment on column counters.scope is 'What is counted, such as wrong-code-account.';
 comment on column counters.key is 'For whom: an account id, an address, a domain.';
@@ -121,9 +122,9 @@ create index connections_by_account on connections (account_id, id);
 comment on table connections is 'Finished handshakes, seen from one of our accounts.';
 comment on column connections.other_accepts is 'The other side takes messages (sending_allow_replies; always true where we were the initiator).';
 comment on column connections.other_remembers is 'The other side is a handfast node: it knows a repeated message by its id, so repeating is harmless.';
-comment on column connections.secrets is 'auth_code, ident_code and message_crypt_key, sealed, bound to this row''s id.';
-comment on column connections.ident_hash is 'Keyed hash of the ident_code, for look-ups.';
-comment on column connections.older_secrets is 'Make before break: the secrets before the last handshake, kept until a message under the new ones has passed.';
+comment on column connections.secrets is 'auth_code, ident_code and message_crypt_key, sealed, bound to both addresses (which are known before the row is, and outlive it).';
+comment on column connections.ident_hash is 'Keyed hash of self_address and ident_code, for look-ups.';
+comment on column connections.older_secrets is 'Make before break: the secrets before the last handshake, kept until a message under newer ones has passed.';
 comment on column connections.blocked_at is 'Set by our user: the peer is answered SM_E002, and we send nothing.';
 comment on column connections.broken_at is 'Set when the peer answers that our secrets are void; a new handshake mends it.';
 

@@ -15,7 +15,9 @@ mod embedded_migrations {
     refinery::embed_migrations!("migrations");
 }
 
-pub use deadpool_postgres::{Client, Transaction};
+pub use deadpool_postgres::{Client, GenericClient, Transaction};
+pub use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 /// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise.
 const SESSION: &str = "set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
@@ -33,6 +35,9 @@ pub enum DbError {
     /// The schema is not the one this binary was built for.
     #[error("{0}")]
     Schema(String),
+    /// A row holds what this program never writes.
+    #[error("a stored {0} cannot be read")]
+    Stored(&'static str),
 }
 
 impl DbError {
@@ -92,6 +97,27 @@ impl Db {
     /// A connection of the pool; waits at most `database.wait`.
     pub async fn client(&self) -> Result<Client, DbError> {
         self.pool.get().await.map_err(|e| DbError::Unavailable(e.into()))
+    }
+
+    /// All rows of one statement, prepared once a connection; the connection goes back at once.
+    pub async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DbError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, parameters).await?)
+    }
+
+    /// The only row of one statement, if there is one.
+    pub async fn row(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, DbError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query_opt(&statement, parameters).await?)
+    }
+
+    /// Runs one statement; returns how many rows it changed.
+    pub async fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, DbError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, parameters).await?)
     }
 
     /// The database's clock.
