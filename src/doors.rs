@@ -2,6 +2,7 @@
 //!
 //! | listener | path | door |
 //! |---|---|---|
+//! | public | `/openmsg/…` | [`openmsg`]: strangers' nodes |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
 //! | private | `/healthz`, `/readyz` | [`health`]: whoever supervises the process |
@@ -12,10 +13,13 @@
 pub mod api;
 pub mod form;
 pub mod health;
+pub mod openmsg;
 
 mod private;
+mod public;
 
 pub use private::private_routes;
+pub use public::public_routes;
 
 use std::error::Error;
 use std::fmt::Write;

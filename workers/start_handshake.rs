@@ -126,6 +126,7 @@ async fn store(
         own: claimed.from.clone(),
         other: claimed.to.clone(),
         other_name: name,
+        self_accepts: claimed.allow_replies,
         // We hold its user's pass code: it takes our messages.
         other_accepts: true,
         other_remembers: remembers,
@@ -160,6 +161,7 @@ async fn inside(crew: &Crew, claimed: &Claimed) -> anyhow::Result<Ended> {
         own: claimed.to.clone(),
         other: claimed.from.clone(),
         other_name: claimed.from_name.parse()?,
+        self_accepts: true,
         other_accepts: claimed.allow_replies,
         other_remembers: true,
         secrets: secrets.clone(),
@@ -169,6 +171,7 @@ async fn inside(crew: &Crew, claimed: &Claimed) -> anyhow::Result<Ended> {
         own: claimed.from.clone(),
         other: claimed.to.clone(),
         other_name: receiver.name.parse()?,
+        self_accepts: claimed.allow_replies,
         other_accepts: true,
         other_remembers: true,
         secrets,
