@@ -2,13 +2,13 @@
 -- Secrets are sealed under the node key, which is not in this database; codes and keys are stored as keyed hashes only.
 
 create table node (
-    only boolean primary key default true check (only),
+    single boolean primary key default true check (single),
     id uuid not null,
     broker_epoch integer not null default 0,
     key_check bytea
 );
 comment on table node is 'One row: this node.';
-comment on column node.only is 'Holds the table to one row.';
+comment on column node.single is 'Holds the table to one row.';
 comment on column node.id is 'Names this node in its broker, so that another node''s broker is not taken for ours.';
 comment on column node.broker_epoch is 'Counts the brokers this node has met: raised when the broker turns out to be empty. A publish to an older epoch is void.';
 comment on column node.key_check is 'A constant sealed under the node key: proves at start that the right key file is in place.';

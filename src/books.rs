@@ -27,7 +27,7 @@ pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, park};
 pub use due::{Due, due_again, due_chunks, expire_due, published_ahead, unpublish};
 pub use inspect::{find, list, summary};
 pub use model::*;
-pub use open::Acceptor;
+pub use open::{Acceptor, purge_keys};
 pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, put_many, purge};
 pub use settle::{Held, Settle, Settled, settle_many};
 pub use workers::{die, hand_on_dead, renew};

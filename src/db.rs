@@ -140,7 +140,8 @@ impl Db {
     pub async fn check_schema(&self) -> Result<(), DbError> {
         let mine = embedded_migrations::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
         let client = self.client().await?;
-        let theirs = client.query_one("/* db::check_schema */ select max(version) from refinery_schema_history", &[]).await;
+        let theirs =
+            client.query_one("/* db::check_schema */ select max(version) from refinery_schema_history", &[]).await;
         let theirs: Option<i32> = match theirs {
             Ok(row) => row.get(0),
             Err(e) if e.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE) => None,

@@ -10,9 +10,11 @@ mod cancelled;
 mod lease;
 mod load;
 mod run;
+mod shared;
 
 pub use lease::{Hold, Lease};
 pub use run::start;
+pub use shared::Shared;
 
 use futures_util::future::BoxFuture;
 
@@ -25,10 +27,14 @@ use crate::retry::Advice;
 /// What workers are given. Cheap to clone.
 #[derive(Clone)]
 pub struct Crew {
+    /// Look-ups and writes that concurrent workers share.
+    pub shared: Shared,
     /// Settings, time, database, keys.
     pub app: App,
     /// The guarded client.
     pub outbound: Outbound,
+    /// Places for confirm callbacks.
+    pub callbacks: crate::workers::peer::Callbacks,
     /// Publishes jobs.
     pub publisher: Publisher,
     /// Answers asks.
@@ -58,17 +64,19 @@ pub struct Report {
     pub answer: Option<Vec<u8>>,
     /// The outbox row that goes with it.
     pub hash: Option<[u8; 32]>,
+    /// Noted on the delivery instead of `code`, for its next try to read.
+    pub note: Option<&'static str>,
 }
 
 impl Report {
     /// A try that ended like this.
     pub fn of(outcome: Outcome, advice: Advice) -> Self {
-        Self { advice, outcome: Some(outcome), status: None, code: None, answer: None, hash: None }
+        Self { advice, outcome: Some(outcome), status: None, code: None, answer: None, hash: None, note: None }
     }
 
     /// No try was made.
     pub fn untried(advice: Advice) -> Self {
-        Self { advice, outcome: None, status: None, code: None, answer: None, hash: None }
+        Self { advice, outcome: None, status: None, code: None, answer: None, hash: None, note: None }
     }
 
     /// With a response code or error class.

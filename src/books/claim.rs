@@ -45,6 +45,8 @@ pub struct ClaimedDelivery {
     pub created_at: Timestamp,
     /// When it is given up.
     pub expires_at: Timestamp,
+    /// What was noted when it last had to wait.
+    pub reason: Option<String>,
     /// A POST that a worker before us began and did not settle.
     pub flight: Option<Flight>,
 }
@@ -78,7 +80,7 @@ where id = any($1) and state = 0 and due_at <= $4 and exists (select from worker
 returning id, tries";
 
 const LOOK: &str = "/* books::claim_chunks look */
-select d.chunk, d.seq, c.lane, d.message_id, m.connection_id, d.destination, m.content, 0::smallint, m.created_at, m.expires_at, false
+select d.chunk, d.seq, c.lane, d.message_id, m.connection_id, d.destination, m.content, 0::smallint, m.created_at, m.expires_at, false, null::text
 from chunks c
 join deliveries d on d.chunk = c.id
 join messages m on m.id = d.message_id
@@ -112,7 +114,7 @@ returning e.chunk, e.seq";
 
 async fn look_again(client: &Client, chunk: &[Uuid], seq: &[i16]) -> Result<Vec<tokio_postgres::Row>, BooksError> {
     let sql = "/* books::claim_again look */
-        select d.chunk, d.seq, e.lane, d.message_id, m.connection_id, d.destination, m.content, e.tries, m.created_at, m.expires_at, true
+        select d.chunk, d.seq, e.lane, d.message_id, m.connection_id, d.destination, m.content, e.tries, m.created_at, m.expires_at, true, e.reason
         from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
         join exceptions e on e.chunk = x.chunk and e.seq = x.seq
         join deliveries d on d.chunk = x.chunk and d.seq = x.seq
@@ -139,6 +141,7 @@ fn read(
         tries: row.get::<_, i16>(7) as u16,
         created_at: row.get(8),
         expires_at: row.get(9),
+        reason: row.get(11),
         flight: flights.remove(&id),
     })
 }

@@ -351,3 +351,11 @@ const MARK: &str = "/* books::open mark_published */
 update chunks set published_at = $3, published_to = x.epoch
 from unnest($1::uuid[], $2::integer[]) as x(id, epoch)
 where chunks.id = x.id and chunks.state = 0";
+
+/// Deletes idempotency keys past their life, some at a time; answers how many.
+pub async fn purge_keys(app: &App) -> Result<u64, BooksError> {
+    let sql = "/* books::open purge_keys */ delete from idempotency where (sender, key_hash) in (
+        select sender, key_hash from idempotency where expires_at < $1 order by expires_at limit 5000)";
+    let client = app.db.client().await?;
+    Ok(client.execute(&client.prepare_cached(sql).await?, &[&app.clock.now()]).await?)
+}

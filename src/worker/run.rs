@@ -59,6 +59,8 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let end = CancellationToken::new();
     let _ended = end.clone().drop_guard();
     let crew = Crew {
+        shared: super::Shared::start(&app),
+        callbacks: crate::workers::peer::Callbacks::new(&app.config.openmsg),
         outbound: Outbound::new(&app.config)?,
         publisher: Publisher::start(&app, end.clone()),
         replier: Replier::start(&app, end.clone()),
@@ -85,7 +87,7 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!(left = tasks.len(), "the grace time is over; what is left is handed on");
     }
-    keepers.abort_all_and_wait().await;
+    keepers.end().await;
     books::die(&app, crew.lease.hold().worker).await?;
     Ok(())
 }
@@ -300,7 +302,7 @@ impl Worker {
             Next::Delivered => None,
             Next::Fail(why) => Some((*why).to_owned()),
             Next::Expire => Some("expired".to_owned()),
-            Next::Again(_) | Next::Unconfirmed => report.code.clone(),
+            Next::Again(_) | Next::Unconfirmed => report.note.map(str::to_owned).or_else(|| report.code.clone()),
         };
         let attempt = report.outcome.map(|outcome| Attempt {
             at,

@@ -1,0 +1,147 @@
+//! What a key may do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// A part of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Accounts.
+    Accounts,
+    /// Pass codes.
+    Passcodes,
+    /// Connections and handshakes.
+    Connections,
+    /// Messages.
+    Messages,
+    /// The inbox.
+    Inbox,
+    /// API keys.
+    Keys,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Accounts, Self::Passcodes, Self::Connections, Self::Messages, Self::Inbox, Self::Keys];
+
+    /// As written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Passcodes => "passcodes",
+            Self::Connections => "connections",
+            Self::Messages => "messages",
+            Self::Inbox => "inbox",
+            Self::Keys => "keys",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What is no list of scopes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScopeError {
+    /// A key that may do nothing.
+    #[error("at least one scope is needed")]
+    Empty,
+    /// No scope of ours.
+    #[error(
+        "\"{0}\" is not a scope; they are accounts, passcodes, connections, messages, inbox, keys, each also as NAME:read, and *"
+    )]
+    Unknown(String),
+}
+
+/// A set of scopes: `NAME`, `NAME:read`, or `*` for everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scopes {
+    everything: bool,
+    /// Each with whether it may also change things.
+    granted: BTreeMap<Scope, bool>,
+}
+
+impl Scopes {
+    /// May do everything.
+    pub fn everything() -> Self {
+        Self { everything: true, granted: BTreeMap::new() }
+    }
+
+    /// From the written forms; `NAME` beside `NAME:read` is `NAME`.
+    pub fn parse<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, ScopeError> {
+        let mut scopes = Self { everything: false, granted: BTreeMap::new() };
+        for name in names {
+            let name = name.as_ref();
+            if name == "*" {
+                scopes.everything = true;
+                continue;
+            }
+            let (base, writes) = name.strip_suffix(":read").map_or((name, true), |base| (base, false));
+            let scope = Scope::ALL.into_iter().find(|scope| scope.name() == base);
+            let scope = scope.ok_or_else(|| ScopeError::Unknown(name.chars().take(64).collect()))?;
+            *scopes.granted.entry(scope).or_default() |= writes;
+        }
+        if scopes.everything || !scopes.granted.is_empty() { Ok(scopes) } else { Err(ScopeError::Empty) }
+    }
+
+    /// Whether it may read (`write` false) or change what belongs to `scope`.
+    pub fn allows(&self, scope: Scope, write: bool) -> bool {
+        self.everything || self.granted.get(&scope).is_some_and(|writes| *writes || !write)
+    }
+
+    /// The written forms, in a fixed order.
+    pub fn names(&self) -> Vec<String> {
+        let everything = self.everything.then(|| "*".to_owned());
+        let granted = self
+            .granted
+            .iter()
+            .map(|(scope, writes)| if *writes { scope.to_string() } else { format!("{scope}:read") });
+        everything.into_iter().chain(granted).collect()
+    }
+}
+
+impl FromStr for Scopes {
+    type Err = ScopeError;
+
+    /// From a list with commas, as on a command line.
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        Self::parse(text.split(',').map(str::trim).filter(|name| !name.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_allow_what_they_name() {
+        let scopes = Scopes::parse(["messages", "inbox:read"]).unwrap();
+        for (scope, write, allowed) in [
+            (Scope::Messages, true, true),
+            (Scope::Messages, false, true),
+            (Scope::Inbox, false, true),
+            (Scope::Inbox, true, false),
+            (Scope::Keys, false, false),
+        ] {
+            assert_eq!(scopes.allows(scope, write), allowed, "{scope} {write}");
+        }
+        assert!(Scope::ALL.into_iter().all(|scope| Scopes::everything().allows(scope, true)));
+    }
+
+    #[test]
+    fn written_forms_come_back_and_others_are_refused_by_name() {
+        let scopes: Scopes = "keys:read, messages,keys".parse().unwrap();
+        assert_eq!(scopes.names(), ["messages", "keys"]);
+        assert_eq!(Scopes::parse(scopes.names()).unwrap(), scopes);
+        assert_eq!(Scopes::parse(["*"]).unwrap().names(), ["*"]);
+        assert_eq!("".parse::<Scopes>(), Err(ScopeError::Empty));
+        for wrong in ["message", "*:read", "messages:write", "messages:read:read", "Messages"] {
+            assert_eq!(Scopes::parse([wrong]), Err(ScopeError::Unknown(wrong.into())));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Accounts, keys, codes, limits, connections, handshakes and the inbox against a real database.
+
+mod accounts;
+mod codes;
+mod connections;
+mod handshakes;
+mod inbox;
+mod limits;
+mod senders;
+
+use handfast::App;
+use handfast::accounts::Account;
+use handfast::connections::{NewConnection, Secrets};
+use handfast::openmsg::{Address, AuthCode, CryptKey, DisplayName, IdentCode};
+use uuid::Uuid;
+
+use crate::support::DOMAIN;
+
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+fn own(id: u32) -> Address {
+    address(&format!("{id}*{DOMAIN}"))
+}
+
+fn name(text: &str) -> DisplayName {
+    text.parse().unwrap()
+}
+
+async fn account(app: &App, id: u32) -> Account {
+    handfast::accounts::create(app, &own(id), &name("Shop"), true).await.unwrap().unwrap()
+}
+
+fn secrets() -> Secrets {
+    Secrets { auth_code: AuthCode::random(), ident_code: IdentCode::random(), crypt_key: CryptKey::random() }
+}
+
+async fn store(app: &App, account: &Account, other: &str, secrets: &Secrets) -> Uuid {
+    let new = NewConnection {
+        account_id: account.id,
+        own: account.address.clone(),
+        other: address(other),
+        other_name: name("Ada"),
+        other_accepts: true,
+        other_remembers: false,
+        secrets: secrets.clone(),
+    };
+    handfast::connections::store(&app.db.client().await.unwrap(), app, &new).await.unwrap()
+}
