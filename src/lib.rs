@@ -1,19 +1,27 @@
 //! handfast: a messaging node. (map: to be written by the lead)
 
+pub mod accounts;
 pub mod batch;
 pub mod books;
 pub mod cli;
 pub mod clock;
+pub mod codes;
 pub mod config;
+pub mod connections;
 pub mod crypto;
 pub mod db;
+pub mod doors;
 pub mod embedded;
+pub mod handshakes;
+pub mod inbox;
 pub mod jobs;
+pub mod limits;
 pub mod listen;
 pub mod openmsg;
 pub mod outbound;
 pub mod queue;
 pub mod retry;
+pub mod senders;
 pub mod supervise;
 pub mod tls;
 
