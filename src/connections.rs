@@ -9,9 +9,11 @@
 
 mod keyed;
 mod store;
+mod ways;
 
 pub use keyed::{Found, Keyed, Secrets, Version, find_by_ident, find_by_ident_many, ident_for, keyed_many};
 pub use store::{NewConnection, mark_broken, prefer_older, prove_current, rename_other, store};
+pub use ways::{Way, find_many_by_addresses};
 
 use jiff::Timestamp;
 use uuid::Uuid;

@@ -41,13 +41,16 @@ use warp::{Filter, path::Tail};
 
 use crate::listen::{self, Body};
 
+use crate::senders::Authenticator;
+
 use super::Serve;
-use call::{Call, Shared};
+use call::{Call, Shared, Unread};
 use problem::{Kind, Problem};
 
 /// The door. Call it inside the runtime.
 pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
     let shared = Arc::new(Shared {
+        keys: Authenticator::new(serve.app.clone()),
         ways: messages::Ways::start(serve.app.clone()),
         arrivals: inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
         // Those who wait hold a connection each; they may have half of them.
@@ -84,12 +87,12 @@ async fn answer(
     let bodyless = method == Method::HEAD;
     let work = async {
         let (route, parameters) = routes::find(&method, path)?;
-        let key = call::authenticate(&shared.serve.app, &headers).await?;
+        let key = call::authenticate(&shared.keys, &headers).await?;
         if !key.scopes.allows(route.scope, route.writes()) {
             let scope = route.scope;
             return Err(Problem::new(Kind::Forbidden, format!("This needs a key with the scope `{scope}`.")));
         }
-        (route.run)(Call { shared, key, parameters, query, headers, body: Some(body) }).await
+        (route.run)(Call { shared, key, parameters, query, headers, body: Unread::new(body) }).await
     };
     let answer = AssertUnwindSafe(work).catch_unwind().await;
     let answer = answer.unwrap_or_else(|_| {

@@ -14,6 +14,7 @@ mod page;
 mod session;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -30,11 +31,11 @@ use zeroize::Zeroizing;
 use crate::accounts::{self, Account};
 use crate::config::{ByteSize, Period};
 use crate::handshakes::{self, Handshake, NewHandshake};
-use crate::listen::{self, Body};
+use crate::listen::{self, Body, BodyError};
 use crate::openmsg::{Address, AddressId, PassCode};
-use crate::senders::{self, Key};
+use crate::senders::{self, Key, Scope};
 
-use super::Serve;
+use super::{Failure, Serve};
 use page::Form;
 use session::Session;
 
@@ -47,6 +48,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Up to so many accounts are offered in a list; beyond, the address is typed.
 const LISTED: usize = 50;
 
+const OUR_SIDE: &str = "Something went wrong on our side. It is in the node's log.";
+
 /// The door.
 pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
     warp::path("handshake")
@@ -55,14 +58,14 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
         .and(warp::header::headers_cloned())
         .and(listen::body())
         .then(move |tail: Tail, method: Method, headers: HeaderMap, body: Body| {
-            let visit = Visit { serve: serve.clone(), headers, body };
+            let visit = Visit { serve: serve.clone(), headers, body: Mutex::new(Some(body)) };
             async move {
                 let path = tail.as_str().trim_end_matches('/').to_owned();
                 let bodyless = method == Method::HEAD;
                 let answer = AssertUnwindSafe(visit.answer(&method, &path)).catch_unwind().await;
                 let mut response = answer.unwrap_or_else(|_| {
                     tracing::error!("a form page panicked");
-                    page::failure(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side. It is in the node's log.")
+                    page::failure(StatusCode::INTERNAL_SERVER_ERROR, OUR_SIDE)
                 });
                 if bodyless {
                     *response.body_mut() = Default::default();
@@ -77,28 +80,24 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
 struct Visit {
     serve: Serve,
     headers: HeaderMap,
-    body: Body,
+    /// Behind a lock only because a stream cannot be looked at from two threads, and a request can.
+    body: Mutex<Option<Body>>,
 }
 
 /// An answer that ends the visit early.
 struct Turned(Response);
 
-macro_rules! failures {
-    ($($error:ty),*) => {$(
-        impl From<$error> for Turned {
-            fn from(error: $error) -> Self {
-                let chain = super::chain(&error);
-                tracing::error!(error = %chain, "a form page failed");
-                let (status, words) = match error.is_passing() {
-                    true => (StatusCode::SERVICE_UNAVAILABLE, "The node is busy or restarting. Please try again in a moment."),
-                    false => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side. It is in the node's log."),
-                };
-                Self(page::failure(status, words))
-            }
-        }
-    )*};
+impl<E: Failure> From<E> for Turned {
+    fn from(error: E) -> Self {
+        tracing::error!(error = %super::chain(&error), "a form page failed");
+        let (status, words) = if error.is_passing() {
+            (StatusCode::SERVICE_UNAVAILABLE, "The node is busy or restarting. Please try again in a moment.")
+        } else {
+            (StatusCode::INTERNAL_SERVER_ERROR, OUR_SIDE)
+        };
+        Self(page::failure(status, words))
+    }
 }
-failures!(accounts::Error, handshakes::Error, senders::Error);
 
 impl Visit {
     async fn answer(self, method: &Method, path: &str) -> Response {
@@ -145,15 +144,15 @@ impl Visit {
 
     async fn log_in(self) -> Result<Response, Turned> {
         self.from_our_own_page()?;
-        let Self { serve, headers: _, body } = self;
-        let fields = read_fields(body).await?;
-        let key = senders::authenticate(&serve.app, fields.get("api_key").trim()).await?;
+        let fields = self.read_fields().await?;
+        let app = &self.serve.app;
+        let key = senders::authenticate(app, fields.get("api_key").trim()).await?;
         if !key.as_ref().is_some_and(may_connect) {
             let words = "This key is not known, was revoked, or lacks the scope “connections”.";
             return Ok(page::login(StatusCode::FORBIDDEN, Some(words)));
         }
         let mut response = redirect("/handshake");
-        let cookie = Session::begin(&serve.app, fields.get("api_key").trim()).cookie(&serve.app);
+        let cookie = Session::begin(app, fields.get("api_key").trim()).cookie(app);
         response.headers_mut().insert(SET_COOKIE, cookie);
         Ok(response)
     }
@@ -169,7 +168,7 @@ impl Visit {
         self.from_our_own_page()?;
         let Some((session, key)) = self.session().await? else { return Ok(redirect("/handshake/login")) };
         let accounts = self.accounts(&key).await?;
-        let fields = read_fields(self.body).await?;
+        let fields = self.read_fields().await?;
         if !session.owns(fields.get("token")) {
             let words = "This form is out of date. Please fill it in again.";
             return Ok(page::form(StatusCode::FORBIDDEN, &Form { error: Some(words.into()), ..Form::new(&session, &accounts) }));
@@ -197,6 +196,20 @@ impl Visit {
         Ok(page::result(&session, &handshake))
     }
 
+    async fn read_fields(&self) -> Result<Posted, Turned> {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(body) = body else { return Ok(Posted(Vec::new())) };
+        let body = body.read(BODY_LIMIT, BODY_TIMEOUT).await;
+        body.map(|bytes| Posted::parse(&bytes)).map_err(|error| {
+            let status = match error {
+                BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+                BodyError::Broken => StatusCode::BAD_REQUEST,
+            };
+            Turned(page::failure(status, "The form did not arrive as a whole."))
+        })
+    }
+
     /// Refuses what another site's page sent: browsers say where a form came from.
     fn from_our_own_page(&self) -> Result<(), Turned> {
         let header = |name| self.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -215,7 +228,7 @@ impl Visit {
 
 /// Whether a key is enough for this door.
 fn may_connect(key: &Key) -> bool {
-    key.scopes.allows("connections", true)
+    key.scopes.allows(Scope::Connections, true)
 }
 
 /// What the form asks for.
@@ -257,11 +270,13 @@ async fn run(serve: &Serve, key: &Key, account: &Account, wanted: Wanted) -> Res
         account_id: account.id,
         from: wanted.from,
         to: wanted.to,
-        code: &wanted.code,
+        code: wanted.code,
         allow_replies: true,
     };
-    let id = handshakes::start(&serve.app, new).await?;
-    serve.publisher.start_handshake(id).await;
+    let id = handshakes::start(&serve.app, &new).await?;
+    let publisher = serve.publisher.clone();
+    // Not waited for: if the broker does not take it, the scheduler publishes it again.
+    tokio::spawn(async move { publisher.start_handshake(id).await });
     let until = Instant::now() + WAIT;
     loop {
         let handshake = handshakes::get(&serve.app, id).await?;
@@ -288,18 +303,6 @@ impl Posted {
     fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
     }
-}
-
-async fn read_fields(body: Body) -> Result<Posted, Turned> {
-    let body = body.read(BODY_LIMIT, BODY_TIMEOUT).await;
-    body.map(|bytes| Posted::parse(&bytes)).map_err(|error| {
-        let status = match error {
-            listen::BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            listen::BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            listen::BodyError::Broken => StatusCode::BAD_REQUEST,
-        };
-        Turned(page::failure(status, "The form did not arrive as a whole."))
-    })
 }
 
 fn redirect(to: &'static str) -> Response {

@@ -16,13 +16,7 @@ pub fn private_routes(serve: Serve) -> BoxedFilter<(impl Reply,)> {
     let form = form::routes(serve.clone());
     let health = health::routes(serve);
     let other = warp::path::full().map(|_: FullPath| Problem::not_found("path on this listener").into_response());
-    api.or(form).unify().or(health).unify().or(other).unify().recover(answer_rejection).unify().map(harden).boxed()
-}
-
-/// What no route answered by itself: a defect, or a request that is not HTTP as warp knows it. Never seen by a route.
-async fn answer_rejection(rejection: warp::Rejection) -> Result<Response, warp::Rejection> {
-    tracing::debug!(?rejection, "a request left every route");
-    Ok(Problem::not_found("path on this listener").into_response())
+    api.or(form).unify().or(health).unify().or(other).unify().map(harden).boxed()
 }
 
 /// Browsers must not guess types, whatever is answered.

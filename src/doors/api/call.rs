@@ -1,6 +1,6 @@
 //! What an endpoint is given: the key that asks, the path's parts, query, headers and the unread body.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
@@ -15,7 +15,7 @@ use crate::accounts::{self, Account};
 use crate::doors::Serve;
 use crate::listen::{Body, BodyError};
 use crate::openmsg::Address;
-use crate::senders::{self, Key};
+use crate::senders::{Authenticator, Key};
 
 use super::fields::Fields;
 use super::inbox::Arrivals;
@@ -29,6 +29,8 @@ pub(super) type Answer = Result<Response, Problem>;
 /// What all requests of this door share.
 pub(super) struct Shared {
     pub(super) serve: Serve,
+    /// Knows the keys it has seen in the last seconds.
+    pub(super) keys: Authenticator,
     /// Looks up connections, many requests in one statement.
     pub(super) ways: Ways,
     /// Tells waiting requests of new inbox entries.
@@ -44,7 +46,7 @@ pub(super) struct Call {
     pub(super) parameters: Vec<String>,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
-    pub(super) body: Option<Body>,
+    pub(super) body: Unread,
 }
 
 impl Call {
@@ -136,7 +138,7 @@ impl Call {
         }
         let limit = self.app().config.private.body_limit;
         let timeout = self.app().config.private.read_timeout;
-        let body = self.body.take().ok_or_else(|| Problem::new(Kind::Invalid, "The body was read already."))?;
+        let body = self.body.take()?;
         let bytes = body.read(limit, timeout).await.map_err(|error| match error {
             BodyError::TooLarge => Problem::new(Kind::TooLarge, format!("A request body has at most {limit}.")),
             other => broken_body(other),
@@ -155,6 +157,21 @@ impl Call {
     }
 }
 
+/// A body that has not been read yet. Behind a lock only because a stream cannot be looked at from two threads, and a request can.
+pub(super) struct Unread(Mutex<Option<Body>>);
+
+impl Unread {
+    pub(super) fn new(body: Body) -> Self {
+        Self(Mutex::new(Some(body)))
+    }
+
+    /// The body; only once.
+    pub(super) fn take(&self) -> Result<Body, Problem> {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        body.ok_or_else(|| Problem::new(Kind::Internal, "The body was read already."))
+    }
+}
+
 /// Why a body could not be read, as a problem.
 pub(super) fn broken_body(error: BodyError) -> Problem {
     match error {
@@ -169,7 +186,7 @@ fn wrong_type() -> Problem {
 }
 
 /// The key a request carries.
-pub(super) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Key, Problem> {
+pub(super) async fn authenticate(keys: &Authenticator, headers: &HeaderMap) -> Result<Key, Problem> {
     let refuse = |why: &str| Problem::new(Kind::Unauthorized, why);
     let value = headers.get(AUTHORIZATION).ok_or_else(|| refuse("Send `Authorization: Bearer hf_…`."))?;
     let text = value.to_str().unwrap_or_default();
@@ -177,13 +194,13 @@ pub(super) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Key, 
         Some((scheme, plain)) if scheme.eq_ignore_ascii_case("bearer") => plain.trim(),
         _ => return Err(refuse("The Authorization header is not of the form `Bearer hf_…`.")),
     };
-    let key = senders::authenticate(app, plain).await?;
+    let key = keys.authenticate(plain).await?;
     key.ok_or_else(|| refuse("This key is not known, or was revoked."))
 }
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
-    let bytes = serde_json::to_vec(body).map_err(|error| Problem::failure(false, &error))?;
+    let bytes = serde_json::to_vec(body).map_err(|error| Problem::failure(&error))?;
     let mut response = Response::new(bytes.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -44,11 +44,7 @@ impl From<Connection> for View {
             account: connection.self_address,
             other: connection.other_address,
             other_name: connection.other_name,
-            state: match connection.state {
-                connections::State::Active => "active",
-                connections::State::Broken => "broken",
-                connections::State::Blocked => "blocked",
-            },
+            state: connection.state.name(),
             accepts_messages: connection.other_accepts,
             created_at: connection.created_at,
             updated_at: connection.updated_at,
@@ -72,13 +68,7 @@ struct HandshakeView {
 impl From<Handshake> for HandshakeView {
     fn from(handshake: Handshake) -> Self {
         let Handshake { id, from, to, state, error, connection, created_at, finished_at, .. } = handshake;
-        let state = match state {
-            handshakes::State::Pending => "pending",
-            handshakes::State::Running => "running",
-            handshakes::State::Connected => "connected",
-            handshakes::State::Failed => "failed",
-        };
-        Self { id, from, to, state, error, connection, created_at, finished_at }
+        Self { id, from, to, state: state.name(), error, connection, created_at, finished_at }
     }
 }
 
@@ -99,9 +89,11 @@ pub(super) async fn start(mut call: Call) -> Answer {
     let account = accounts::find(call.app(), &from).await?.filter(|account| !account.disabled);
     let account = account.ok_or_else(|| Problem::field("from", "is no account of this node that is in use"))?;
     let sender = call.key.sender.clone();
-    let new = NewHandshake { sender, account_id: account.id, from, to, code: &code, allow_replies };
-    let id = handshakes::start(call.app(), new).await?;
-    call.shared.serve.publisher.start_handshake(id).await;
+    let new = NewHandshake { sender, account_id: account.id, from, to, code, allow_replies };
+    let id = handshakes::start(call.app(), &new).await?;
+    let publisher = call.shared.serve.publisher.clone();
+    // Not waited for: if the broker does not take it, the scheduler publishes it again.
+    tokio::spawn(async move { publisher.start_handshake(id).await });
     let handshake = wait_for(&call.shared.serve, id, wait).await?.ok_or_else(|| Problem::not_found("handshake"))?;
     let status = if handshake.finished_at.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     json(status, &HandshakeView::from(handshake))

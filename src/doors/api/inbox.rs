@@ -16,6 +16,8 @@ pub(super) use stream::stream;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -34,6 +36,26 @@ const LONGEST_WAIT: u64 = 60;
 /// Entries acknowledged at once.
 const MOST: usize = 1000;
 
+/// An entry as the API shows it.
+#[derive(Serialize)]
+struct View {
+    id: Uuid,
+    account: Address,
+    from: Address,
+    from_name: String,
+    text: String,
+    received_at: Timestamp,
+    sent_at: Timestamp,
+    acknowledged_at: Option<Timestamp>,
+}
+
+impl From<Entry> for View {
+    fn from(entry: Entry) -> Self {
+        let Entry { id, account, from, from_name, text, received_at, sent_at, acknowledged_at } = entry;
+        Self { id, account, from, from_name, text, received_at, sent_at, acknowledged_at }
+    }
+}
+
 /// The account's id, if there is one that this key may see.
 pub(super) async fn account_id(call: &Call, address: &Address) -> Result<Uuid, Problem> {
     call.act_for(address)?;
@@ -51,7 +73,7 @@ pub(super) async fn list(call: Call) -> Answer {
     let address = query.finish(address)?;
     let account = account_id(&call, &address).await?;
     let page = Lookup { call: &call, account, wanted, open }.wait(wait).await?;
-    ok(&page)
+    ok(&page.map(View::from))
 }
 
 /// A look into one account's inbox.
@@ -100,7 +122,7 @@ async fn find(call: &Call) -> Result<Entry, Problem> {
 
 /// `GET /inbox/{id}`
 pub(super) async fn show(call: Call) -> Answer {
-    ok(&find(&call).await?)
+    ok(&View::from(find(&call).await?))
 }
 
 /// `POST /inbox/{id}/ack`

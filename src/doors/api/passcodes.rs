@@ -27,7 +27,7 @@ pub(super) async fn issue(mut call: Call) -> Answer {
         return Err(Problem::new(Kind::Conflict, format!("The account {} is disabled.", account.address)));
     }
     let life: Duration = life.unwrap_or_else(|| call.app().config.codes.pass_code_life.duration());
-    let issued = codes::issue(call.app(), Purpose::PassCode, account.id, life).await?;
+    let issued = codes::issue(call.app(), Purpose::PassCode, account.id, life).await.map_err(refuse)?;
     answer(
         StatusCode::CREATED,
         &json!({
@@ -37,6 +37,14 @@ pub(super) async fn issue(mut call: Call) -> Answer {
             "expires_at": issued.expires_at,
         }),
     )
+}
+
+fn refuse(error: codes::Error) -> Problem {
+    match error {
+        codes::Error::Exhausted => Problem::new(Kind::Conflict, "No free code was found; wait until older ones have expired."),
+        codes::Error::NoAccount => Problem::not_found("account"),
+        error => error.into(),
+    }
 }
 
 /// `GET /accounts/{address}/passcodes`

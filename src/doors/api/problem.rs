@@ -9,6 +9,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use warp::reply::Response;
 
+use crate::doors::{Failure, chain};
+
 /// After how many seconds a client may ask again when something was away.
 const RETRY_AFTER_SECONDS: u16 = 2;
 
@@ -122,10 +124,10 @@ impl Problem {
         Self { allow: Some(allow), ..problem }
     }
 
-    /// Something failed on our side: `passing` when trying again may help. Logged here; the chain is not told to the caller.
-    pub fn failure(passing: bool, error: &(dyn std::error::Error + 'static)) -> Self {
-        let chain = crate::doors::chain(error);
-        if passing {
+    /// Something failed on our side. Logged here; the chain is not told to the caller.
+    pub fn failure(error: &impl Failure) -> Self {
+        let chain = chain(error);
+        if error.is_passing() {
             tracing::warn!(error = %chain, "an API request was answered \"unavailable\"");
             Self::new(Kind::Unavailable, "Nothing of this request was done that was not answered. Try again shortly.")
         } else {
@@ -188,26 +190,11 @@ impl Serialize for Problem {
     }
 }
 
-/// Errors of the modules behind the door: each knows whether it is passing.
-macro_rules! failures {
-    ($($error:ty),* $(,)?) => {
-        $(impl From<$error> for Problem {
-            fn from(error: $error) -> Self {
-                Self::failure(error.is_passing(), &error)
-            }
-        })*
-    };
+impl<E: Failure> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::failure(&error)
+    }
 }
-failures!(
-    crate::db::DbError,
-    crate::accounts::Error,
-    crate::books::BooksError,
-    crate::codes::Error,
-    crate::connections::Error,
-    crate::handshakes::Error,
-    crate::inbox::Error,
-    crate::senders::Error,
-);
 
 #[cfg(test)]
 mod tests {

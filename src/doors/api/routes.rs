@@ -3,6 +3,8 @@
 use futures_util::future::BoxFuture;
 use http::Method;
 
+use crate::senders::Scope;
+
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{accounts, connections, inbox, keys, messages, passcodes};
@@ -13,7 +15,7 @@ pub(super) struct Route {
     /// Segments; `{…}` matches any one and is handed to the endpoint.
     path: &'static str,
     /// The scope a key needs; all methods but GET need it in full, GET also works with `NAME:read`.
-    pub(super) scope: &'static str,
+    pub(super) scope: Scope,
     pub(super) run: fn(Call) -> BoxFuture<'static, Answer>,
 }
 
@@ -25,13 +27,13 @@ impl Route {
 }
 
 macro_rules! routes {
-    ($($scope:literal: $($method:ident $path:literal => $run:path;)+)+) => {
-        &[$($(Route { method: Method::$method, path: $path, scope: $scope, run: |call| Box::pin($run(call)) },)+)+]
+    ($($scope:ident { $($method:ident $path:literal => $run:path;)+ })+) => {
+        &[$($(Route { method: Method::$method, path: $path, scope: Scope::$scope, run: |call| Box::pin($run(call)) },)+)+]
     };
 }
 
 static ROUTES: &[Route] = routes! {
-    "accounts":
+    Accounts {
         POST "accounts" => accounts::create;
         POST "accounts/batch" => accounts::create_many;
         GET "accounts" => accounts::list;
@@ -39,12 +41,14 @@ static ROUTES: &[Route] = routes! {
         PATCH "accounts/{address}" => accounts::update;
         POST "accounts/{address}/disable" => accounts::disable;
         POST "accounts/{address}/enable" => accounts::enable;
-    "passcodes":
+    }
+    Passcodes {
         POST "accounts/{address}/passcodes" => passcodes::issue;
         GET "accounts/{address}/passcodes" => passcodes::list;
         DELETE "accounts/{address}/passcodes" => passcodes::withdraw_all;
         DELETE "accounts/{address}/passcodes/{id}" => passcodes::withdraw;
-    "connections":
+    }
+    Connections {
         POST "connections" => connections::start;
         GET "handshakes/{id}" => connections::handshake;
         GET "connections" => connections::list;
@@ -52,24 +56,28 @@ static ROUTES: &[Route] = routes! {
         POST "connections/{id}/block" => connections::block;
         POST "connections/{id}/unblock" => connections::unblock;
         DELETE "connections/{id}" => connections::delete;
-    "messages":
+    }
+    Messages {
         POST "messages" => messages::accept;
         POST "messages/batch" => messages::accept_many;
         GET "messages" => messages::list;
         GET "messages/summary" => messages::summary;
         GET "messages/{id}" => messages::show;
         POST "messages/{id}/cancel" => messages::cancel;
-    "inbox":
+    }
+    Inbox {
         GET "inbox" => inbox::list;
         GET "inbox/count" => inbox::count;
         GET "inbox/stream" => inbox::stream;
         POST "inbox/ack" => inbox::acknowledge_many;
         GET "inbox/{id}" => inbox::show;
         POST "inbox/{id}/ack" => inbox::acknowledge;
-    "keys":
+    }
+    Keys {
         POST "keys" => keys::create;
         GET "keys" => keys::list;
         DELETE "keys/{id}" => keys::revoke;
+    }
 };
 
 /// The route of a request, with the path's parameters decoded; HEAD is answered as GET without its body.

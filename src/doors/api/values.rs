@@ -139,7 +139,7 @@ pub(super) fn sender(value: Value) -> Read<String> {
 fn word(value: Value, most: usize) -> Read<String> {
     let text = text(value)?;
     let length = text.chars().count();
-    if length == 0 || length > most || text.chars().any(char::is_control) {
+    if text.trim().is_empty() || length > most || text.chars().any(char::is_control) {
         return Err(format!("has 1 to {most} characters and no control characters"));
     }
     Ok(text)

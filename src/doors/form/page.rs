@@ -27,8 +27,8 @@ button.quiet{background:none;color:inherit;text-decoration:underline;padding:0;f
 
 /// The form's variable parts.
 pub(super) struct Form<'a> {
-    session: &'a Session,
-    accounts: &'a [Account],
+    pub(super) session: &'a Session,
+    pub(super) accounts: &'a [Account],
     pub(super) error: Option<String>,
     /// Shown again after a mistake; the pass code never is.
     pub(super) other: &'a str,
@@ -69,7 +69,7 @@ pub(super) fn form(status: StatusCode, form: &Form<'_>) -> Response {
          <small id=\"about\">Six digits, good for one connection and for an hour at most.</small>\
          <button>Connect</button></form>{}",
         alert(form.error.as_deref()),
-        escape(form.session.token()),
+        form.session.token(),
         own_address(form.accounts),
         escape(form.other),
         log_out()
@@ -84,7 +84,7 @@ fn own_address(accounts: &[Account]) -> String {
     }
     let option = |account: &Account| {
         let address = escape(account.address.as_str());
-        format!("<option value=\"{address}\">{address} ({})</option>", escape(account.name.as_ref()))
+        format!("<option value=\"{address}\">{address} ({})</option>", escape(&account.name))
     };
     let options: String = accounts.iter().map(option).collect();
     format!("{label}<select id=\"from\" name=\"from\">{options}</select>")

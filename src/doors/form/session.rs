@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use http::header::GetAll;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::App;
@@ -19,11 +18,12 @@ const CONTEXT: &[u8] = b"handshake form session";
 /// How long a session lasts.
 const LIFE_SECONDS: i64 = 12 * 3600;
 
+type Token = [u8; 16];
+
 /// Who is signed in.
-#[derive(Serialize, Deserialize)]
 pub(super) struct Session {
     key: Zeroizing<String>,
-    token: String,
+    token: Token,
     /// Unix seconds.
     until: i64,
 }
@@ -33,7 +33,7 @@ impl Session {
     pub(super) fn begin(app: &App, key: &str) -> Self {
         Self {
             key: Zeroizing::new(key.to_owned()),
-            token: encode_hex(&random::<16>()),
+            token: random(),
             until: app.clock.unix_seconds() + LIFE_SECONDS,
         }
     }
@@ -45,15 +45,26 @@ impl Session {
         let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
         let sealed = URL_SAFE_NO_PAD.decode(value).ok()?;
         let opened = app.keys.open(Purpose::Session, CONTEXT, &sealed).ok()?;
-        let session: Self = serde_json::from_slice(&opened).ok()?;
+        let session = Self::decode(&opened)?;
         (session.until > app.clock.unix_seconds()).then_some(session)
     }
 
     /// The session as a cookie.
     pub(super) fn cookie(&self, app: &App) -> HeaderValue {
-        let text = Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
-        let value = URL_SAFE_NO_PAD.encode(app.keys.seal(Purpose::Session, CONTEXT, &text));
+        let value = URL_SAFE_NO_PAD.encode(app.keys.seal(Purpose::Session, CONTEXT, &self.encode()));
         set_cookie(app, &value, LIFE_SECONDS)
+    }
+
+    /// Token, end, key.
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new([&self.token[..], &self.until.to_be_bytes(), self.key.as_bytes()].concat())
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (token, rest) = bytes.split_first_chunk()?;
+        let (until, key) = rest.split_first_chunk()?;
+        let key = Zeroizing::new(std::str::from_utf8(key).ok()?.to_owned());
+        Some(Self { key, token: *token, until: i64::from_be_bytes(*until) })
     }
 
     /// The API key behind the session.
@@ -62,13 +73,13 @@ impl Session {
     }
 
     /// What every form of this session carries.
-    pub(super) fn token(&self) -> &str {
-        &self.token
+    pub(super) fn token(&self) -> String {
+        encode_hex(&self.token)
     }
 
     /// Whether a form carries this session's token.
     pub(super) fn owns(&self, token: &str) -> bool {
-        same(self.token.as_bytes(), token.as_bytes())
+        same(self.token().as_bytes(), token.as_bytes())
     }
 }
 

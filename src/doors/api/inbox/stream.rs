@@ -23,7 +23,7 @@ use crate::inbox::{self, Entry};
 use super::super::call::{Answer, Call, Shared};
 use super::super::problem::Problem;
 use super::super::values;
-use super::account_id;
+use super::{View, account_id};
 use super::arrivals::{News, Subscription};
 
 /// A comment this often tells both sides and every proxy that the stream lives.
@@ -96,13 +96,10 @@ impl Feed {
     async fn catch_up(&mut self, mut from: Uuid) -> Result<(), Ended> {
         loop {
             let entries = inbox::list(&self.shared.serve.app, self.account, Some(from), PAGE as i64, false).await?;
-            let whole = entries.len() < PAGE;
-            from = entries.last().map_or(from, |entry| entry.id);
+            let Some(last) = entries.last() else { return Ok(()) };
+            from = last.id;
             let unsent = entries.into_iter().filter(|entry| !self.sent.contains(&entry.id)).collect();
             self.send_entries(unsent).await?;
-            if whole {
-                return Ok(());
-            }
         }
     }
 
@@ -135,20 +132,19 @@ impl Feed {
 
     async fn send_entries(&mut self, entries: Vec<Entry>) -> Result<(), Ended> {
         let mut text = Vec::new();
-        for entry in &entries {
+        let ids: Vec<Uuid> = entries.iter().map(|entry| entry.id).collect();
+        for entry in entries {
             text.extend_from_slice(format!("id: {}\nevent: message\ndata: ", entry.id).as_bytes());
             // One line whatever the message holds: JSON escapes line feeds.
-            serde_json::to_writer(&mut text, entry).map_err(|_| Ended)?;
+            serde_json::to_writer(&mut text, &View::from(entry)).map_err(|_| Ended)?;
             text.extend_from_slice(b"\n\n");
         }
         if text.is_empty() {
             return Ok(());
         }
         self.send(text.into()).await?;
-        for entry in entries {
-            self.last = self.last.max(entry.id);
-            self.sent.push_back(entry.id);
-        }
+        self.last = ids.iter().copied().fold(self.last, Ord::max);
+        self.sent.extend(ids);
         let surplus = self.sent.len().saturating_sub(REMEMBERED);
         self.sent.drain(..surplus);
         Ok(())

@@ -35,12 +35,12 @@ const GROUP: usize = 500;
 const UNSENT: usize = 4;
 
 /// Starts the stream of answers; it ends with the request's body.
-pub(super) fn accept(mut call: Call) -> Answer {
+pub(super) fn accept(call: Call) -> Answer {
     if call.headers.contains_key("idempotency-key") {
         let detail = "A streamed batch has no Idempotency-Key: give each row a `key`.";
         return Err(Problem::field("Idempotency-Key", detail));
     }
-    let body = call.body.take().ok_or_else(|| Problem::new(Kind::Invalid, "The body was read already."))?;
+    let body = call.body.take()?;
     let (answers, unsent) = mpsc::channel(UNSENT);
     let intake = Intake { shared: call.shared, key: call.key, answers };
     tokio::spawn(intake.run(Lines::over(body)));

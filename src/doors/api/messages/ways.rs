@@ -48,8 +48,8 @@ impl Ways {
     /// One.
     pub(super) async fn find(&self, from: &Address, to: &Address) -> Result<Option<Way>, Problem> {
         let found = self.batcher.call((from.clone(), to.clone())).await;
-        let found = found.map_err(|stopped| Problem::failure(true, &stopped))?;
-        found.map_err(|error| Problem::failure(error.is_passing(), &*error))
+        let found = found.map_err(|stopped| Problem::failure(&stopped))?;
+        found.map_err(|error| Problem::failure(&*error))
     }
 
     /// Many at once, in order.
