@@ -29,7 +29,7 @@ pub use inspect::{find, list, summary};
 pub use model::*;
 pub use open::{Acceptor, purge_keys};
 pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, put_many, purge};
-pub use settle::{Held, Settle, Settled, settle_many};
+pub use settle::{Attempt, Held, Settle, Settled, settle_many};
 pub use workers::{die, hand_on_dead, renew};
 
 use crate::batch::Stopped;

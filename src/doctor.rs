@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::config::{Config, Mode};
 use crate::crypto::NodeKeys;
 use crate::db::Db;
+use crate::failure::chain;
 use crate::outbound::{AnswerLimit, Call, Outbound, Redirects, Target};
 use crate::{queue, tls};
 
@@ -165,16 +166,6 @@ async fn reachable(config: &Config) -> Finding {
         Ok(answer) => Wrong(format!("{path} answers with status {}, not as an Openmsg node", answer.status)),
         Err(error) => Wrong(format!("{path}: {error}")),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        words = format!("{words}: {source}");
-        next = source.source();
-    }
-    words
 }
 
 #[cfg(test)]

@@ -121,8 +121,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Config { settings, .. } => print!("{}", toml::to_string_pretty(&load(&settings)?)?),
         Command::Key { command: KeyCommand::Create { settings, sender, scopes } } => {
             let app = open(settings).await?;
-            let (_, text) = senders::create(&app, &sender, scopes.join(",").parse()?, None).await?;
-            println!("{text}");
+            let (_, text) = senders::create(&app, &sender, &scopes.join(",").parse()?, None).await?;
+            println!("{}", text.reveal());
         }
         Command::Api(command) => return Ok(command.run().await),
         Command::Pair { data, keep, command } => {
@@ -181,8 +181,8 @@ async fn make_api_key(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     let app = App::open(config.clone()).await?;
-    let (_, text) = senders::create(&app, "operator", "*".parse()?, None).await?;
-    write_secret(&file, &text).with_context(|| format!("{} cannot be written", file.display()))?;
+    let (_, text) = senders::create(&app, "operator", &"*".parse()?, None).await?;
+    write_secret(&file, text.reveal()).with_context(|| format!("{} cannot be written", file.display()))?;
     tracing::info!(file = %file.display(), "made the first API key, which may do everything");
     Ok(())
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use warp::Filter;
 
 use crate::App;
 use crate::books::Acceptor;

@@ -125,7 +125,7 @@ async fn store(crew: &Crew, deadline: Timestamp, ask: &ConfirmSender) -> anyhow:
     if !transaction.query_one(sql, &[&deadline]).await?.get::<_, bool>(0) {
         return Ok(None);
     }
-    connections::store(&*transaction, app, &new).await?;
+    connections::store(&transaction, app, &new).await?;
     transaction.commit().await?;
     Ok(Some(grant))
 }

@@ -134,8 +134,8 @@ async fn store(
     };
     let mut client = app.db.client().await?;
     let transaction = client.transaction().await?;
-    let connection = connections::store(&*transaction, app, &new).await?;
-    handshakes::finish_connected(&*transaction, app, claimed.id, connection).await?;
+    let connection = connections::store(&transaction, app, &new).await?;
+    handshakes::finish_connected(&transaction, app, claimed.id, connection).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -178,9 +178,9 @@ async fn inside(crew: &Crew, claimed: &Claimed) -> anyhow::Result<Ended> {
     };
     let mut client = app.db.client().await?;
     let transaction = client.transaction().await?;
-    connections::store(&*transaction, app, &theirs).await?;
-    let connection = connections::store(&*transaction, app, &ours).await?;
-    handshakes::finish_connected(&*transaction, app, claimed.id, connection).await?;
+    connections::store(&transaction, app, &theirs).await?;
+    let connection = connections::store(&transaction, app, &ours).await?;
+    handshakes::finish_connected(&transaction, app, claimed.id, connection).await?;
     transaction.commit().await?;
     Ok(Ended::Connected)
 }

@@ -35,7 +35,8 @@ use crate::listen::{self, Body, BodyError};
 use crate::openmsg::{Address, AddressId, PassCode};
 use crate::senders::{self, Key, Scope};
 
-use super::{Failure, Serve};
+use super::Serve;
+use crate::failure::{Failure, chain};
 use page::Form;
 use session::Session;
 
@@ -89,7 +90,7 @@ struct Turned(Response);
 
 impl<E: Failure> From<E> for Turned {
     fn from(error: E) -> Self {
-        tracing::error!(error = %super::chain(&error), "a form page failed");
+        tracing::error!(error = %chain(&error), "a form page failed");
         let (status, words) = if error.is_passing() {
             (StatusCode::SERVICE_UNAVAILABLE, "The node is busy or restarting. Please try again in a moment.")
         } else {

@@ -18,6 +18,5 @@ pub fn public_routes(app: &App, asker: &Asker) -> Result<BoxedFilter<(Response,)
         return Ok(nothing.boxed());
     }
     let openmsg = openmsg::routes(app, asker)?;
-    let all = openmsg.or(nothing).unify();
-    Ok(all.recover(|_| async { Ok::<_, warp::Rejection>(http::StatusCode::NOT_FOUND.into_response()) }).unify().boxed())
+    Ok(openmsg.or(nothing).unify().boxed())
 }

@@ -106,7 +106,7 @@ impl Arrivals {
             match inbox::recent(&self.app, &accounts, since).await {
                 Ok(found) => self.watched.lock().await.tell(&found, since),
                 // The waiting requests end by themselves or hear of it when they look; the next look may find the database back.
-                Err(error) => tracing::debug!(error = %crate::doors::chain(&error), "no look for new inbox entries"),
+                Err(error) => tracing::debug!(error = %crate::failure::chain(&error), "no look for new inbox entries"),
             }
         }
     }

@@ -68,7 +68,7 @@ struct Ended;
 
 impl From<inbox::Error> for Ended {
     fn from(error: inbox::Error) -> Self {
-        tracing::warn!(error = %crate::doors::chain(&error), "an inbox stream ended");
+        tracing::warn!(error = %crate::failure::chain(&error), "an inbox stream ended");
         Self
     }
 }
