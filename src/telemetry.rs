@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Log, LogFormat};
 
 /// Libraries that log what they carry.
-const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,lapin=error,async_rs=error,tokio_postgres=warn,\
+const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,lapin=off,async_rs=error,tokio_postgres=warn,\
                      refinery_core=warn,refinery=warn,hickory_resolver=warn,hickory_proto=warn,hickory_net=warn,warp=warn";
 
 /// Starts logging. Later calls in one process change nothing.
