@@ -1,2 +1,8 @@
-//! The one test binary.
+//! The one test binary: it starts everything for real, drains the work, and fails where work is left.
+mod embedded;
+mod node;
+mod openmsg;
 mod peers;
+mod people;
+mod supervise;
+mod support;
