@@ -1,2 +1,5 @@
-//! The one test binary.
-mod peers;
+//! The one test binary: real PostgreSQL, each test with a database of its own.
+
+mod api;
+mod people;
+mod support;
