@@ -12,6 +12,64 @@
 //! its chunk gets an exception row. The state of a delivery is its exception's, if it has one; else `delivered` if its chunk is
 //! settled or it has a delivered attempt; else what its chunk says.
 
-pub mod model;
+mod cancel;
+mod claim;
+mod due;
+mod inspect;
+mod model;
+mod open;
+mod outbox;
+mod settle;
+mod workers;
 
+pub use cancel::{cancel, cancelled_among};
+pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, park};
+pub use due::{Due, due_again, due_chunks, expire_due, published_ahead, unpublish};
+pub use inspect::{find, list, summary};
 pub use model::*;
+pub use open::{Acceptor, purge_keys};
+pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, put_many, purge};
+pub use settle::{Attempt, Held, Settle, Settled, settle_many};
+pub use workers::{die, hand_on_dead, renew};
+
+use crate::batch::Stopped;
+use crate::crypto::OpenError;
+use crate::db::DbError;
+
+/// Why the books could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum BooksError {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A sealed value did not open: the wrong node key, or damage.
+    #[error("a sealed value does not open")]
+    Sealed(#[from] OpenError),
+    /// This process is stopping.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A batch that many callers shared failed; each gets this.
+    #[error("the database refused or was away")]
+    Shared {
+        /// Whether trying again later may help.
+        passing: bool,
+    },
+}
+
+impl BooksError {
+    /// Whether trying again later may help.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_passing(),
+            Self::Stopped(_) => true,
+            Self::Shared { passing } => *passing,
+            Self::Sealed(_) => false,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for BooksError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Db(error.into())
+    }
+}

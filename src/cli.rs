@@ -1,1 +1,233 @@
-//! (being built)
+//! The command line's side of the API: every command here speaks to a running node, and only over `/api/v1`.
+//!
+//! A command is a clap struct with one `run`; the binary embeds [`Command`] and does nothing else. Answers go to standard output,
+//! everything said about the work (progress, waiting, mistakes) to standard error, so that output can be piped.
+//! Exit codes: 0 done, 1 refused or failed, 2 used wrongly.
+//! What works on the database or starts processes (`up`, `serve`, `work`, `migrate`, `key`) is not here.
+
+mod accounts;
+mod apikeys;
+mod client;
+mod connections;
+mod inbox;
+mod list;
+mod output;
+mod passcodes;
+mod problem;
+mod send;
+mod sse;
+mod status;
+mod table;
+mod target;
+
+pub use accounts::AccountCommand;
+pub use apikeys::ApiKeyCommand;
+pub use client::{Client, ClientError};
+pub use connections::{ConnectCommand, ConnectionCommand};
+pub use inbox::InboxCommand;
+pub use passcodes::PassCodeCommand;
+pub use problem::{FieldError, Problem};
+pub use send::SendCommand;
+pub use status::{CancelCommand, StatusCommand};
+pub use target::{Target, TargetError};
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use tokio_util::sync::CancellationToken;
+
+/// The commands that talk to a running node.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create, list, rename, disable and enable accounts
+    Account(AccountCommand),
+    /// Issue, list and revoke pass codes: what a stranger needs to connect
+    Passcode(PassCodeCommand),
+    /// Shake hands with an address elsewhere, so that messages may be sent to it
+    Connect(ConnectCommand),
+    /// List, show, block, unblock and delete connections
+    Connection(ConnectionCommand),
+    /// Send one message, or a message for every row of a file
+    Send(SendCommand),
+    /// Read, acknowledge and follow what was received
+    Inbox(InboxCommand),
+    /// Show what became of a message, or count a whole campaign
+    Status(StatusCommand),
+    /// Stop messages that have not gone out yet
+    Cancel(CancelCommand),
+    /// Create, list and revoke API keys
+    Apikey(ApiKeyCommand),
+}
+
+impl Command {
+    /// Runs the command to its end. Mistakes have been printed to standard error when this returns.
+    pub async fn run(self) -> ExitCode {
+        let done = match self {
+            Self::Account(command) => command.run().await,
+            Self::Passcode(command) => command.run().await,
+            Self::Connect(command) => command.run().await,
+            Self::Connection(command) => command.run().await,
+            Self::Send(command) => command.run().await,
+            Self::Inbox(command) => command.run().await,
+            Self::Status(command) => command.run().await,
+            Self::Cancel(command) => command.run().await,
+            Self::Apikey(command) => command.run().await,
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        }
+    }
+}
+
+/// Why a command ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The node could not be asked, or said no.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// It is not known where the node is, or with which key to ask.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The command line or the file given makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The node answered, and the answer is not what was asked for.
+    #[error("{0}")]
+    Refused(String),
+    /// Everything was said already; only the exit code is left.
+    #[error("failed")]
+    Silent,
+    /// Standard output could not be written.
+    #[error("cannot write the answer: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Failure {
+    /// Prints the failure and gives the exit code. A reader that went away (`… | head`) is no failure.
+    fn report(&self) -> ExitCode {
+        match self {
+            Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Self::Silent => return ExitCode::from(1),
+            _ => eprintln!("handfast: {self}"),
+        }
+        ExitCode::from(if matches!(self, Self::Usage(_)) { 2 } else { 1 })
+    }
+}
+
+/// A token that is cancelled by the first Ctrl-C (or SIGTERM); the second one ends the process at once with code 1.
+fn stop_on_signal() -> CancellationToken {
+    let token = CancellationToken::new();
+    let stop = token.clone();
+    tokio::spawn(async move {
+        one_signal().await;
+        stop.cancel();
+        one_signal().await;
+        std::process::exit(1);
+    });
+    token
+}
+
+async fn one_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Debug, Parser)]
+    #[command(name = "handfast", no_binary_name = true)]
+    struct Whole {
+        #[command(subcommand)]
+        _command: Command,
+    }
+
+    fn accepts(line: &str) -> bool {
+        let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+        Whole::try_parse_from(words).inspect_err(|e| eprintln!("{e}")).is_ok()
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Whole::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_help_shows_is_accepted() {
+        let id = "0192f0c1-5a3e-7b11-8f00-1234567890ab";
+        for line in [
+            "account create 1000 --name Shop --no-messages",
+            "account list --all --json",
+            "account --json list",
+            "account disable 1000 2000",
+            "passcode issue 1000*shop.example --life 1h",
+            "passcode revoke 1000 --all",
+            "passcode revoke 1000 7",
+            "connect 1000 0012345*other.example --code 042137 --one-way --no-wait",
+            "connection list --account 1000 --limit 5",
+            &format!("connection handshake {id} --wait 30s"),
+            "send --from 1000 --to 1*b.example --text Hello --follow --idempotency-key x",
+            "send orders.csv --from 1000 --to {id}*b.example --text Hello --errors refused.csv",
+            "send - --format ndjson --delimiter ; --run again --api http://127.0.0.1:1 --key-file k",
+            "inbox 1000 --unread",
+            "inbox 1000 --json",
+            "inbox --json list 1000",
+            "inbox list 1000 --all --json",
+            &format!("inbox read {id} --ack"),
+            "inbox follow 1000 --ack --limit 3",
+            "inbox count",
+            &format!("status {id}"),
+            "status --summary --tag t",
+            "status --state failed --all --json",
+            &format!("cancel {id} {id}"),
+            "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
+        ] {
+            assert!(accepts(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "account",
+            "inbox",
+            "passcode revoke 1000",
+            "passcode revoke 1000 7 --all",
+            "send",
+            "send --from 1000 --to 2*b.example",
+            "send --from 1 --to 2 --text x --errors e.csv",
+            "send f.csv --idempotency-key x",
+            "status nonsense",
+            "account list --limit 0",
+            "cancel",
+            "apikey create shop",
+        ] {
+            assert!(!accepts(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let line = ["account", "list", "--key", "hf_secret"];
+        assert!(!format!("{:?}", Whole::try_parse_from(line).unwrap()).contains("hf_secret"));
+    }
+}

@@ -83,3 +83,11 @@ fn boottime_micros() -> i64 {
     debug_assert_eq!(failed, 0);
     time.tv_sec * 1_000_000 + time.tv_nsec / 1000
 }
+
+/// The smallest UUID of version 7 of a moment, for comparing ids with times.
+pub fn uuid_at(moment: Timestamp) -> uuid::Uuid {
+    let millis = moment.as_millisecond().max(0) as u64;
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+    uuid::Uuid::from_bytes(bytes)
+}

@@ -110,9 +110,8 @@ fn open_with_context(
     text.map(Zeroizing::new).map_err(|()| BoxError)
 }
 
-/// Unwrap safety: without randomness there is no safe way on; `main` calls [`init`] first and reports the error in words.
 fn insist_on_init() {
-    // Unwrap safety: see above.
+    // Unwrap safety: without randomness there is no safe way on; `main` calls `init` first and reports the error in words.
     init().expect("the cryptographic library starts");
 }
 

@@ -8,8 +8,10 @@
 //! with an id below one already listed. Whoever follows an inbox closely looks back a few seconds.
 
 mod receive;
+mod recent;
 
 pub use receive::{NewEntry, Seen, Stored, purge_seen, seen_many, store_many};
+pub use recent::{find_many, recent};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -95,12 +97,7 @@ pub async fn list(
 ) -> Result<Vec<Entry>, Error> {
     let sql = if unacknowledged { LIST_OPEN } else { LIST };
     let rows = app.db.rows(sql, &[&account, &after.unwrap_or(Uuid::nil()), &limit]).await?;
-    let read = |row: &Row| {
-        read(app, row)
-            .inspect_err(|error| tracing::error!(entry = %row.get::<_, Uuid>("id"), %error, "left out of a list"))
-            .ok()
-    };
-    Ok(rows.iter().filter_map(read).collect())
+    Ok(read_all(app, &rows))
 }
 
 /// One entry.
@@ -150,6 +147,15 @@ fn notice_address(app: &App) -> Result<Address, DbError> {
 
 fn context(id: Uuid) -> Vec<u8> {
     [b"inbox ", id.as_bytes().as_slice()].concat()
+}
+
+fn read_all(app: &App, rows: &[Row]) -> Vec<Entry> {
+    let read = |row: &Row| {
+        read(app, row)
+            .inspect_err(|error| tracing::error!(entry = %row.get::<_, Uuid>("id"), %error, "left out of a list"))
+            .ok()
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 fn read(app: &App, row: &Row) -> Result<Entry, Error> {

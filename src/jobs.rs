@@ -50,7 +50,7 @@ pub struct ConfirmSender {
     /// Its address.
     pub receiving: Address,
     /// Its name, told to the peer.
-    pub receiving_name: String,
+    pub receiving_name: DisplayName,
     /// The peer's address, in the form our checks made of it.
     pub sending: Address,
     /// The same as the peer wrote it: the hash is over these bytes.
@@ -63,8 +63,6 @@ pub struct ConfirmSender {
     pub pass_code: String,
     /// Whether the peer said it is a handfast node.
     pub remembers: bool,
-    /// Whether the call came under `/openmsg/sandbox/`: the callback goes there too.
-    pub sandbox: bool,
 }
 
 /// Everything of a `message-receive` request that passed the door's checks.
@@ -77,7 +75,7 @@ pub struct ConfirmMessage {
     /// The sender.
     pub from: Address,
     /// The sender's name as we know it.
-    pub from_name: String,
+    pub from_name: DisplayName,
     /// message_package, verbatim.
     pub package: String,
     /// message_hash, 32 bytes.
@@ -90,10 +88,10 @@ pub struct ConfirmMessage {
     pub message_id: Option<Uuid>,
     /// Opens the package: the connection's key, 32 bytes.
     pub key: [u8; 32],
-    /// Whether the older secrets of the connection were used.
-    pub older: bool,
-    /// Whether the call came under `/openmsg/sandbox/`.
-    pub sandbox: bool,
+    /// The nonce in the package, 24 bytes.
+    pub nonce: [u8; 24],
+    /// Whether it came under the newer of two sets of secrets: the older one can go.
+    pub proves_current: bool,
 }
 
 /// A worker's answer to an [`Ask`].

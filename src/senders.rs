@@ -78,6 +78,11 @@ select k.id, k.sender, k.scopes, k.account_id, a.address
 from api_keys k left join accounts a on a.id = k.account_id
 where k.id > $1 and k.revoked_at is null order by k.id limit $2";
 
+const GET: &str = "/* senders::get */
+select k.id, k.sender, k.scopes, k.account_id, a.address
+from api_keys k left join accounts a on a.id = k.account_id
+where k.id = $1 and k.revoked_at is null";
+
 const REVOKE: &str = "/* senders::revoke */
 update api_keys set revoked_at = $2 where id = $1 and revoked_at is null";
 
@@ -115,6 +120,11 @@ pub async fn authenticate(app: &App, text: &str) -> Result<Option<Key>, Error> {
 pub async fn list(app: &App, after: Option<Uuid>, limit: i64) -> Result<Vec<Key>, Error> {
     let rows = app.db.rows(LIST, &[&after.unwrap_or(Uuid::nil()), &limit]).await?;
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// The key with this id, unless it was revoked.
+pub async fn get(app: &App, id: Uuid) -> Result<Option<Key>, Error> {
+    Ok(app.db.row(GET, &[&id]).await?.map(|row| read(&row)).transpose()?)
 }
 
 /// Revokes a key; false: there is none, or it was revoked before.

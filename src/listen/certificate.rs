@@ -56,7 +56,8 @@ impl Certificate {
         }
     }
 
-    fn look(&self, seen: u64) -> u64 {
+    /// One look, given what the last one saw; answers what this one saw.
+    pub(super) fn look(&self, seen: u64) -> u64 {
         let now = Self::fingerprint(&self.cert, &self.key);
         if now != seen {
             match tls::server_certificate(&self.cert, &self.key) {
@@ -70,6 +71,12 @@ impl Certificate {
             }
         }
         now
+    }
+
+    /// The leaf certificate that the next handshake gets, for the tests.
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> Vec<u8> {
+        self.current.read().unwrap().end_entity_cert().unwrap().to_vec()
     }
 
     /// By content, because a renewal may keep time and length.

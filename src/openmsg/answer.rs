@@ -62,7 +62,7 @@ impl HandshakeRefusal {
             Self::CodeNotValid => "pass code not valid",
             Self::SenderMalformed => "sending_openmsg_address should be digits, a star and a domain",
             Self::NotConfirmed => "the sending domain did not confirm the handshake",
-            Self::Temporarily => "not possible now, try again later",
+            Self::Temporarily => "temporarily unavailable",
             Self::UnknownPending => "unknown pending authorization",
             Self::ExpiredPending => "expired handshake, over 60 seconds old",
         }

@@ -15,7 +15,7 @@ use super::{
 use crate::crypto::{decode_hex, encode_hex, hmac_sha256, same};
 
 /// Seconds a message may be older or newer than the receiver's clock.
-pub const WINDOW_SECONDS: i64 = 60;
+pub const WINDOW_SECONDS: u64 = 60;
 
 /// What `message-receive` brings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl MessageReceiveRequest {
     /// Whether the time stamp is within 60 s of `now` (Unix seconds), either way. Checked before the hash: it also ensures the ten
     /// digits without which salt and time could be shifted against each other.
     pub fn is_timely(&self, now: i64) -> bool {
-        (1_000_000_000..10_000_000_000).contains(&self.timestamp) && (self.timestamp - now).abs() <= WINDOW_SECONDS
+        (1_000_000_000..10_000_000_000).contains(&self.timestamp) && self.timestamp.abs_diff(now) <= WINDOW_SECONDS
     }
 
     /// Whether the hash is the one that `auth_code` gives, in constant time.

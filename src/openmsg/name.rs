@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_peers_name_is_made_harmless() {
-        let from = |text| DisplayName::from_peer(text).map(|name| name.as_str().to_owned());
+        let from = |text: &str| DisplayName::from_peer(text).map(|name| name.as_str().to_owned());
         assert_eq!(from("  Käse & Wein 🧀 ").as_deref(), Some("Käse & Wein 🧀"));
         assert_eq!(from("a\u{202e}b\u{0}c\nd").as_deref(), Some("abc d"));
         assert_eq!(from(&"é".repeat(50)), Some("é".repeat(40)));

@@ -26,6 +26,8 @@ use crate::retry::Reconnect;
 
 /// Asks, or replies, in one broker message.
 const TOGETHER: usize = 64;
+/// A reply committed in time is waited for this much longer.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// RabbitMQ's name for the consumer of direct replies.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// Binds the seals, so that a reply cannot pass for an ask.
@@ -88,7 +90,8 @@ impl Asker {
         let _forget = Forget { waiting: &self.waiting, id };
         self.out.call(AskTaken { id, deadline, ask }).await.unwrap_or(Err(AskError::NotSent))?;
         let left = deadline.duration_since(self.app.clock.now());
-        let left = Duration::try_from(left).unwrap_or_default();
+        // The worker may commit until the deadline; its word then needs a moment to get here.
+        let left = Duration::try_from(left).unwrap_or_default() + ON_THE_WAY;
         match tokio::time::timeout(left, reply).await {
             Ok(Ok(reply)) => Ok(reply),
             _ => Err(AskError::TimedOut),

@@ -1,7 +1,7 @@
 //! Consuming: one channel a consumer, on a connection apart from publishing, so that a blocked publisher never holds up acks.
 
 use futures_util::StreamExt;
-use lapin::acker::Acker;
+use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use tokio::sync::mpsc;

@@ -69,6 +69,14 @@ pub enum KeyFileError {
     Empty,
 }
 
+/// One line of the file.
+pub(super) struct MasterKey {
+    /// What sealed values name it by.
+    pub(super) number: u16,
+    /// What everything is derived from.
+    pub(super) secret: Zeroizing<[u8; 32]>,
+}
+
 /// The text of the file, if only its owner may use it.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let failed = |source| KeyFileError::Read { path: path.into(), source };
@@ -108,29 +116,29 @@ const INTRODUCTION: &str = "\
 # To replace the key, put a line with a new number above; keep the old lines until nothing sealed by them is left.\n";
 
 /// The keys with their numbers, in the order of the file; at least one.
-pub(super) fn parse(text: &str) -> Result<Vec<(u16, Zeroizing<[u8; 32]>)>, KeyFileError> {
-    let mut keys: Vec<(u16, Zeroizing<[u8; 32]>)> = Vec::new();
+pub(super) fn parse(text: &str) -> Result<Vec<MasterKey>, KeyFileError> {
+    let mut keys: Vec<MasterKey> = Vec::new();
     for (line, content) in (1..).zip(text.lines().map(str::trim)) {
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
-        let (number, key) = parse_line(line, content)?;
-        if keys.iter().any(|(other, _)| *other == number) {
-            return Err(KeyFileError::Repeated { line, number });
+        let key = parse_line(line, content)?;
+        if keys.iter().any(|other| other.number == key.number) {
+            return Err(KeyFileError::Repeated { line, number: key.number });
         }
-        keys.push((number, key));
+        keys.push(key);
     }
     if keys.is_empty() { Err(KeyFileError::Empty) } else { Ok(keys) }
 }
 
-fn parse_line(line: usize, content: &str) -> Result<(u16, Zeroizing<[u8; 32]>), KeyFileError> {
+fn parse_line(line: usize, content: &str) -> Result<MasterKey, KeyFileError> {
     let mut words = content.split_whitespace();
     let (Some(number), Some(key), None) = (words.next(), words.next(), words.next()) else {
         return Err(KeyFileError::Line { line });
     };
     let number = number.parse().ok().filter(|number| *number != 0).ok_or(KeyFileError::Line { line })?;
     let key = decode_hex_any_case(key).map_err(|source| KeyFileError::Key { line, source })?;
-    Ok((number, Zeroizing::new(key)))
+    Ok(MasterKey { number, secret: Zeroizing::new(key) })
 }
 
 /// A new name in a folder is only safe when the folder is.

@@ -1,0 +1,154 @@
+//! What is due and not in the broker.
+//!
+//! A chunk is published again only when its publish was not confirmed, the broker is not the one it was published to, or
+//! nothing claimed it for [`UNCLAIMED`]. Marking and choosing are one statement with SKIP LOCKED: any number of schedulers may
+//! run. The mark comes before the publish; where the publish then fails, [`unpublish`] takes it back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{BooksError, DeliveryId, Lane};
+use crate::App;
+use crate::db::DbError;
+use crate::jobs::ChunkRef;
+
+/// A fresh chunk is its acceptor's to publish for this long.
+const GRACE: Duration = Duration::from_secs(2);
+/// After this long in the broker unclaimed, a chunk is published again.
+const UNCLAIMED: Duration = Duration::from_secs(300);
+
+/// Something to publish.
+#[derive(Debug)]
+pub struct Due<T> {
+    /// Its lane.
+    pub lane: Lane,
+    /// What.
+    pub what: T,
+}
+
+/// Chunks to publish now, marked as published to the broker of `epoch`; at most `limit`.
+pub async fn due_chunks(app: &App, epoch: i32, limit: i64) -> Result<Vec<Due<ChunkRef>>, BooksError> {
+    let now = app.clock.now();
+    let client = app.db.client().await?;
+    let statement = client.prepare_cached(DUE_CHUNKS).await?;
+    let fresh = crate::clock::uuid_at(now - GRACE);
+    let rows = client.query(&statement, &[&now, &fresh, &epoch, &(now - UNCLAIMED), &limit]).await?;
+    let due = |row: &tokio_postgres::Row| Due {
+        lane: Lane::from_number(row.get(1)),
+        what: ChunkRef { id: row.get(0), destination: row.get(2), n: row.get(3) },
+    };
+    Ok(rows.iter().map(due).collect())
+}
+
+const DUE_CHUNKS: &str = "/* books::due_chunks */
+with due as (
+    select id from chunks
+    where state = 0 and due_at <= $1 and (id < $2 or tries > 0)
+      and (published_at is null or published_to is distinct from $3 or published_at < $4)
+    order by due_at limit $5 for update skip locked
+)
+update chunks set published_at = $1, published_to = $3 from due where chunks.id = due.id
+returning chunks.id, chunks.lane, chunks.destination, chunks.n";
+
+/// Deliveries that are due again, marked likewise; at most `limit`.
+pub async fn due_again(app: &App, epoch: i32, limit: i64) -> Result<Vec<Due<DeliveryId>>, BooksError> {
+    let now = app.clock.now();
+    let client = app.db.client().await?;
+    let statement = client.prepare_cached(DUE_AGAIN).await?;
+    let rows = client.query(&statement, &[&now, &epoch, &(now - UNCLAIMED), &limit]).await?;
+    let due = |row: &tokio_postgres::Row| Due {
+        lane: Lane::from_number(row.get(2)),
+        what: DeliveryId { chunk: row.get(0), seq: row.get(1) },
+    };
+    Ok(rows.iter().map(due).collect())
+}
+
+const DUE_AGAIN: &str = "/* books::due_again */
+with due as (
+    select chunk, seq from exceptions
+    where state = 1 and due_at <= $1
+      and (published_at is null or published_to is distinct from $2 or published_at < $3)
+    order by due_at limit $4 for update skip locked
+)
+update exceptions e set published_at = $1, published_to = $2 from due where e.chunk = due.chunk and e.seq = due.seq
+returning e.chunk, e.seq, e.lane";
+
+/// The publish failed after the mark: the mark is taken back, for at once.
+pub async fn unpublish(app: &App, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {
+    let client = app.db.client().await?;
+    if !chunks.is_empty() {
+        let sql = "/* books::unpublish chunks */ update chunks set published_at = null where id = any($1) and state = 0";
+        client.execute(&client.prepare_cached(sql).await?, &[&chunks]).await?;
+    }
+    if !again.is_empty() {
+        let (chunk, seq): (Vec<Uuid>, Vec<i16>) = again.iter().map(|d| (d.chunk, d.seq)).unzip();
+        let sql = "/* books::unpublish again */
+            update exceptions e set published_at = null from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
+            where e.chunk = x.chunk and e.seq = x.seq and e.state = 1";
+        client.execute(&client.prepare_cached(sql).await?, &[&chunk, &seq]).await?;
+    }
+    Ok(())
+}
+
+/// Ends what is past its life while it waits for another attempt; answers how many.
+pub async fn expire_due(app: &App) -> Result<u64, BooksError> {
+    let client = app.db.client().await?;
+    Ok(client.execute(&client.prepare_cached(EXPIRE).await?, &[&app.clock.now()]).await?)
+}
+
+const EXPIRE: &str = "/* books::expire_due */
+update exceptions e set state = 4, due_at = null, published_at = null, reason = 'expired', updated_at = $1
+where (e.chunk, e.seq) in (
+    select x.chunk, x.seq from exceptions x
+    join deliveries d on d.chunk = x.chunk and d.seq = x.seq
+    join messages m on m.id = d.message_id
+    where x.state = 1 and x.due_at <= $1 and m.expires_at <= $1
+    limit 500 for update of x skip locked)";
+
+/// Deliveries in the broker and not claimed, by lane.
+pub async fn published_ahead(app: &App) -> Result<[i64; 2], DbError> {
+    let client = app.db.client().await?;
+    let rows = client.query(&client.prepare_cached(AHEAD).await?, &[]).await?;
+    let mut ahead = [0; 2];
+    for row in rows {
+        ahead[row.get::<_, i16>(0) as usize & 1] = row.get(1);
+    }
+    Ok(ahead)
+}
+
+const AHEAD: &str = "/* books::published_ahead */
+select lane, sum(n)::bigint from chunks where state = 0 and published_at is not null group by lane";
+
+/// How much more may be published ahead of the workers: the broker is no place for a backlog, Postgres is.
+#[derive(Clone)]
+pub(super) struct Ahead {
+    limit: i64,
+    lanes: Arc<[AtomicI64; 2]>,
+}
+
+impl Ahead {
+    /// Follows the books once a second, and counts what this process adds in between.
+    pub(super) fn watch(app: &App) -> Self {
+        let ahead = Self { limit: i64::from(app.config.amqp.publish_ahead), lanes: Arc::default() };
+        let (app, lanes) = (app.clone(), Arc::downgrade(&ahead.lanes));
+        tokio::spawn(async move {
+            while let Some(lanes) = lanes.upgrade() {
+                if let Ok(now) = published_ahead(&app).await {
+                    lanes.iter().zip(now).for_each(|(lane, n)| lane.store(n, Ordering::Relaxed));
+                }
+                drop(lanes);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        ahead
+    }
+
+    /// Takes room for `n` deliveries, if there is any.
+    pub(super) fn has_room(&self, lane: Lane, n: i64) -> bool {
+        let Some(lane) = self.lanes.get(lane.number() as usize) else { return false };
+        lane.fetch_add(n, Ordering::Relaxed) < self.limit
+    }
+}

@@ -1,0 +1,243 @@
+//! Settling: what became of deliveries, many chunks in one statement.
+//!
+//! Guarded by the claim: where the row is held under another claim by now, the state stays as it is, and the attempt is appended
+//! all the same, marked late, so that doubles can be seen.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{BooksError, DeliveryId, Lane, Outcome};
+use crate::App;
+use crate::retry::Next;
+
+/// What became of one delivery.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// Which.
+    pub id: DeliveryId,
+    /// Its lane, for when it must wait.
+    pub lane: Lane,
+    /// Its domain, likewise.
+    pub destination: String,
+    /// Attempts made, this one included.
+    pub tries: u16,
+    /// The try, if one was made.
+    pub attempt: Option<Attempt>,
+    /// What follows.
+    pub next: Next,
+    /// Why, in a word or code.
+    pub reason: Option<String>,
+    /// The outbox row that goes with it.
+    pub hash: Option<[u8; 32]>,
+}
+
+/// One try.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub ms: i32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// HTTP status.
+    pub status: Option<u16>,
+    /// Response code or error class.
+    pub code: Option<String>,
+    /// First bytes of the answer.
+    pub answer: Option<Vec<u8>>,
+}
+
+/// Under what a worker holds what it settles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// A chunk; `done` when nothing of it is left to do.
+    Chunk {
+        /// The chunk.
+        id: Uuid,
+        /// Whether this ends it.
+        done: bool,
+    },
+    /// Exceptions, each by its own row.
+    Again,
+}
+
+/// Results of one claim.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The claim.
+    pub claim: Uuid,
+    /// Of what.
+    pub held: Held,
+    /// What became of its deliveries.
+    pub results: Vec<Settled>,
+    /// Which worker.
+    pub worker: Uuid,
+}
+
+/// Writes all of `settles` down; answers for each whether the claim still held (always true for exceptions, which are judged
+/// row by row).
+pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Vec<bool>, BooksError> {
+    let now = app.clock.now();
+    let rows = Rows::lay_out(settles, now);
+    let client = app.db.client().await?;
+    let statement = client.prepare_cached(SETTLE).await?;
+    let commit = if app.config.delivery.asynchronous_settle { "off" } else { "on" };
+    let row = client
+        .query_one(
+            &statement,
+            &[
+                &rows.held_id,
+                &rows.held_claim,
+                &rows.done_id,
+                &rows.chunk,
+                &rows.seq,
+                &rows.again,
+                &rows.claim,
+                &rows.state,
+                &rows.due_at,
+                &rows.tries,
+                &rows.lane,
+                &rows.destination,
+                &rows.reason,
+                &rows.at,
+                &rows.ms,
+                &rows.outcome,
+                &rows.status,
+                &rows.code,
+                &rows.answer,
+                &rows.worker,
+                &rows.hash,
+                &now,
+                &commit,
+            ],
+        )
+        .await?;
+    let held: HashSet<Uuid> = row.get::<_, Vec<Uuid>>(0).into_iter().collect();
+    let still = |settle: &Settle| match settle.held {
+        Held::Chunk { id, .. } => held.contains(&id),
+        Held::Again => true,
+    };
+    Ok(settles.iter().map(still).collect())
+}
+
+/// States: 1 due again, 3 cancelled, 4 expired, 5 failed, 6 unconfirmed, 7 delivered. A delivery that was cancelled while it was
+/// on its way is what it turned out to be.
+const SETTLE: &str = "/* books::settle_many */
+with held_chunks as (
+    select c.id from unnest($1::uuid[], $2::uuid[]) as x(id, claim)
+    join chunks c on c.id = x.id where c.claim = x.claim and c.state = 1
+    for update of c
+), results as (
+    select * from unnest($4::uuid[], $5::smallint[], $6::boolean[], $7::uuid[], $8::smallint[], $9::timestamptz[], $10::smallint[],
+                         $11::smallint[], $12::text[], $13::text[], $14::timestamptz[], $15::integer[], $16::smallint[],
+                         $17::smallint[], $18::text[], $19::bytea[], $20::uuid[], $21::bytea[])
+        as r(chunk, seq, again, claim, state, due_at, tries, lane, destination, reason, at, ms, outcome, status, code, answer, worker, hash)
+), held_again as (
+    select e.chunk, e.seq from results r
+    join exceptions e on e.chunk = r.chunk and e.seq = r.seq
+    where r.again and e.state = 2 and e.claim = r.claim
+    for update of e
+), judged as (
+    select r.*, case when r.again then exists (select from held_again h where h.chunk = r.chunk and h.seq = r.seq)
+                     else exists (select from held_chunks h where h.id = r.chunk) end as held
+    from results r
+), tried as (
+    insert into attempts (chunk, seq, at, no, ms, outcome, status, code, answer, late, worker)
+    select chunk, seq, at, tries, ms, outcome, status, code, answer, not held, worker from judged where at is not null
+    on conflict do nothing
+), left_chunk as (
+    insert into exceptions as e (chunk, seq, lane, destination, state, tries, due_at, reason, updated_at)
+    select chunk, seq, lane, destination, state, tries, due_at, reason, $22 from judged where held and not again and state <> 7
+    on conflict (chunk, seq) do update set state = 6, reason = excluded.reason, tries = excluded.tries, updated_at = $22
+        where e.state = 3 and excluded.state = 6
+), had_gone as (
+    update exceptions e set state = 7, tries = j.tries, reason = null, updated_at = $22
+    from judged j where j.state = 7 and e.chunk = j.chunk and e.seq = j.seq and e.state = 3
+), tried_again as (
+    update exceptions e set state = j.state, due_at = j.due_at, tries = j.tries, reason = j.reason, claim = null, worker = null,
+                            published_at = null, updated_at = $22
+    from judged j where j.held and j.again and e.chunk = j.chunk and e.seq = j.seq and e.state = 2
+), done as (
+    update chunks c set state = 2, claim = null, worker = null, settled_at = $22
+    from unnest($3::uuid[]) as x(id) where c.id = x.id and c.id in (select id from held_chunks)
+), gone as (
+    delete from outbox o using judged j where o.hash = j.hash and j.held
+)
+select array(select id from held_chunks), set_config('synchronous_commit', $23, true)";
+
+/// The columns of one settle, as arrays.
+#[derive(Default)]
+struct Rows {
+    held_id: Vec<Uuid>,
+    held_claim: Vec<Uuid>,
+    done_id: Vec<Uuid>,
+    chunk: Vec<Uuid>,
+    seq: Vec<i16>,
+    again: Vec<bool>,
+    claim: Vec<Uuid>,
+    state: Vec<i16>,
+    due_at: Vec<Option<Timestamp>>,
+    tries: Vec<i16>,
+    lane: Vec<i16>,
+    destination: Vec<String>,
+    reason: Vec<Option<String>>,
+    at: Vec<Option<Timestamp>>,
+    ms: Vec<Option<i32>>,
+    outcome: Vec<Option<i16>>,
+    status: Vec<Option<i16>>,
+    code: Vec<Option<String>>,
+    answer: Vec<Option<Vec<u8>>>,
+    worker: Vec<Uuid>,
+    hash: Vec<Option<Vec<u8>>>,
+}
+
+impl Rows {
+    fn lay_out(settles: &[Settle], now: Timestamp) -> Self {
+        let mut rows = Self::default();
+        for settle in settles {
+            if let Held::Chunk { id, done } = settle.held {
+                rows.held_id.push(id);
+                rows.held_claim.push(settle.claim);
+                if done {
+                    rows.done_id.push(id);
+                }
+            }
+            for result in &settle.results {
+                rows.push(settle, result, now);
+            }
+        }
+        rows
+    }
+
+    fn push(&mut self, settle: &Settle, result: &Settled, now: Timestamp) {
+        let (state, due_at) = match result.next {
+            Next::Again(wait) => (1, Some(now + wait)),
+            Next::Expire => (4, None),
+            Next::Fail(_) => (5, None),
+            Next::Unconfirmed => (6, None),
+            Next::Delivered => (7, None),
+        };
+        let attempt = result.attempt.as_ref();
+        self.chunk.push(result.id.chunk);
+        self.seq.push(result.id.seq);
+        self.again.push(settle.held == Held::Again);
+        self.claim.push(settle.claim);
+        self.state.push(state);
+        self.due_at.push(due_at);
+        self.tries.push(result.tries as i16);
+        self.lane.push(result.lane.number());
+        self.destination.push(result.destination.clone());
+        self.reason.push(result.reason.clone());
+        self.at.push(attempt.map(|a| a.at));
+        self.ms.push(attempt.map(|a| a.ms));
+        self.outcome.push(attempt.map(|a| a.outcome.number()));
+        self.status.push(attempt.and_then(|a| a.status).map(|s| s as i16));
+        self.code.push(attempt.and_then(|a| a.code.clone()));
+        self.answer.push(attempt.and_then(|a| a.answer.clone()));
+        self.worker.push(settle.worker);
+        self.hash.push(result.hash.map(|h| h.to_vec()));
+    }
+}

@@ -1,0 +1,41 @@
+//! The doors: which one owns which path on which listener.
+//!
+//! | listener | path | door |
+//! |---|---|---|
+//! | public | `/openmsg/…` | [`openmsg`]: strangers' nodes |
+//! | private | `/api/v1/…` | [`api`]: our own applications |
+//! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
+//! | private | `/healthz`, `/readyz` | [`health`]: whoever supervises the process |
+//!
+//! Doors never name one another's wire types; each answers mistakes in its own shape. In warp that means: prefix outside,
+//! failures as values inside, boxed at the end, because a rejection that leaves a door would be tried against the next one.
+
+pub mod api;
+pub mod form;
+pub mod health;
+pub mod openmsg;
+
+mod private;
+mod public;
+
+pub use private::private_routes;
+pub use public::public_routes;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::App;
+use crate::books::Acceptor;
+use crate::queue::Publisher;
+
+/// What doors are given; cheap to clone.
+#[derive(Clone)]
+pub struct Serve {
+    /// Settings, time, database, keys.
+    pub app: App,
+    /// Takes messages into the books.
+    pub acceptor: Acceptor,
+    /// Puts jobs on the broker.
+    pub publisher: Publisher,
+    /// Cancelled when the process is asked to stop: open streams and waits end.
+    pub stopping: CancellationToken,
+}

@@ -1,0 +1,107 @@
+//! The API door, `/api/v1`: what our own applications use. `docs/api.md` is its contract.
+//!
+//! A request passes, in this order: its route (404, 405), its key (401), the key's scope (403), then the endpoint, which reads
+//! query, path and body into types and answers a value: a response, or a [`Problem`](problem::Problem).
+//!
+//! | file | what |
+//! |---|---|
+//! | `routes` | the list of all endpoints: method, path, scope, function |
+//! | `call` | what an endpoint is given |
+//! | `fields`, `values` | requests into types, all mistakes together |
+//! | `problem` | the one error shape |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `keys` | the endpoints |
+//!
+//! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, code or key is logged. Leaves out what happens
+//! behind: the books, the broker and the workers are other modules'.
+
+pub mod problem;
+
+mod accounts;
+mod call;
+mod connections;
+mod fields;
+mod inbox;
+mod keys;
+mod messages;
+mod page;
+mod passcodes;
+mod routes;
+mod values;
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::{HeaderMap, Method};
+use tokio::sync::Semaphore;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, path::Tail};
+
+use crate::listen::{self, Body};
+
+use crate::senders::Authenticator;
+
+use super::Serve;
+use call::{Call, Shared, Unread};
+use problem::{Kind, Problem};
+
+/// The door. Call it inside the runtime.
+pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
+    let shared = Arc::new(Shared {
+        keys: Authenticator::new(serve.app.clone()),
+        ways: messages::Ways::start(serve.app.clone()),
+        arrivals: inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
+        // Those who wait hold a connection each; they may have half of them.
+        waiting: Arc::new(Semaphore::new((serve.app.config.private.connections / 2).max(1))),
+        serve,
+    });
+    warp::path("api")
+        .and(warp::path("v1"))
+        .and(warp::path::tail())
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(listen::body())
+        .then(move |tail: Tail, method: Method, query: String, headers: HeaderMap, body: Body| {
+            let shared = Arc::clone(&shared);
+            async move { answer(shared, tail.as_str(), method, query, headers, body).await }
+        })
+        .boxed()
+}
+
+/// The query string as it came, or nothing.
+pub(super) fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    path: &str,
+    method: Method,
+    query: String,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let bodyless = method == Method::HEAD;
+    let work = async {
+        let (route, parameters) = routes::find(&method, path)?;
+        let key = call::authenticate(&shared.keys, &headers).await?;
+        if !key.scopes.allows(route.scope, route.writes()) {
+            let scope = route.scope;
+            return Err(Problem::new(Kind::Forbidden, format!("This needs a key with the scope `{scope}`.")));
+        }
+        (route.run)(Call { shared, key, parameters, query, headers, body: Unread::new(body) }).await
+    };
+    let answer = AssertUnwindSafe(work).catch_unwind().await;
+    let answer = answer.unwrap_or_else(|_| {
+        tracing::error!(route = routes::name(&method, path), "an endpoint panicked");
+        Err(Problem::new(Kind::Internal, "The failure is in the node's log."))
+    });
+    let mut response = answer.unwrap_or_else(Problem::into_response);
+    if bodyless {
+        *response.body_mut() = Default::default();
+    }
+    response
+}

@@ -1,0 +1,214 @@
+//! The list of all endpoints. Adding one is a function in its file and a line here.
+
+use futures_util::future::BoxFuture;
+use http::Method;
+
+use crate::senders::Scope;
+
+use super::call::{Answer, Call};
+use super::problem::Problem;
+use super::{accounts, connections, inbox, keys, messages, passcodes};
+
+/// One endpoint.
+pub(super) struct Route {
+    method: Method,
+    /// Segments; `{…}` matches any one and is handed to the endpoint.
+    path: &'static str,
+    /// The scope a key needs; all methods but GET need it in full, GET also works with `NAME:read`.
+    pub(super) scope: Scope,
+    pub(super) run: fn(Call) -> BoxFuture<'static, Answer>,
+}
+
+impl Route {
+    /// Whether it changes anything.
+    pub(super) fn writes(&self) -> bool {
+        self.method != Method::GET
+    }
+}
+
+macro_rules! routes {
+    ($($scope:ident { $($method:ident $path:literal => $run:path;)+ })+) => {
+        &[$($(Route { method: Method::$method, path: $path, scope: Scope::$scope, run: |call| Box::pin($run(call)) },)+)+]
+    };
+}
+
+static ROUTES: &[Route] = routes! {
+    Accounts {
+        POST "accounts" => accounts::create;
+        POST "accounts/batch" => accounts::create_many;
+        GET "accounts" => accounts::list;
+        GET "accounts/{address}" => accounts::show;
+        PATCH "accounts/{address}" => accounts::update;
+        POST "accounts/{address}/disable" => accounts::disable;
+        POST "accounts/{address}/enable" => accounts::enable;
+    }
+    Passcodes {
+        POST "accounts/{address}/passcodes" => passcodes::issue;
+        GET "accounts/{address}/passcodes" => passcodes::list;
+        DELETE "accounts/{address}/passcodes" => passcodes::withdraw_all;
+        DELETE "accounts/{address}/passcodes/{id}" => passcodes::withdraw;
+    }
+    Connections {
+        POST "connections" => connections::start;
+        GET "handshakes/{id}" => connections::handshake;
+        GET "connections" => connections::list;
+        GET "connections/{id}" => connections::show;
+        POST "connections/{id}/block" => connections::block;
+        POST "connections/{id}/unblock" => connections::unblock;
+        DELETE "connections/{id}" => connections::delete;
+    }
+    Messages {
+        POST "messages" => messages::accept;
+        POST "messages/batch" => messages::accept_many;
+        GET "messages" => messages::list;
+        GET "messages/summary" => messages::summary;
+        GET "messages/{id}" => messages::show;
+        POST "messages/{id}/cancel" => messages::cancel;
+    }
+    Inbox {
+        GET "inbox" => inbox::list;
+        GET "inbox/count" => inbox::count;
+        GET "inbox/stream" => inbox::stream;
+        POST "inbox/ack" => inbox::acknowledge_many;
+        GET "inbox/{id}" => inbox::show;
+        POST "inbox/{id}/ack" => inbox::acknowledge;
+    }
+    Keys {
+        POST "keys" => keys::create;
+        GET "keys" => keys::list;
+        DELETE "keys/{id}" => keys::revoke;
+    }
+};
+
+/// The route of a request, with the path's parameters decoded; HEAD is answered as GET without its body.
+pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
+    let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    // A fixed path (`inbox/count`) goes before one with a parameter in its place (`inbox/{id}`), whatever the method.
+    let matching = || ROUTES.iter().filter(|route| matches(route.path, &segments));
+    let fewest = matching().map(|route| parameters_in(route.path)).min();
+    let Some(fewest) = fewest else { return Err(Problem::not_found("path in this API")) };
+    let mut candidates = matching().filter(|route| parameters_in(route.path) == fewest);
+    match candidates.clone().find(|route| route.method == *method) {
+        Some(route) => Ok((route, parameters(route.path, &segments).ok_or_else(|| Problem::not_found("path"))?)),
+        None => {
+            let head = candidates.clone().any(|route| route.method == Method::GET).then_some("HEAD");
+            let allowed: Vec<&str> = candidates.by_ref().map(|route| route.method.as_str()).chain(head).collect();
+            Err(Problem::method_not_allowed(allowed.join(", ")))
+        }
+    }
+}
+
+/// The route's path as written above: fit for a log, unlike the request's.
+pub(super) fn name(method: &Method, path: &str) -> &'static str {
+    find(method, path).map_or("none", |(route, _)| route.path)
+}
+
+fn is_parameter(segment: &str) -> bool {
+    segment.starts_with('{')
+}
+
+fn parameters_in(path: &str) -> usize {
+    path.split('/').filter(|segment| is_parameter(segment)).count()
+}
+
+fn matches(path: &str, segments: &[&str]) -> bool {
+    let mut given = segments.iter();
+    let all = path.split('/').all(|wanted| {
+        given.next().is_some_and(|segment| if is_parameter(wanted) { !segment.is_empty() } else { wanted == *segment })
+    });
+    all && given.next().is_none()
+}
+
+fn parameters(path: &str, segments: &[&str]) -> Option<Vec<String>> {
+    path.split('/').zip(segments).filter(|(wanted, _)| is_parameter(wanted)).map(|(_, given)| decode(given)).collect()
+}
+
+/// Percent-decoding of one segment (RFC 3986, 2.1); nothing where the result is not UTF-8.
+fn decode(segment: &str) -> Option<String> {
+    let mut bytes = segment.bytes();
+    let mut decoded = Vec::with_capacity(segment.len());
+    while let Some(byte) = bytes.next() {
+        let byte = match byte {
+            b'%' => {
+                let high = char::from(bytes.next()?).to_digit(16)?;
+                let low = char::from(bytes.next()?).to_digit(16)?;
+                (high * 16 + low) as u8
+            }
+            byte => byte,
+        };
+        decoded.push(byte);
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doors::api::problem::Kind;
+    use proptest::prelude::*;
+
+    fn path_of(method: Method, path: &str) -> Result<(&'static str, Vec<String>), Kind> {
+        find(&method, path).map(|(route, parameters)| (route.path, parameters)).map_err(|problem| problem.kind())
+    }
+
+    #[test]
+    fn fixed_paths_go_before_parameters() {
+        let found = |method, path| path_of(method, path).unwrap();
+        assert_eq!(found(Method::GET, "inbox/count"), ("inbox/count", vec![]));
+        assert_eq!(found(Method::HEAD, "inbox/x/"), ("inbox/{id}", vec!["x".into()]));
+        assert_eq!(found(Method::GET, "accounts/1000%2Aour.example").1, ["1000*our.example"]);
+        assert_eq!(found(Method::DELETE, "accounts/1/passcodes/2").1, ["1", "2"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_404_and_another_method_405() {
+        for path in ["", "/", "nothing", "accounts//passcodes", "messages/1/2", "inbox/%ff", "inbox/%2", "accounts/%zz"] {
+            assert_eq!(path_of(Method::GET, path), Err(Kind::NotFound), "{path}");
+        }
+        assert_eq!(path_of(Method::PUT, "accounts"), Err(Kind::MethodNotAllowed));
+        assert_eq!(path_of(Method::POST, "inbox/count"), Err(Kind::MethodNotAllowed));
+        let problem = find(&Method::DELETE, "messages").err().unwrap();
+        assert_eq!(problem.detail(), "Allowed here: POST, GET, HEAD.");
+    }
+
+    #[test]
+    fn every_route_of_the_contract_is_here_and_the_other_way_round() {
+        let contract = include_str!("../../../docs/api.md");
+        let plain = |path: &str| path.split('/').map(|s| if is_parameter(s) { "{}" } else { s }).collect::<Vec<_>>().join("/");
+        let mut promised: Vec<(String, String)> = Vec::new();
+        for line in contract.lines().filter(|line| line.starts_with("| `")) {
+            let cell = line[1..].split(" | ").next().unwrap_or_default();
+            let mut method = "";
+            for quoted in cell.split('`').skip(1).step_by(2) {
+                let words: Vec<&str> = quoted.split(' ').collect();
+                let path = match words.as_slice() {
+                    [first, path, ..] if first.chars().all(|c| c.is_ascii_uppercase()) => {
+                        method = first;
+                        (*path).to_owned()
+                    }
+                    [other] if other.starts_with('…') => {
+                        let before = promised.last().map(|(_, path)| path.clone()).unwrap_or_default();
+                        let stem = before.rsplit_once('/').map_or("", |(stem, _)| stem);
+                        format!("/{stem}{}", other.trim_start_matches('…'))
+                    }
+                    _ => continue,
+                };
+                let path = path.split(['?', '[']).next().unwrap_or_default();
+                promised.push((method.into(), plain(path.trim_start_matches('/'))));
+            }
+        }
+        let mut kept: Vec<_> = ROUTES.iter().map(|route| (route.method.to_string(), plain(route.path))).collect();
+        promised.sort();
+        promised.dedup();
+        kept.sort();
+        assert_eq!(promised, kept);
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_answered(path: String) {
+            let _ = find(&Method::GET, &path);
+        }
+    }
+}

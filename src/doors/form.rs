@@ -1,0 +1,343 @@
+//! The form door, `/handshake`: a person starts a handshake in a browser, without any program.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /handshake` | the form; the sign-in page for who has no session |
+//! | `POST /handshake` | starts a handshake, waits up to 30 s, and says in words what became of it |
+//! | `GET`, `POST /handshake/login` | signs in with an API key (scope `connections`) |
+//! | `POST /handshake/logout` | ends the session |
+//!
+//! Promises: no script; nothing is kept by browsers or proxies; every change needs the session's own token and comes from our own
+//! pages; a pass code is never shown again, not even beside its error. Leaves out everything else the API can do.
+
+mod page;
+mod session;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tokio::time::Instant;
+use url::form_urlencoded;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path::Tail;
+use warp::reply::Response;
+use zeroize::Zeroizing;
+
+use crate::accounts::{self, Account};
+use crate::config::{ByteSize, Period};
+use crate::handshakes::{self, Handshake, NewHandshake};
+use crate::listen::{self, Body, BodyError};
+use crate::openmsg::{Address, AddressId, PassCode};
+use crate::senders::{self, Key, Scope};
+
+use super::Serve;
+use crate::failure::{Failure, chain};
+use page::Form;
+use session::Session;
+
+/// Largest body: three short fields.
+const BODY_LIMIT: ByteSize = ByteSize::kib(8);
+const BODY_TIMEOUT: Period = Period::seconds(10);
+/// How long the result page waits for the handshake to end.
+const WAIT: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Up to so many accounts are offered in a list; beyond, the address is typed.
+const LISTED: usize = 50;
+
+const OUR_SIDE: &str = "Something went wrong on our side. It is in the node's log.";
+
+/// The door.
+pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
+    warp::path("handshake")
+        .and(warp::path::tail())
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(listen::body())
+        .then(move |tail: Tail, method: Method, headers: HeaderMap, body: Body| {
+            let visit = Visit { serve: serve.clone(), headers, body: Mutex::new(Some(body)) };
+            async move {
+                let path = tail.as_str().trim_end_matches('/').to_owned();
+                let bodyless = method == Method::HEAD;
+                let answer = AssertUnwindSafe(visit.answer(&method, &path)).catch_unwind().await;
+                let mut response = answer.unwrap_or_else(|_| {
+                    tracing::error!("a form page panicked");
+                    page::failure(StatusCode::INTERNAL_SERVER_ERROR, OUR_SIDE)
+                });
+                if bodyless {
+                    *response.body_mut() = Default::default();
+                }
+                response
+            }
+        })
+        .boxed()
+}
+
+/// One request of a browser.
+struct Visit {
+    serve: Serve,
+    headers: HeaderMap,
+    /// Behind a lock only because a stream cannot be looked at from two threads, and a request can.
+    body: Mutex<Option<Body>>,
+}
+
+/// An answer that ends the visit early.
+struct Turned(Response);
+
+impl<E: Failure> From<E> for Turned {
+    fn from(error: E) -> Self {
+        tracing::error!(error = %chain(&error), "a form page failed");
+        let (status, words) = if error.is_passing() {
+            (StatusCode::SERVICE_UNAVAILABLE, "The node is busy or restarting. Please try again in a moment.")
+        } else {
+            (StatusCode::INTERNAL_SERVER_ERROR, OUR_SIDE)
+        };
+        Self(page::failure(status, words))
+    }
+}
+
+impl Visit {
+    async fn answer(self, method: &Method, path: &str) -> Response {
+        let looking = [Method::GET, Method::HEAD].contains(method);
+        let answer = match (path, method) {
+            ("", _) if looking => self.show().await,
+            ("", &Method::POST) => self.start().await,
+            ("login", _) if looking => Ok(page::login(StatusCode::OK, None)),
+            ("login", &Method::POST) => self.log_in().await,
+            ("logout", &Method::POST) => self.log_out().await,
+            ("" | "login", _) => Ok(page::wrong_method("GET, HEAD, POST")),
+            ("logout", _) => Ok(page::wrong_method("POST")),
+            _ => Ok(page::failure(StatusCode::NOT_FOUND, "There is no such page.")),
+        };
+        answer.unwrap_or_else(|Turned(response)| response)
+    }
+
+    /// The session and its key, if there is one that still holds.
+    async fn session(&self) -> Result<Option<(Session, Key)>, Turned> {
+        let Some(session) = Session::from_cookies(&self.serve.app, self.headers.get_all(COOKIE)) else { return Ok(None) };
+        let key = senders::authenticate(&self.serve.app, session.key()).await?;
+        Ok(key.filter(may_connect).map(|key| (session, key)))
+    }
+
+    async fn show(self) -> Result<Response, Turned> {
+        let Some((session, key)) = self.session().await? else { return Ok(redirect("/handshake/login")) };
+        let accounts = self.accounts(&key).await?;
+        Ok(page::form(StatusCode::OK, &Form::new(&session, &accounts)))
+    }
+
+    /// The accounts the key may use, as far as they fit a list; empty when they are to be typed.
+    async fn accounts(&self, key: &Key) -> Result<Vec<Account>, Turned> {
+        let app = &self.serve.app;
+        let mut accounts = match &key.account {
+            Some(own) => accounts::find(app, &own.address).await?.into_iter().collect(),
+            None => accounts::list(app, None, LISTED as i64 + 1).await?,
+        };
+        if accounts.len() > LISTED {
+            accounts.clear();
+        }
+        accounts.retain(|account| !account.disabled);
+        Ok(accounts)
+    }
+
+    async fn log_in(self) -> Result<Response, Turned> {
+        self.from_our_own_page()?;
+        let fields = self.read_fields().await?;
+        let app = &self.serve.app;
+        let key = senders::authenticate(app, fields.get("api_key").trim()).await?;
+        if !key.as_ref().is_some_and(may_connect) {
+            let words = "This key is not known, was revoked, or lacks the scope “connections”.";
+            return Ok(page::login(StatusCode::FORBIDDEN, Some(words)));
+        }
+        let mut response = redirect("/handshake");
+        let cookie = Session::begin(app, fields.get("api_key").trim()).cookie(app);
+        response.headers_mut().insert(SET_COOKIE, cookie);
+        Ok(response)
+    }
+
+    async fn log_out(self) -> Result<Response, Turned> {
+        self.from_our_own_page()?;
+        let mut response = redirect("/handshake/login");
+        response.headers_mut().insert(SET_COOKIE, session::end(&self.serve.app));
+        Ok(response)
+    }
+
+    async fn start(self) -> Result<Response, Turned> {
+        self.from_our_own_page()?;
+        let Some((session, key)) = self.session().await? else { return Ok(redirect("/handshake/login")) };
+        let accounts = self.accounts(&key).await?;
+        let fields = self.read_fields().await?;
+        if !session.owns(fields.get("token")) {
+            let words = "This form is out of date. Please fill it in again.";
+            return Ok(page::form(StatusCode::FORBIDDEN, &Form { error: Some(words.into()), ..Form::new(&session, &accounts) }));
+        }
+        let other = fields.get("other_openmsg_address");
+        let wanted = read_wanted(&fields, &self.serve.app.config.domain);
+        let wanted = wanted.and_then(|wanted| match &key.account {
+            Some(own) if own.address != wanted.from => Err("Your key is bound to another account.".into()),
+            _ => Ok(wanted),
+        });
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                let form = Form { error: Some(error), other, ..Form::new(&session, &accounts) };
+                return Ok(page::form(StatusCode::UNPROCESSABLE_ENTITY, &form));
+            }
+        };
+        let account = accounts::find(&self.serve.app, &wanted.from).await?.filter(|account| !account.disabled);
+        let Some(account) = account else {
+            let error = Some(format!("There is no account {} that is in use.", wanted.from));
+            let form = Form { error, other, ..Form::new(&session, &accounts) };
+            return Ok(page::form(StatusCode::UNPROCESSABLE_ENTITY, &form));
+        };
+        let handshake = run(&self.serve, &key, &account, wanted).await?;
+        Ok(page::result(&session, &handshake))
+    }
+
+    async fn read_fields(&self) -> Result<Posted, Turned> {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(body) = body else { return Ok(Posted(Vec::new())) };
+        let body = body.read(BODY_LIMIT, BODY_TIMEOUT).await;
+        body.map(|bytes| Posted::parse(&bytes)).map_err(|error| {
+            let status = match error {
+                BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+                BodyError::Broken => StatusCode::BAD_REQUEST,
+            };
+            Turned(page::failure(status, "The form did not arrive as a whole."))
+        })
+    }
+
+    /// Refuses what another site's page sent: browsers say where a form came from.
+    fn from_our_own_page(&self) -> Result<(), Turned> {
+        let header = |name| self.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let host = header(HOST.as_str()).unwrap_or_default();
+        let own_origin = header(ORIGIN.as_str()).is_none_or(|origin| {
+            let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+            !authority.is_empty() && authority.eq_ignore_ascii_case(host)
+        });
+        let own_site = header("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
+        if own_origin && own_site {
+            return Ok(());
+        }
+        Err(Turned(page::failure(StatusCode::FORBIDDEN, "This form was sent from another site's page, and was not carried out.")))
+    }
+}
+
+/// Whether a key is enough for this door.
+fn may_connect(key: &Key) -> bool {
+    key.scopes.allows(Scope::Connections, true)
+}
+
+/// What the form asks for.
+struct Wanted {
+    from: Address,
+    to: Address,
+    code: PassCode,
+}
+
+/// The form's fields into types, or words for the first that is wrong; the code is not in the words.
+fn read_wanted(fields: &Posted, domain: &str) -> Result<Wanted, String> {
+    let to: Address = fields
+        .get("other_openmsg_address")
+        .parse()
+        .map_err(|error| format!("The other address is not valid: {error}."))?;
+    let code = fields.get("pass_code").trim();
+    let code = code.parse().map_err(|_| "The pass code is not valid: it consists of six digits.".to_owned())?;
+    let from = read_own(fields.get("from").trim(), domain).map_err(|words| format!("Your address is not valid: {words}."))?;
+    if from == to {
+        return Err("Both addresses are the same.".into());
+    }
+    Ok(Wanted { from, to, code })
+}
+
+fn read_own(text: &str, domain: &str) -> Result<Address, String> {
+    if text.contains('*') {
+        let address: Address = text.parse().map_err(|error| format!("{error}"))?;
+        return if address.domain().as_str() == domain { Ok(address) } else { Err(format!("it ends in *{domain}")) };
+    }
+    let id: AddressId = text.parse().map_err(|error| format!("{error}"))?;
+    let domain = domain.parse().map_err(|error| format!("{error}"))?;
+    Address::new(&id, &domain).map_err(|error| error.to_string())
+}
+
+/// Starts the handshake and waits for its end, as long as a person waits for a page.
+async fn run(serve: &Serve, key: &Key, account: &Account, wanted: Wanted) -> Result<Handshake, Turned> {
+    let new = NewHandshake {
+        sender: key.sender.clone(),
+        account_id: account.id,
+        from: wanted.from,
+        to: wanted.to,
+        code: wanted.code,
+        allow_replies: true,
+    };
+    let id = handshakes::start(&serve.app, &new).await?;
+    let publisher = serve.publisher.clone();
+    // Not waited for: if the broker does not take it, the scheduler publishes it again.
+    tokio::spawn(async move { publisher.start_handshake(id).await });
+    let until = Instant::now() + WAIT;
+    loop {
+        let handshake = handshakes::get(&serve.app, id).await?;
+        let handshake = handshake.ok_or_else(|| Turned(page::failure(StatusCode::NOT_FOUND, "The handshake is gone.")))?;
+        if handshake.finished_at.is_some() || Instant::now() >= until || serve.stopping.is_cancelled() {
+            return Ok(handshake);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The fields of a posted form; wiped when dropped, because one of them is a secret.
+struct Posted(Vec<(String, Zeroizing<String>)>);
+
+impl Posted {
+    fn parse(body: &[u8]) -> Self {
+        let own = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+            (name.into_owned(), Zeroizing::new(value.into_owned()))
+        };
+        Self(form_urlencoded::parse(body).map(own).collect())
+    }
+
+    /// The field, or nothing at all.
+    fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
+    }
+}
+
+fn redirect(to: &'static str) -> Response {
+    let mut response = page::bare(StatusCode::SEE_OTHER);
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_form_is_read_into_types_and_the_code_is_in_no_error() {
+        let read = |body: &str| read_wanted(&Posted::parse(body.as_bytes()), "our.example");
+        let good = read("from=1000&other_openmsg_address=2*a.example&pass_code=042137").unwrap();
+        assert_eq!((good.from.as_str(), good.code.as_str()), ("1000*our.example", "042137"));
+        for wrong in [
+            "",
+            "from=1000&other_openmsg_address=2*a.example&pass_code=98765",
+            "from=1000&other_openmsg_address=nobody&pass_code=987654",
+            "from=7*b.example&other_openmsg_address=2*a.example&pass_code=987654",
+            "from=2*our.example&other_openmsg_address=2*our.example&pass_code=987654",
+        ] {
+            let error = read(wrong).err().unwrap();
+            assert!(!error.contains("9876"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_answered(body: Vec<u8>) {
+            let _ = read_wanted(&Posted::parse(&body), "our.example");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a peer's answer means for a delivery (specification §3.6, last column).
+
+use crate::books::{ClaimedDelivery, Outcome};
+use crate::connections::{self, Keyed};
+use crate::openmsg::reply::MessageReply;
+use crate::openmsg::{Code, Verdict};
+use crate::outbound::Answer;
+use crate::retry::Advice;
+use crate::worker::{Crew, Report};
+use crate::workers::peer::PeerError;
+
+/// First bytes of an answer that are kept.
+const KEPT: usize = 256;
+/// Noted on a delivery that is tried under the secrets before the last handshake.
+const UNDER_OLDER: &str = "under-older-secrets";
+
+/// The peer's word, if it is one.
+pub(super) fn answered(answer: &Result<Answer, PeerError>) -> Option<MessageReply> {
+    let answer = answer.as_ref().ok().filter(|answer| answer.status == 200)?;
+    MessageReply::parse(&answer.body).ok()
+}
+
+/// Whether the peer said yes.
+pub(super) fn accepted(answer: &Result<Answer, PeerError>) -> bool {
+    answered(answer) == Some(MessageReply::Accepted)
+}
+
+/// What follows from the peer's word.
+pub(super) async fn reply(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, reply: MessageReply) -> Report {
+    let MessageReply::Refused { code, .. } = reply else { return accepted_now(crew, keyed).await };
+    let code = code.unwrap_or(Code::Unknown);
+    let report = |outcome, advice| Report::of(outcome, advice).code(code.wire());
+    match code.verdict() {
+        // An error that calls itself accepted is neither.
+        Verdict::Done | Verdict::Retry => report(Outcome::RefusedForNow, Advice::Later),
+        Verdict::RetryAndAlarm => {
+            let domain = keyed.connection.other_address.domain();
+            tracing::warn!(%domain, "the peer cannot reach our message-confirm: check DNS, certificate and firewall");
+            report(Outcome::RefusedForNow, Advice::Later)
+        }
+        Verdict::RetryOnce if delivery.reason.as_deref() != Some(code.wire()) => report(Outcome::RefusedForNow, Advice::Now),
+        Verdict::RetryOnce => report(Outcome::RefusedForNow, Advice::Later),
+        Verdict::Refused => report(Outcome::RefusedForGood, Advice::Never("rejected")),
+        Verdict::DomainClosed => report(Outcome::RefusedForGood, Advice::Never("domain-closed")),
+        Verdict::Broken => broken(crew, delivery, keyed, code).await,
+    }
+}
+
+async fn accepted_now(crew: &Crew, keyed: &Keyed) -> Report {
+    if keyed.older.is_some()
+        && let Err(error) = connections::prove_current(&crew.app, &[keyed.version()]).await
+    {
+        tracing::debug!(%error, "older secrets could not be dropped yet");
+    }
+    Report::of(Outcome::Delivered, Advice::Done)
+}
+
+/// The two sides hold different secrets. Where a handshake was half done, the peer still holds those from before it (weakness
+/// 6.12): they are tried before the connection is given up.
+async fn broken(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, code: Code) -> Report {
+    let report = |advice| Report::of(Outcome::RefusedForGood, advice).code(code.wire());
+    if keyed.older.is_some() && delivery.reason.as_deref() != Some(UNDER_OLDER) {
+        return match connections::prefer_older(&crew.app, keyed.version()).await {
+            Ok(_) => Report { note: Some(UNDER_OLDER), ..report(Advice::Now) },
+            Err(_) => report(Advice::Later),
+        };
+    }
+    match connections::mark_broken(&crew.app, keyed.version(), code.name()).await {
+        Ok(_) => {
+            tracing::warn!(from = %keyed.connection.self_address, to = %keyed.connection.other_address, code = code.wire(),
+                "a connection is broken: it needs a new handshake");
+            report(Advice::Never("connection-broken"))
+        }
+        Err(_) => report(Advice::Later),
+    }
+}
+
+/// Status and first bytes of an answer that was not a success.
+pub(super) fn describe(report: &mut Report, answer: &Answer) {
+    report.status = Some(answer.status);
+    if report.outcome != Some(Outcome::Delivered) {
+        report.answer = Some(answer.body.iter().copied().filter(|b| *b != 0).take(KEPT).collect());
+    }
+}

@@ -1,0 +1,65 @@
+//! The list of workers. Adding one is a file here and a line below.
+//!
+//! | worker | begins with | does |
+//! |---|---|---|
+//! | [`confirm_sender`] | an ask of the door's `auth` | asks the sending domain, stores the connection |
+//! | [`confirm_message`] | an ask of the door's `message-receive` | asks the sender's domain, decrypts, stores in the inbox |
+//! | [`start_handshake`] | a job of our API | asks another node's `auth`, stores the connection |
+//! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
+//! | [`schedule`] | the clock | publishes what is due and not in the broker |
+//! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
+//! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
+//! | [`keep_time`] | the clock | follows the database's clock |
+
+pub mod confirm_message;
+pub mod confirm_sender;
+pub mod deliver_openmsg;
+pub mod keep_partitions;
+pub mod keep_time;
+pub mod peer;
+pub mod schedule;
+pub mod start_handshake;
+pub mod sweep;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::jobs::{Ask, Reply};
+use crate::queue::AskTaken;
+use crate::worker::{Channel, Crew};
+
+/// Answers an ask: every kind has its worker here.
+pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
+    let AskTaken { id, deadline, ask } = taken;
+    match ask {
+        Ask::ConfirmSender(ask) => confirm_sender::run(crew, id, deadline, ask).await,
+        Ask::ConfirmMessage(ask) => confirm_message::run(crew, deadline, ask).await,
+    }
+}
+
+/// The channel that deliveries go over. One so far; the next ones are chosen by the delivery's channel number.
+pub fn channel(crew: &Crew) -> Arc<dyn Channel> {
+    Arc::new(deliver_openmsg::DeliverOpenmsg::new(crew))
+}
+
+/// Loops that belong to no job.
+pub struct Keepers(JoinSet<()>);
+
+/// Starts them, until `stop`.
+pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
+    let mut keepers = JoinSet::new();
+    keepers.spawn(schedule::run(crew.clone(), stop.clone()));
+    keepers.spawn(sweep::run(crew.clone(), stop.clone()));
+    keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
+    keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));
+    Keepers(keepers)
+}
+
+impl Keepers {
+    /// Ends them.
+    pub async fn end(mut self) {
+        self.0.shutdown().await;
+    }
+}

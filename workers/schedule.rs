@@ -1,0 +1,84 @@
+//! Publishes what is due and not in the broker: what waited for its next attempt, what an ingress process could not publish before
+//! it died or while the broker was away, what was handed back, what lay in a broker that is no more.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::books::{self, BooksError, DeliveryId, Lane};
+use crate::handshakes;
+use crate::jobs::{ChunkRef, Job};
+use crate::worker::Crew;
+
+/// How late a due delivery may be published on an idle node.
+const EVERY: Duration = Duration::from_millis(250);
+/// Rows taken at once.
+const AT_ONCE: i64 = 500;
+/// Deliveries named by one broker message.
+const PER_JOB: usize = 100;
+
+/// Looks every 250 ms, until `stop`.
+pub async fn run(crew: Crew, stop: CancellationToken) {
+    let mut beat = tokio::time::interval(EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut said = false;
+    while !stop.is_cancelled() {
+        tokio::select! {
+            _ = beat.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match round(&crew).await {
+            Ok(()) => said = false,
+            Err(error) if !said => {
+                said = true;
+                tracing::warn!(error = &*error as &dyn std::error::Error, "the scheduler could not look; it goes on trying");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn round(crew: &Crew) -> anyhow::Result<()> {
+    let app = &crew.app;
+    let ended = books::expire_due(app).await?;
+    if ended > 0 {
+        tracing::info!(deliveries = ended, "deliveries expired before their next attempt");
+    }
+    let Some(epoch) = crew.publisher.epoch() else { return Ok(()) };
+    for id in handshakes::due(app, AT_ONCE).await? {
+        if crew.publisher.publish(Lane::Interactive, &Job::StartHandshake(id)).await.is_err() {
+            handshakes::not_published(app, &[id]).await?;
+        }
+    }
+    let again = books::due_again(app, epoch, AT_ONCE).await?;
+    for lane in Lane::ALL {
+        let mine: Vec<DeliveryId> = again.iter().filter(|due| due.lane == lane).map(|due| due.what).collect();
+        for part in mine.chunks(PER_JOB) {
+            let job = Job::DeliverAgain(part.iter().map(|id| id.uuid()).collect());
+            if crew.publisher.publish(lane, &job).await.is_err() {
+                books::unpublish(app, &[], part).await?;
+            }
+        }
+    }
+    publish_chunks(crew, epoch).await?;
+    Ok(())
+}
+
+async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
+    let ahead = books::published_ahead(&crew.app).await?;
+    if ahead.iter().all(|n| *n >= i64::from(crew.app.config.amqp.publish_ahead)) {
+        return Ok(());
+    }
+    let due = books::due_chunks(&crew.app, epoch, AT_ONCE).await?;
+    for lane in Lane::ALL {
+        let mine: Vec<ChunkRef> = due.iter().filter(|due| due.lane == lane).map(|due| due.what.clone()).collect();
+        for part in mine.chunks(4) {
+            if crew.publisher.publish(lane, &Job::Deliver(part.to_vec())).await.is_err() {
+                let ids: Vec<Uuid> = part.iter().map(|chunk| chunk.id).collect();
+                books::unpublish(&crew.app, &ids, &[]).await?;
+            }
+        }
+    }
+    Ok(())
+}
