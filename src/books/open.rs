@@ -167,7 +167,10 @@ async fn taken_meanwhile(client: &crate::db::Client, rows: &Rows, id: Uuid) -> R
         select message_id, body_hash = $3 from idempotency where sender = $1 and key_hash = $2";
     let place = rows.id.iter().position(|row| *row == id).unwrap_or_default();
     let found = client
-        .query_opt(&client.prepare_cached(sql).await?, &[&rows.sender[place], &rows.key_hash[place], &rows.body_hash[place]])
+        .query_opt(
+            &client.prepare_cached(sql).await?,
+            &[&rows.sender[place], &rows.key_hash[place], &rows.body_hash[place]],
+        )
         .await?;
     // Purged in between: asking again accepts it.
     let found = found.ok_or(BooksError::Shared { passing: true })?;
@@ -213,7 +216,8 @@ impl Rows {
             rows.lane.push(message.lane.number());
             rows.tag.push(message.tag.clone());
             rows.expires_at.push(now + message.expires_in);
-            rows.key_hash.push(message.key.as_ref().map(|key| app.keys.hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec()));
+            rows.key_hash
+                .push(message.key.as_ref().map(|key| app.keys.hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec()));
             rows.body_hash.push(message.key.as_ref().map(|_| body_hash(app, message)));
             rows.chunk.push(chunk);
             rows.seq.push(seq);
@@ -236,7 +240,14 @@ fn body_hash(app: &App, message: &NewMessage) -> Vec<u8> {
     let to = message.to.to_string();
     let life = message.expires_in.as_secs().to_be_bytes();
     let tag = message.tag.as_deref().unwrap_or_default();
-    let parts = [from.as_bytes(), to.as_bytes(), message.text.as_bytes(), tag.as_bytes(), message.lane.name().as_bytes(), &life];
+    let parts = [
+        from.as_bytes(),
+        to.as_bytes(),
+        message.text.as_bytes(),
+        tag.as_bytes(),
+        message.lane.name().as_bytes(),
+        &life,
+    ];
     app.keys.hash(Purpose::Idempotency, &parts).to_vec()
 }
 

@@ -42,6 +42,7 @@ async fn store(app: &App, account: &Account, other: &str, secrets: &Secrets) -> 
         own: account.address.clone(),
         other: address(other),
         other_name: name("Ada"),
+        self_accepts: true,
         other_accepts: true,
         other_remembers: false,
         secrets: secrets.clone(),
