@@ -115,8 +115,11 @@ async fn insert(app: &App, messages: Vec<NewMessage>) -> Result<(Vec<Accepted>, 
     // What came back is not new: its key was taken, by an earlier request or by an earlier row of this one.
     let mut taken: HashMap<Uuid, Accepted> = HashMap::new();
     for row in held {
-        let (mine, first, same): (Uuid, Uuid, bool) = (row.get(0), row.get(1), row.get(2));
-        taken.insert(mine, if same { Accepted::Replayed(first) } else { Accepted::Mismatch });
+        let before = match (row.get::<_, Option<Uuid>>(1), row.get::<_, Option<bool>>(2)) {
+            (Some(first), Some(same)) => (first, same),
+            _ => taken_meanwhile(&client, &rows, row.get(0)).await?,
+        };
+        taken.insert(row.get(0), if before.1 { Accepted::Replayed(before.0) } else { Accepted::Mismatch });
     }
     let accepted = rows.id.iter().map(|id| taken.get(id).copied().unwrap_or(Accepted::New(*id))).collect();
     Ok((accepted, rows.chunks()))
@@ -158,6 +161,22 @@ left join idempotency i on i.sender = given.sender and i.key_hash = given.key_ha
 left join fresh twin on twin.sender = given.sender and twin.key_hash = given.key_hash
 where given.key_hash is not null and given.id not in (select message_id from keyed)";
 
+/// A key that another process committed while our statement waited for it: our statement could not see its row, this one can.
+async fn taken_meanwhile(client: &crate::db::Client, rows: &Rows, id: Uuid) -> Result<(Uuid, bool), BooksError> {
+    let sql = "/* books::open taken_meanwhile */
+        select message_id, body_hash = $3 from idempotency where sender = $1 and key_hash = $2";
+    let place = rows.id.iter().position(|row| *row == id).unwrap_or_default();
+    let found = client
+        .query_opt(
+            &client.prepare_cached(sql).await?,
+            &[&rows.sender[place], &rows.key_hash[place], &rows.body_hash[place]],
+        )
+        .await?;
+    // Purged in between: asking again accepts it.
+    let found = found.ok_or(BooksError::Shared { passing: true })?;
+    Ok((found.get(0), found.get(1)))
+}
+
 /// The columns of one accept, as arrays.
 #[derive(Default)]
 struct Rows {
@@ -197,7 +216,8 @@ impl Rows {
             rows.lane.push(message.lane.number());
             rows.tag.push(message.tag.clone());
             rows.expires_at.push(now + message.expires_in);
-            rows.key_hash.push(message.key.as_ref().map(|key| app.keys.hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec()));
+            rows.key_hash
+                .push(message.key.as_ref().map(|key| app.keys.hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec()));
             rows.body_hash.push(message.key.as_ref().map(|_| body_hash(app, message)));
             rows.chunk.push(chunk);
             rows.seq.push(seq);
@@ -220,7 +240,14 @@ fn body_hash(app: &App, message: &NewMessage) -> Vec<u8> {
     let to = message.to.to_string();
     let life = message.expires_in.as_secs().to_be_bytes();
     let tag = message.tag.as_deref().unwrap_or_default();
-    let parts = [from.as_bytes(), to.as_bytes(), message.text.as_bytes(), tag.as_bytes(), message.lane.name().as_bytes(), &life];
+    let parts = [
+        from.as_bytes(),
+        to.as_bytes(),
+        message.text.as_bytes(),
+        tag.as_bytes(),
+        message.lane.name().as_bytes(),
+        &life,
+    ];
     app.keys.hash(Purpose::Idempotency, &parts).to_vec()
 }
 

@@ -37,7 +37,7 @@ struct Worker {
     load: Load,
     cancelled: Cancelled,
     handshakes: Arc<Semaphore>,
-    claims: Batcher<(Uuid, Hold), Result<Option<Claimed>, bool>>,
+    claims: Batcher<(Uuid, Hold), Option<Claimed>>,
     settles: Batcher<Settle, Result<bool, bool>>,
     parkings: Batcher<Uuid, ()>,
     stop: CancellationToken,
@@ -182,7 +182,10 @@ impl Worker {
             Ok(Job::Deliver(chunks)) => chunks.iter().map(|chunk| chunk.id).collect(),
             _ => Vec::new(),
         };
-        tracing::warn!(chunks = chunks.len(), "a job was handed out too often; its deliveries are looked at again in a minute");
+        tracing::warn!(
+            chunks = chunks.len(),
+            "a job was handed out too often; its deliveries are looked at again in a minute"
+        );
         let until = self.crew.app.clock.now() + Duration::from_secs(60);
         if books::park(&self.crew.app, &chunks, until).await.is_ok() {
             taken.ack().await;
@@ -194,28 +197,26 @@ impl Worker {
             return self.parkings.call(chunk.id).await.is_ok();
         }
         let hold = self.crew.lease.hold();
-        let mut pace = Reconnect::default();
-        loop {
-            match self.claims.call((chunk.id, hold)).await {
-                Ok(Ok(None)) => return true,
-                Ok(Ok(Some(claimed))) => {
-                    let held = |done| Held::Chunk { id: chunk.id, done };
-                    return self.run_claimed(claimed, chunk.destination.is_empty(), hold, held).await;
-                }
-                Ok(Err(passing)) if passing && !self.stop.is_cancelled() => tokio::time::sleep(pace.next_wait()).await,
-                _ => return false,
+        match self.claims.call((chunk.id, hold)).await {
+            Ok(Some(claimed)) => {
+                let held = |done| Held::Chunk { id: chunk.id, done };
+                self.run_claimed(claimed, chunk.destination.is_empty(), hold, held).await
             }
+            // Done, cancelled, or another's.
+            Ok(None) => true,
+            Err(_) => false,
         }
     }
 
     async fn deliver_again(&self, ids: &[Uuid]) -> bool {
         let deliveries: Vec<DeliveryId> = ids.iter().filter_map(|id| DeliveryId::from_uuid(*id)).collect();
-        let hold = self.crew.lease.hold();
-        match books::claim_again(&self.crew.app, hold.worker, &deliveries).await {
+        let (app, hold) = (&self.crew.app, self.crew.lease.hold());
+        let claim = app.new_id();
+        match until_it_answers(|| books::claim_again(app, hold.worker, claim, &deliveries)).await {
             Ok(claimed) => self.run_claimed(claimed, true, hold, |_| Held::Again).await,
             Err(error) => {
-                tracing::warn!(%error, "deliveries could not be claimed");
-                false
+                tracing::error!(error = &error as &dyn std::error::Error, "deliveries could not be claimed");
+                true
             }
         }
     }
@@ -243,7 +244,9 @@ impl Worker {
             }
         }
         drop(watched);
-        self.settle(claim, held(!left), results, hold).await && !left
+        let settled = self.settle(claim, held(!left), results, hold).await;
+        // What is left belongs to a dead lease, and is handed on as a new job; when stopping, the broker hands this one on.
+        settled && !(left && self.stop.is_cancelled())
     }
 
     /// Tries until the books take it: while Postgres is away, nobody can take over what we hold.
@@ -259,7 +262,9 @@ impl Worker {
                     return true;
                 }
                 Ok(Err(true)) => tokio::time::sleep(pace.next_wait()).await,
-                Ok(Err(false)) | Err(_) => return false,
+                // Refused: said where it was tried. The rows stay claimed, and are handed on when this worker ends.
+                Ok(Err(false)) => return true,
+                Err(_) => return false,
             }
         }
     }
@@ -283,6 +288,10 @@ impl Worker {
         let at = app.clock.now();
         if delivery.expires_at <= at {
             return settled(&delivery, 0, None, Next::Expire, Some("expired".into()));
+        }
+        if delivery.text.is_none() {
+            tracing::error!(message = %delivery.message_id, "a message cannot be opened: is the node key the right one?");
+            return settled(&delivery, 0, None, Next::Fail("unreadable"), Some("unreadable".into()));
         }
         let trying = AssertUnwindSafe(self.channel.deliver(&delivery, &hold)).catch_unwind().await;
         let report = trying.unwrap_or_else(|_| {
@@ -334,22 +343,38 @@ fn settled(delivery: &ClaimedDelivery, made: u16, attempt: Option<Attempt>, next
     }))
 }
 
-fn claims(app: &App) -> Batcher<(Uuid, Hold), Result<Option<Claimed>, bool>> {
+fn claims(app: &App) -> Batcher<(Uuid, Hold), Option<Claimed>> {
     let app = app.clone();
     Batcher::spawn(TOGETHER, Duration::from_millis(5), move |asked: Vec<(Uuid, Hold)>| {
         let app = app.clone();
         async move {
             let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
             let worker = asked.last().map(|(_, hold)| hold.worker).unwrap_or_default();
-            match books::claim_chunks(&app, worker, &ids).await {
-                Ok(mut claimed) => ids.iter().map(|id| Ok(claimed.remove(id))).collect(),
+            let claim = app.new_id();
+            match until_it_answers(|| books::claim_chunks(&app, worker, claim, &ids)).await {
+                Ok(mut claimed) => ids.iter().map(|id| claimed.remove(id)).collect(),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "chunks could not be claimed");
-                    ids.iter().map(|_| Err(error.is_passing())).collect()
+                    tracing::error!(error = &error as &dyn std::error::Error, "chunks could not be claimed");
+                    let _ = books::give_back(&app, claim, &ids, app.clock.now() + Duration::from_secs(60)).await;
+                    ids.iter().map(|_| None).collect()
                 }
             }
         }
     })
+}
+
+/// Asks until the database answers: what it may have done without our knowing is found again under the same claim.
+async fn until_it_answers<T, F>(mut ask: impl FnMut() -> F) -> Result<T, books::BooksError>
+where
+    F: Future<Output = Result<T, books::BooksError>>,
+{
+    let mut pace = Reconnect::default();
+    loop {
+        match ask().await {
+            Err(error) if error.is_passing() => tokio::time::sleep(pace.next_wait()).await,
+            answer => return answer,
+        }
+    }
 }
 
 fn settles(app: &App) -> Batcher<Settle, Result<bool, bool>> {

@@ -1,5 +1,6 @@
 //! The private pair itself: what survives what, and that nothing is left running.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tokio::process::Command;
 
 #[tokio::test]
 async fn data_and_addresses_survive_kills_and_a_second_start_is_refused() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = passable();
     let pair = Pair::start(dir.path()).await.expect("started");
     pair.ensure_database("books").await.expect("made");
     pair.ensure_database("books").await.expect("made before");
@@ -45,6 +46,7 @@ async fn data_and_addresses_survive_kills_and_a_second_start_is_refused() {
 
 #[tokio::test]
 async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
+    // Closed to others: as root, the servers' user cannot pass to it.
     let dir = tempfile::tempdir().expect("a directory");
     let only_database = Wanted { database: true, broker: false };
     let pair = Pair::start_only(dir.path(), only_database).await.expect("started");
@@ -61,12 +63,14 @@ async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
 
     pair.stop_database().await.expect("stopped");
     assert!(pair.tend().await.expect("looked").is_empty(), "stopped on purpose");
+    let home = dir.path().join("servers").canonicalize().expect("there");
     pair.remove().await.expect("removed");
+    assert!(!home.exists(), "also where the servers' user could not reach the directory asked for");
 }
 
 #[tokio::test]
 async fn a_killed_owner_leaves_nothing_running_and_its_directory_starts_again_with_its_data() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = passable();
     let mut owner = Command::new(env!("CARGO_BIN_EXE_handfast"))
         .args(["pair", "--keep", "--data"])
         .arg(dir.path())
@@ -90,6 +94,11 @@ async fn a_killed_owner_leaves_nothing_running_and_its_directory_starts_again_wi
     assert_eq!(kept(pair.database_url("handfast").reveal()).await, 7);
     declare(pair.amqp_url("handfast").reveal(), "jobs", true).await.expect("a durable queue is still there");
     pair.remove().await.expect("removed");
+}
+
+fn passable() -> tempfile::TempDir {
+    let open = std::fs::Permissions::from_mode(0o711);
+    tempfile::Builder::new().permissions(open).tempdir().expect("a directory")
 }
 
 /// Process ids of the servers of a pair, from its own records.
