@@ -43,6 +43,7 @@ async fn store(app: &App, account: &Account, other: &str, secrets: &Secrets) -> 
         other: address(other),
         other_name: name("Ada"),
         other_accepts: true,
+        self_accepts: true,
         other_remembers: false,
         secrets: secrets.clone(),
     };
