@@ -4,6 +4,8 @@
 
 mod embedded;
 mod house;
+mod node;
+mod openmsg;
 mod peers;
 mod people;
 mod supervise;

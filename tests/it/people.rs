@@ -44,7 +44,6 @@ async fn store(app: &App, account: &Account, other: &str, secrets: &Secrets) -> 
         other_name: name("Ada"),
         self_accepts: true,
         other_accepts: true,
-        self_accepts: true,
         other_remembers: false,
         secrets: secrets.clone(),
     };
