@@ -104,6 +104,7 @@ impl Node {
             own: account.address.clone(),
             other: other.parse().unwrap(),
             other_name: "Ada".parse().unwrap(),
+            self_accepts: true,
             other_accepts: true,
             other_remembers: false,
             secrets: Secrets {
