@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 #[tokio::test]
 async fn data_and_addresses_survive_kills_and_a_second_start_is_refused() {
-    let dir = passable();
+    let dir = directory(0o711);
     let pair = Pair::start(dir.path()).await.expect("started");
     pair.ensure_database("books").await.expect("made");
     pair.ensure_database("books").await.expect("made before");
@@ -47,7 +47,7 @@ async fn data_and_addresses_survive_kills_and_a_second_start_is_refused() {
 #[tokio::test]
 async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
     // Closed to others: as root, the servers' user cannot pass to it.
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = directory(0o700);
     let only_database = Wanted { database: true, broker: false };
     let pair = Pair::start_only(dir.path(), only_database).await.expect("started");
     assert!(pair.amqp_url("handfast").is_empty());
@@ -70,7 +70,7 @@ async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
 
 #[tokio::test]
 async fn a_killed_owner_leaves_nothing_running_and_its_directory_starts_again_with_its_data() {
-    let dir = passable();
+    let dir = directory(0o711);
     let mut owner = Command::new(env!("CARGO_BIN_EXE_handfast"))
         .args(["pair", "--keep", "--data"])
         .arg(dir.path())
@@ -96,9 +96,9 @@ async fn a_killed_owner_leaves_nothing_running_and_its_directory_starts_again_wi
     pair.remove().await.expect("removed");
 }
 
-fn passable() -> tempfile::TempDir {
-    let open = std::fs::Permissions::from_mode(0o711);
-    tempfile::Builder::new().permissions(open).tempdir().expect("a directory")
+fn directory(mode: u32) -> tempfile::TempDir {
+    let permissions = std::fs::Permissions::from_mode(mode);
+    tempfile::Builder::new().permissions(permissions).tempdir().expect("a directory")
 }
 
 /// Process ids of the servers of a pair, from its own records.
