@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -20,6 +21,8 @@ use crate::retry::Reconnect;
 
 /// Confirms outstanding at once: the broker's quorum write is waited for by all of them together.
 const WINDOW: usize = 500;
+/// A broker that takes longer to say whether it knows us is tried again; meanwhile the others may ask.
+const MARKING: Duration = Duration::from_secs(10);
 
 /// The broker has not confirmed it: away, blocked, or it said no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -140,20 +143,31 @@ async fn open(app: &App) -> anyhow::Result<(Connection, Live)> {
 }
 
 /// Finds out whether this broker still has what we published: a broker that lost its disk, or another one, has no marker.
-/// Two processes that meet a new broker at the same moment raise the epoch twice, which costs a publish.
+///
+/// One process at a time: two that disagreed about the epoch would take each other's publishes for void, over and over. The
+/// epoch is raised before the marker is there, so whoever finds the marker finds the epoch that goes with it.
 async fn epoch(app: &App, channel: &Channel) -> anyhow::Result<i32> {
+    let mut client = app.db.client().await?;
+    let alone = client.transaction().await?;
+    let lock = "/* queue::epoch alone */ select pg_advisory_xact_lock(hashtext('handfast broker epoch'))";
+    alone.execute(lock, &[]).await?;
+    let epoch = tokio::time::timeout(MARKING, known_or_raised(app, channel)).await??;
+    alone.commit().await?;
+    Ok(epoch)
+}
+
+async fn known_or_raised(app: &App, channel: &Channel) -> anyhow::Result<i32> {
     let client = app.db.client().await?;
     let row = client.query_one("/* queue::epoch */ select id, broker_epoch from node", &[]).await?;
     let marker = Names::new(&app.config.amqp).known(row.get(0));
-    let known = quorum(channel, &marker, None).await?.message_count() > 0;
-    if known {
+    if quorum(channel, &marker, None).await?.message_count() > 0 {
         return Ok(row.get(1));
     }
+    let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";
+    let epoch: i32 = client.query_one(raise, &[]).await?.get(0);
     let persistent = BasicProperties::default().with_delivery_mode(2);
     let options = BasicPublishOptions::default();
     channel.basic_publish("".into(), marker.as_str().into(), options, b"known", persistent).await?.await?;
-    let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";
-    let epoch: i32 = client.query_one(raise, &[]).await?.get(0);
     tracing::info!(epoch, "met a new broker: what was published before is published again");
     Ok(epoch)
 }
@@ -161,7 +175,7 @@ async fn epoch(app: &App, channel: &Channel) -> anyhow::Result<i32> {
 /// Returns when the connection or the channel has ended, or on `stop`.
 async fn until_broken(connection: &Connection, channel: &Channel, blocked: &AtomicBool, stop: &CancellationToken) {
     let mut events = std::pin::pin!(connection.events_listener());
-    let mut look = tokio::time::interval(std::time::Duration::from_millis(500));
+    let mut look = tokio::time::interval(Duration::from_millis(500));
     loop {
         tokio::select! {
             event = events.next() => match event {
