@@ -9,5 +9,6 @@ mod node;
 mod openmsg;
 mod peers;
 mod people;
+mod queue;
 mod supervise;
 mod support;
