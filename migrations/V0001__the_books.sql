@@ -26,7 +26,7 @@ comment on column workers.id is 'Made anew at each start, and when a worker find
 comment on column workers.host is 'For people.';
 comment on column workers.pid is 'For people.';
 comment on column workers.started_at is 'When it first reported.';
-comment on column workers.lease_until is 'Whatever this worker holds may be taken over after this moment. A row past it never comes back to life.';
+comment on column workers.lease_until is 'Past it the row may be deleted and what the worker holds handed on; a worker whose row is gone starts anew.';
 
 create table accounts (
     id uuid primary key,
@@ -85,7 +85,7 @@ create table counters (
     scope text not null,
     key text not null,
     since timestamptz not null,
-    n integer not null check (n > 0),
+    n integer not null check (n >= 0),
     primary key (scope, key, since)
 );
 create index counters_by_since on counters (since);
@@ -101,6 +101,7 @@ create table connections (
     self_address text not null,
     other_address text not null,
     other_name text not null,
+    self_accepts boolean not null,
     other_accepts boolean not null,
     other_remembers boolean not null default false,
     secrets bytea not null,
@@ -120,6 +121,7 @@ create index connections_by_ident on connections (ident_hash);
 create index connections_by_older_ident on connections (older_ident_hash) where older_ident_hash is not null;
 create index connections_by_account on connections (account_id, id);
 comment on table connections is 'Finished handshakes, seen from one of our accounts.';
+comment on column connections.self_accepts is 'We take messages over it: false after a handshake of ours that forbade replies (SM_E002).';
 comment on column connections.other_accepts is 'The other side takes messages (sending_allow_replies; always true where we were the initiator).';
 comment on column connections.other_remembers is 'The other side is a handfast node: it knows a repeated message by its id, so repeating is harmless.';
 comment on column connections.secrets is 'auth_code, ident_code and message_crypt_key, sealed, bound to both addresses (which are known before the row is, and outlive it).';

@@ -23,13 +23,13 @@ mod settle;
 mod workers;
 
 pub use cancel::{cancel, cancelled_among};
-pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, park};
+pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, park};
 pub use due::{Due, due_again, due_chunks, expire_due, published_ahead, unpublish};
 pub use inspect::{find, list, summary};
 pub use model::*;
 pub use open::{Acceptor, purge_keys};
-pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, put_many, purge};
-pub use settle::{Held, Settle, Settled, settle_many};
+pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, purge, put_many};
+pub use settle::{Attempt, Held, Settle, Settled, settle_many};
 pub use workers::{die, hand_on_dead, renew};
 
 use crate::batch::Stopped;

@@ -19,6 +19,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// A commented file with every setting; `handfast config --example` prints it.
+pub const EXAMPLE: &str = include_str!("../docs/handfast.toml");
+
 /// All settings of one node.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -36,6 +36,8 @@ pub struct Connection {
     pub other_address: Address,
     /// How the peer is called.
     pub other_name: String,
+    /// We take messages over it.
+    pub self_accepts: bool,
     /// The peer takes messages.
     pub other_accepts: bool,
     /// The peer's node is one of ours: it knows a repeated message by its id.
@@ -97,7 +99,7 @@ impl From<tokio_postgres::Error> for Error {
 /// The columns [`read`] needs.
 macro_rules! columns {
     () => {
-        "id, account_id, self_address, other_address, other_name, other_accepts, other_remembers, \
+        "id, account_id, self_address, other_address, other_name, self_accepts, other_accepts, other_remembers, \
          blocked_at, broken_at, broken_why, created_at, updated_at"
     };
 }
@@ -182,6 +184,7 @@ fn read(row: &Row) -> Result<Connection, DbError> {
         self_address: address("self_address")?,
         other_address: address("other_address")?,
         other_name: row.get("other_name"),
+        self_accepts: row.get("self_accepts"),
         other_accepts: row.get("other_accepts"),
         other_remembers: row.get("other_remembers"),
         state,

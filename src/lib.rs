@@ -1,4 +1,32 @@
-//! handfast: a messaging node. (map: to be written by the lead)
+//! handfast: a messaging node that delivers until it is settled.
+//!
+//! # The journey
+//!
+//! 1. A request enters by a door ([`doors`]) on one of two listeners ([`listen`]): strangers' nodes on the public one, our own
+//!    applications on the private one. The door parses it into types that cannot be wrong ([`openmsg`]).
+//! 2. *Out*: the message, its deliveries and their chunk are committed to the [`books`] in one statement; then 202; then the chunk's
+//!    id is published as a job ([`jobs`], [`queue`]).
+//! 3. A worker process takes the job, claims the chunk under its lease, runs each delivery, settles, acknowledges: the loop in
+//!    [`worker`] knows no job, the files of [`workers`] know one each.
+//! 4. `deliver_openmsg` seals the text, commits an outbox row, posts to the other node ([`outbound`]) and judges the answer; what
+//!    must wait gets a due time in Postgres by the rules of [`retry`].
+//! 5. *In*: the other node's door checks everything that needs no call, and asks a worker (an ask on the broker) to call us back;
+//!    our door answers from the outbox; their worker decrypts and stores into the [`inbox`].
+//! 6. *Handshake*: the same two shapes. Starting one is a job ([`handshakes`]); receiving one burns a pass code ([`codes`]) and is
+//!    an ask; both sides store a connection ([`connections`]).
+//!
+//! Nothing is acknowledged before it is committed, the broker carries ids only, and nothing is knowingly sent twice.
+//!
+//! # The rooms, in reading order
+//!
+//! | | |
+//! |---|---|
+//! | what is served | [`doors`], [`listen`], [`tls`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`] |
+//! | what is promised | [`books`], [`jobs`], [`queue`], [`retry`] |
+//! | what is done | [`worker`], [`workers`], [`outbound`] |
+//! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
+//! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`] |
 
 pub mod accounts;
 pub mod batch;
@@ -10,8 +38,11 @@ pub mod config;
 pub mod connections;
 pub mod crypto;
 pub mod db;
+pub mod doctor;
 pub mod doors;
 pub mod embedded;
+pub mod failure;
+pub mod guessing;
 pub mod handshakes;
 pub mod inbox;
 pub mod jobs;
@@ -21,9 +52,16 @@ pub mod openmsg;
 pub mod outbound;
 pub mod queue;
 pub mod retry;
+pub mod run;
 pub mod senders;
 pub mod supervise;
+pub mod telemetry;
 pub mod tls;
+pub mod worker;
+
+// A module tree of its own at the top level, so that adding a worker is one file in one place.
+#[path = "../workers/mod.rs"]
+pub mod workers;
 
 use std::sync::Arc;
 
@@ -31,6 +69,7 @@ use clock::Clock;
 use config::Config;
 use crypto::NodeKeys;
 use db::Db;
+use uuid::Uuid;
 
 /// What every part is given: settings, time, database, keys. Cheap to clone.
 #[derive(Clone)]
@@ -46,10 +85,10 @@ pub struct App {
 }
 
 impl App {
-    /// A new id: UUID version 7 (RFC 9562) of this node's time.
-    pub fn new_id(&self) -> uuid::Uuid {
+    /// A new id: a UUID of version 7 of the node's time, so that ids sort by time and fall into the right partition.
+    pub fn new_id(&self) -> Uuid {
         let now = self.clock.now();
-        let stamp = uuid::Timestamp::from_unix(uuid::NoContext, now.as_second().max(0) as u64, now.subsec_nanosecond() as u32);
-        uuid::Uuid::new_v7(stamp)
+        let nanos = now.subsec_nanosecond().unsigned_abs();
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.as_second().unsigned_abs(), nanos))
     }
 }

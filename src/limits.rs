@@ -35,6 +35,12 @@ returning key, n";
 const PEEK: &str = "/* limits::peek */
 select n from counters where scope = $1 and key = $2 and since = $3";
 
+const TAKE_BACK: &str = "/* limits::take_back */
+update counters set n = n - 1 where scope = $1 and key = $2 and since = $3 and n > 0";
+
+const FORGET: &str = "/* limits::forget */
+delete from counters where scope = $1 and key = $2 and since = $3";
+
 const PURGE: &str = "/* limits::purge */
 delete from counters where ctid = any (array(select ctid from counters where since < $1 order by since limit 1000))";
 
@@ -77,6 +83,18 @@ pub async fn count_many(
 pub async fn peek(app: &App, scope: &str, key: &str, window: Duration) -> Result<u32, DbError> {
     let row = app.db.row(PEEK, &[&scope, &stored_key(key), &start(app.clock.now(), window)]).await?;
     Ok(row.map_or(0, |row| row.get::<_, i32>(0).unsigned_abs()))
+}
+
+/// Uncounts one event of the present window: it turned out not to be one.
+pub async fn take_back(app: &App, scope: &str, key: &str, window: Duration) -> Result<(), DbError> {
+    app.db.execute(TAKE_BACK, &[&scope, &stored_key(key), &start(app.clock.now(), window)]).await?;
+    Ok(())
+}
+
+/// The present window starts anew.
+pub async fn forget(app: &App, scope: &str, key: &str, window: Duration) -> Result<(), DbError> {
+    app.db.execute(FORGET, &[&scope, &stored_key(key), &start(app.clock.now(), window)]).await?;
+    Ok(())
 }
 
 /// Removes up to 1,000 counters whose window is over; returns how many.

@@ -113,6 +113,8 @@ async fn store(crew: &Crew, deadline: Timestamp, ask: &ConfirmSender) -> anyhow:
         own: ask.receiving.clone(),
         other: ask.sending.clone(),
         other_name: ask.sending_name.clone(),
+        // Its user has just handed out the code.
+        self_accepts: true,
         other_accepts: ask.allow_replies,
         other_remembers: ask.remembers,
         secrets,
@@ -123,7 +125,7 @@ async fn store(crew: &Crew, deadline: Timestamp, ask: &ConfirmSender) -> anyhow:
     if !transaction.query_one(sql, &[&deadline]).await?.get::<_, bool>(0) {
         return Ok(None);
     }
-    connections::store(&*transaction, app, &new).await?;
+    connections::store(&transaction, app, &new).await?;
     transaction.commit().await?;
     Ok(Some(grant))
 }

@@ -32,22 +32,27 @@ pub async fn run(crew: Crew, stop: CancellationToken) {
             Ok(()) => said = false,
             Err(error) if !said => {
                 said = true;
-                tracing::warn!(error = &error as &dyn std::error::Error, "the scheduler could not look; it goes on trying");
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    "the scheduler could not look; it goes on trying"
+                );
             }
             Err(_) => {}
         }
     }
 }
 
-async fn round(crew: &Crew) -> Result<(), BooksError> {
+async fn round(crew: &Crew) -> anyhow::Result<()> {
     let app = &crew.app;
     let ended = books::expire_due(app).await?;
     if ended > 0 {
         tracing::info!(deliveries = ended, "deliveries expired before their next attempt");
     }
     let Some(epoch) = crew.publisher.epoch() else { return Ok(()) };
-    for id in handshakes::due(app, epoch, AT_ONCE).await? {
-        crew.publisher.start_handshake(id).await;
+    for id in handshakes::due(app, AT_ONCE).await? {
+        if crew.publisher.publish(Lane::Interactive, &Job::StartHandshake(id)).await.is_err() {
+            handshakes::not_published(app, &[id]).await?;
+        }
     }
     let again = books::due_again(app, epoch, AT_ONCE).await?;
     for lane in Lane::ALL {
@@ -59,7 +64,8 @@ async fn round(crew: &Crew) -> Result<(), BooksError> {
             }
         }
     }
-    publish_chunks(crew, epoch).await
+    publish_chunks(crew, epoch).await?;
+    Ok(())
 }
 
 async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {

@@ -3,6 +3,12 @@
 //! What is safe to repeat is repeated: anything the node put off (429, 503) or that never reached it, and, for requests marked
 //! idempotent, anything whose answer was lost. Redirects are not followed and proxies not used: the key goes to the node only.
 
+mod error;
+mod patience;
+
+pub use error::ClientError;
+pub(super) use patience::{Patience, growing, stopped_within};
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,76 +18,10 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::patience::Failed;
 use super::problem::Problem;
 use super::target::TargetError;
 use crate::config::Secret;
-
-/// Why a request brought nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No connection.
-    #[error("nothing answers at {base}: is `handfast up` or `handfast serve` running? ({cause})")]
-    Unreachable {
-        /// The URL asked.
-        base: String,
-        /// The system's words.
-        cause: String,
-    },
-    /// The connection was there, and the answer did not come: it is not known whether the request was carried out.
-    #[error("{base} did not answer: {cause}")]
-    Lost {
-        /// The URL asked.
-        base: String,
-        /// The system's words.
-        cause: String,
-    },
-    /// The node refused.
-    #[error("{0}")]
-    Refused(Problem),
-    /// What answered does not talk like a handfast node.
-    #[error("the answer of {base} was not understood ({what}): is this the private listener of a handfast node?")]
-    Odd {
-        /// The URL asked.
-        base: String,
-        /// What was strange.
-        what: String,
-    },
-    /// The user asked to stop while this request was waiting for its next try.
-    #[error("stopped while waiting: {0}")]
-    Stopped(Box<ClientError>),
-}
-
-impl ClientError {
-    /// The refusal's HTTP status, if it was one.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Refused(problem) => Some(problem.status),
-            _ => None,
-        }
-    }
-}
-
-/// How long a request is repeated, counted from its first try.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    /// While nothing answers or answers are lost.
-    pub(super) away: Duration,
-    /// While the node says "temporarily" (503).
-    pub(super) unavailable: Duration,
-    /// While the node says "too many requests" (429).
-    pub(super) busy: Duration,
-}
-
-impl Patience {
-    /// Someone sits and waits.
-    pub(super) const SHORT: Self =
-        Self { away: Duration::from_secs(1), unavailable: Duration::from_secs(15), busy: Duration::from_secs(30) };
-
-    /// A long run that should outlive a restart of the node, and is slowed down at the node's word for as long as it takes.
-    pub(super) fn long(away: Duration) -> Self {
-        Self { away, unavailable: away, busy: Duration::MAX }
-    }
-}
 
 /// A client of one node.
 pub struct Client {
@@ -264,7 +204,9 @@ impl<'a> Call<'a> {
                 },
                 Err(failure) => failure,
             };
-            let Some(wait) = self.wait_after(&failure, tried, started.elapsed()) else { return Err(failure.error) };
+            let Some(wait) = self.patience.wait_after(&failure, self.idempotent, tried, started.elapsed()) else {
+                return Err(failure.error);
+            };
             if wait >= Duration::from_secs(1) {
                 (self.on_wait)(wait, &failure.error);
             }
@@ -345,24 +287,6 @@ impl<'a> Call<'a> {
         };
         Failed { error, retry_after }
     }
-
-    fn wait_after(&self, failed: &Failed, tried: u32, elapsed: Duration) -> Option<Duration> {
-        let patience = match &failed.error {
-            ClientError::Unreachable { .. } => self.patience.away,
-            ClientError::Lost { .. } if self.idempotent => self.patience.away,
-            ClientError::Refused(problem) => match problem.status {
-                429 => self.patience.busy,
-                503 => self.patience.unavailable,
-                502 | 504 if self.idempotent => self.patience.away,
-                // A mistake of the node: it may be the moment's, but hardly more than twice.
-                500 if self.idempotent && tried < 3 => self.patience.away,
-                _ => return None,
-            },
-            _ => return None,
-        };
-        let wait = failed.retry_after.unwrap_or_else(|| growing(tried)).min(Duration::from_secs(300));
-        (elapsed.saturating_add(wait) <= patience).then_some(wait)
-    }
 }
 
 impl Answer<'_> {
@@ -377,27 +301,6 @@ impl Answer<'_> {
     /// Whether the node had carried out this very request before.
     pub(super) fn replayed(&self) -> bool {
         self.headers.get("idempotent-replayed").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"))
-    }
-}
-
-struct Failed {
-    error: ClientError,
-    retry_after: Option<Duration>,
-}
-
-/// 0.25, 0.5, 1, 2, 4, 8, 10, 10 … seconds.
-pub(super) fn growing(tried: u32) -> Duration {
-    Duration::from_millis((250_u64 << tried.saturating_sub(1).min(10)).min(10_000))
-}
-
-/// Waits; true if the token was cancelled meanwhile.
-pub(super) async fn stopped_within(stop: Option<&CancellationToken>, wait: Duration) -> bool {
-    match stop {
-        Some(stop) => tokio::time::timeout(wait, stop.cancelled()).await.is_ok(),
-        None => {
-            tokio::time::sleep(wait).await;
-            false
-        }
     }
 }
 
@@ -421,10 +324,6 @@ mod tests {
         Client::new(base.parse().unwrap(), Secret::from("hf_test".to_owned())).unwrap()
     }
 
-    fn refused(status: u16) -> Failed {
-        Failed { error: ClientError::Refused(Problem { status, ..Problem::default() }), retry_after: None }
-    }
-
     #[test]
     fn urls_are_built_below_the_prefix_once() {
         for base in ["http://h:1", "http://h:1/", "http://h:1/api/v1", "http://h:1/api/v1/"] {
@@ -434,54 +333,5 @@ mod tests {
         }
         assert!(Client::new("ftp://h".parse().unwrap(), Secret::default()).is_err());
         assert!(Client::new("mailto:x".parse().unwrap(), Secret::default()).is_err());
-    }
-
-    #[test]
-    fn only_what_is_safe_is_repeated() {
-        let client = client("http://h");
-        let lost =
-            || Failed { error: ClientError::Lost { base: String::new(), cause: String::new() }, retry_after: None };
-        let unreachable = || Failed {
-            error: ClientError::Unreachable { base: String::new(), cause: String::new() },
-            retry_after: None,
-        };
-        let repeats = |call: &Call<'_>, failed: Failed| call.wait_after(&failed, 1, Duration::ZERO).is_some();
-        let (get, post) = (client.get(&[]), client.post(&[]));
-        for (failed, by_get, by_post) in [
-            (refused(429), true, true),
-            (refused(503), true, true),
-            (unreachable(), true, true),
-            (lost(), true, false),
-            (refused(500), true, false),
-            (refused(502), true, false),
-            (refused(404), false, false),
-            (refused(422), false, false),
-        ] {
-            let again = Failed { error: clone_kind(&failed.error), retry_after: None };
-            assert_eq!((repeats(&get, failed), repeats(&post, again)), (by_get, by_post));
-        }
-        assert!(repeats(&client.post(&[]).idempotent(), lost()));
-    }
-
-    fn clone_kind(error: &ClientError) -> ClientError {
-        match error {
-            ClientError::Refused(problem) => ClientError::Refused(problem.clone()),
-            ClientError::Lost { .. } => ClientError::Lost { base: String::new(), cause: String::new() },
-            _ => ClientError::Unreachable { base: String::new(), cause: String::new() },
-        }
-    }
-
-    #[test]
-    fn patience_ends_and_retry_after_is_honoured() {
-        let client = client("http://h");
-        let call = client.get(&[]);
-        let mut failed = refused(503);
-        failed.retry_after = Some(Duration::from_secs(7));
-        assert_eq!(call.wait_after(&failed, 1, Duration::ZERO), Some(Duration::from_secs(7)));
-        assert_eq!(call.wait_after(&failed, 1, Duration::from_secs(9)), None);
-        let patient = client.get(&[]).patience(Patience::long(Duration::from_secs(60)));
-        assert!(patient.wait_after(&refused(429), 1, Duration::from_secs(100_000)).is_some());
-        assert_eq!(growing(1), Duration::from_millis(250));
-        assert_eq!(growing(u32::MAX), Duration::from_secs(10));
     }
 }

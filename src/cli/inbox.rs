@@ -95,7 +95,7 @@ enum What {
 struct FollowCommand {
     /// ID or whole address of the account
     address: String,
-    /// Start behind this entry
+    /// Start behind this entry [default: with what arrives from now on]
     #[arg(long, value_name = "ID")]
     after: Option<Uuid>,
     /// Acknowledge each message once it was printed
@@ -170,6 +170,7 @@ struct Follow<'a> {
     session: &'a Session,
     address: String,
     after: Option<String>,
+    began: Uuid,
     ack: bool,
     left: Option<u64>,
     broken: u32,
@@ -178,7 +179,15 @@ struct Follow<'a> {
 impl<'a> Follow<'a> {
     fn new(session: &'a Session, command: FollowCommand) -> Self {
         let FollowCommand { address, after, ack, limit } = command;
-        Self { session, address, after: after.map(|id| id.to_string()), ack, left: limit, broken: 0 }
+        Self {
+            session,
+            address,
+            after: after.map(|id| id.to_string()),
+            began: Uuid::now_v7(),
+            ack,
+            left: limit,
+            broken: 0,
+        }
     }
 
     async fn run(mut self, stop: &CancellationToken) -> Result<(), Failure> {
@@ -206,7 +215,10 @@ impl<'a> Follow<'a> {
     /// One connection, to its end. Cancelled at an await it loses nothing: `after` moves with every printed entry.
     async fn connection(&mut self, was_connected: &mut bool) -> Result<(), Failure> {
         let mut call = self.session.client.get(&["inbox", "stream"]).query("account", &self.address);
-        if let Some(after) = &self.after {
+        // A stream that broke before its first entry would begin anew with "now" and miss what came between. Ids sort by time, so
+        // the moment we began is a place to resume at, as exact as the two clocks agree.
+        let began = was_connected.then(|| self.began.to_string());
+        if let Some(after) = self.after.as_ref().or(began.as_ref()) {
             let value = HeaderValue::try_from(after).map_err(|e| Failure::Refused(e.to_string()))?;
             call = call.header(HeaderName::from_static("last-event-id"), value);
         }
@@ -214,12 +226,16 @@ impl<'a> Follow<'a> {
         *was_connected = true;
         let mut reader = sse::Reader::default();
         while let Some(piece) = pieces.next().await {
-            for event in reader.take(&piece?).map_err(|e| Failure::Refused(e.to_string()))? {
+            let events = reader.take(&piece?).map_err(|e| Failure::Refused(e.to_string()))?;
+            for event in events {
                 self.broken = 0;
                 self.entry(event).await?;
                 if self.left == Some(0) {
                     return Ok(());
                 }
+            }
+            if let Some(id) = reader.last_id() {
+                self.after = Some(id.to_owned());
             }
         }
         Ok(())

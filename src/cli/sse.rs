@@ -26,6 +26,7 @@ pub(super) struct Reader {
     after_cr: bool,
     event: Event,
     has_data: bool,
+    last_id: Option<String>,
 }
 
 impl Reader {
@@ -49,10 +50,18 @@ impl Reader {
         Ok(events)
     }
 
+    /// The last id the stream named, with an event or alone: where to resume.
+    pub(super) fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
     fn end_of_line(&mut self) -> Option<Event> {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
+            if event.id.is_some() {
+                self.last_id.clone_from(&event.id);
+            }
             return std::mem::take(&mut self.has_data).then_some(event);
         }
         let line = String::from_utf8_lossy(&line);
@@ -91,6 +100,15 @@ mod tests {
         let events = reader.take(stream.as_bytes()).unwrap();
         let expected = [event("message", Some("1"), "{\"a\":1}"), event("", Some("2"), "x\ny"), event("", None, "")];
         assert_eq!(events, expected);
+    }
+
+    #[test]
+    fn an_id_without_data_is_a_place_to_resume() {
+        let mut reader = Reader::default();
+        assert_eq!(reader.take(b"id: 7\n\n"), Ok(Vec::new()));
+        assert_eq!(reader.last_id(), Some("7"));
+        assert_eq!(reader.take(b"id: 8\n"), Ok(Vec::new()));
+        assert_eq!(reader.last_id(), Some("7"), "an event that is not whole does not count");
     }
 
     #[test]

@@ -142,3 +142,49 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
         wrong("amqp.prefix", "letters, digits, dot, dash and underscore only, at least one");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Config, ConfigError> {
+        read(&Figment::from(Toml::string(text)))
+    }
+
+    #[test]
+    fn the_example_is_right_and_shows_the_defaults() {
+        let example = read_text(super::super::EXAMPLE).unwrap();
+        let bare = read_text("domain = \"shop.example\"\ndata_dir = \"/var/lib/handfast\"").unwrap();
+        let shown = |config: &Config| toml::to_string(config).unwrap();
+        assert_eq!(shown(&example), shown(&bare));
+    }
+
+    #[test]
+    fn the_example_names_every_setting() {
+        let defaults = Value::serialize(Config::default()).ok().and_then(Value::into_dict).unwrap();
+        for (key, _) in leaves("", &defaults) {
+            let name = key.rsplit('.').next().unwrap();
+            assert!(super::super::EXAMPLE.contains(&format!("{name} =")), "{key} is not in the example");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together() {
+        let ConfigError(mistakes) = read_text(
+            "data_dir = \"/tmp\"\ndomain = \"localhost\"\nlogs = 1\n[database]\npol = 3\npool = \"many\"\n[delivery]\ngrace = \"soon\"\n\
+             [codes]\npass_code_life = \"2h\"\n[development]\nallow_addresses = [\"127.0.0.1\"]",
+        )
+        .unwrap_err();
+        for key in [
+            "logs",
+            "database.pol",
+            "database.pool",
+            "delivery.grace",
+            "domain",
+            "codes.pass_code_life",
+            "development.allow_addresses",
+        ] {
+            assert!(mistakes.iter().any(|m| m.trim_start().starts_with(&format!("{key}:"))), "{key} in {mistakes:#?}");
+        }
+    }
+}

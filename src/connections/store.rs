@@ -19,6 +19,8 @@ pub struct NewConnection {
     pub other: Address,
     /// How the peer is called.
     pub other_name: DisplayName,
+    /// We take messages over it.
+    pub self_accepts: bool,
     /// The peer takes messages.
     pub other_accepts: bool,
     /// The peer's node knows a repeated message by its id.
@@ -30,11 +32,11 @@ pub struct NewConnection {
 /// Where older secrets still lie there, they stay the older ones: whatever was agreed on since has not carried a message.
 const STORE: &str = "/* connections::store */
 insert into connections as c (id, account_id, self_address, other_address, other_name, other_accepts, other_remembers,
-    secrets, ident_hash, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+    secrets, ident_hash, created_at, updated_at, self_accepts)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)
 on conflict (self_address, other_address) do update set
     account_id = excluded.account_id, other_name = excluded.other_name,
-    other_accepts = excluded.other_accepts, other_remembers = excluded.other_remembers,
+    self_accepts = excluded.self_accepts, other_accepts = excluded.other_accepts, other_remembers = excluded.other_remembers,
     older_secrets = coalesce(c.older_secrets, c.secrets), older_ident_hash = coalesce(c.older_ident_hash, c.ident_hash),
     secrets = excluded.secrets, ident_hash = excluded.ident_hash,
     broken_at = null, broken_why = null, updated_at = excluded.updated_at
@@ -77,6 +79,7 @@ pub async fn store(client: &impl GenericClient, app: &App, new: &NewConnection) 
                 &sealed,
                 &hash.as_slice(),
                 &app.clock.now(),
+                &new.self_accepts,
             ],
         )
         .await?;

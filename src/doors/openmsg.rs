@@ -16,10 +16,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::{Filter, Reply};
+use warp::reply::Response;
 
 use self::floods::Floods;
 use self::lookups::Lookups;
@@ -52,7 +52,7 @@ enum Endpoint {
 ///
 /// # Errors
 /// When the configured domain is none, which loading the settings excludes.
-pub fn routes(app: &App, asker: &Asker) -> Result<BoxedFilter<(Response<Bytes>,)>, crate::openmsg::DomainError> {
+pub fn routes(app: &App, asker: &Asker) -> Result<BoxedFilter<(Response,)>, crate::openmsg::DomainError> {
     let door = Arc::new(Door {
         app: app.clone(),
         domain: app.config.domain.parse()?,
@@ -60,11 +60,9 @@ pub fn routes(app: &App, asker: &Asker) -> Result<BoxedFilter<(Response<Bytes>,)
         lookups: Lookups::start(app),
         floods: Floods::new(app),
     });
-    let routes = warp::path("openmsg")
-        .and(warp::path::tail())
-        .and(listen::client_ip())
-        .and(listen::body())
-        .then(move |tail: warp::path::Tail, ip, body| answer_path(Arc::clone(&door), endpoint(tail.as_str()), ip, body));
+    let routes = warp::path("openmsg").and(warp::path::tail()).and(listen::client_ip()).and(listen::body()).then(
+        move |tail: warp::path::Tail, ip, body| answer_path(Arc::clone(&door), endpoint(tail.as_str()), ip, body),
+    );
     Ok(routes.boxed())
 }
 
@@ -79,7 +77,7 @@ fn endpoint(path: &str) -> Option<Endpoint> {
     }
 }
 
-async fn answer_path(door: Arc<Door>, endpoint: Option<Endpoint>, ip: IpAddr, body: Body) -> Response<Bytes> {
+async fn answer_path(door: Arc<Door>, endpoint: Option<Endpoint>, ip: IpAddr, body: Body) -> Response {
     let Some(endpoint) = endpoint else {
         let mut response = json(b"{\"error\":true,\"error_message\":\"no such endpoint\"}".to_vec());
         *response.status_mut() = http::StatusCode::NOT_FOUND;
@@ -130,15 +128,10 @@ fn temporarily(endpoint: Endpoint) -> Vec<u8> {
     }
 }
 
-fn json(body: Vec<u8>) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body));
+fn json(body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// A response of this door as warp takes it.
-pub fn into_reply(response: Response<Bytes>) -> warp::reply::Response {
-    response.map(|bytes| warp::reply::Response::new(bytes.into()).into_body()).into_response()
 }
 
 #[cfg(test)]
@@ -150,7 +143,9 @@ mod tests {
         for path in ["auth", "auth/", "sandbox/auth", "sandbox/auth/"] {
             assert_eq!(endpoint(path), Some(Endpoint::Auth), "{path}");
         }
-        for path in ["", "/", "auth//", "Auth", "auth/confirm", "sandbox", "sandbox/sandbox/auth", "message/receive/", "auth/x"] {
+        for path in
+            ["", "/", "auth//", "Auth", "auth/confirm", "sandbox", "sandbox/sandbox/auth", "message/receive/", "auth/x"]
+        {
             assert_eq!(endpoint(path), None, "{path}");
         }
     }

@@ -9,6 +9,7 @@ use crate::App;
 use crate::batch::Batcher;
 use crate::books::{self, OutboxEntry};
 use crate::connections::{self, Keyed};
+use crate::failure::Failure;
 use crate::inbox::{self, NewEntry, Stored};
 
 /// Rows in one statement.

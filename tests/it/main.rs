@@ -1,5 +1,12 @@
-//! The one test binary: real PostgreSQL, each test with a database of its own.
+//! The one test binary: everything for real. Each test has a database and a broker prefix of its own; `ops/test` starts the servers.
 
-mod api;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod embedded;
+mod house;
+mod node;
+mod openmsg;
+mod peers;
 mod people;
+mod supervise;
 mod support;

@@ -105,17 +105,21 @@ fn sort(part: Vec<Message>, results: Vec<RowResult>, ends: &mut Vec<RowEnd>) -> 
         let Some(message) = rows.get_mut(result.index).and_then(Option::take) else { continue };
         match (result.id, result.error) {
             (_, Some(problem)) if matches!(problem.status, 429 | 503) => put_off.push(message),
+            // The key stands for addresses and text: another content under it can only differ in tag, lane or life.
+            (_, Some(problem)) if problem.name() == "idempotency-mismatch" => {
+                ends.push(accepted(message, None, true));
+            }
             (_, Some(problem)) => ends.push(refused(message, problem)),
-            (Some(id), None) => ends.push(RowEnd {
-                row: message.row,
-                key: message.key,
-                end: End::Accepted { id, replayed: result.replayed },
-            }),
+            (Some(id), None) => ends.push(accepted(message, Some(id), result.replayed)),
             (None, None) => rows[result.index] = Some(message),
         }
     }
     let lost: Vec<Message> = rows.into_iter().flatten().collect();
     if lost.is_empty() { Ok(put_off) } else { Err(lost.into_iter().chain(put_off).collect()) }
+}
+
+fn accepted(message: Message, id: Option<Uuid>, replayed: bool) -> RowEnd {
+    RowEnd { row: message.row, key: message.key, end: End::Accepted { id, replayed } }
 }
 
 fn refused(message: Message, problem: Problem) -> RowEnd {
@@ -140,12 +144,13 @@ mod tests {
             {"index": 0, "id": id},
             {"index": 1, "error": {"title": "no", "status": 422}},
             {"index": 3, "error": {"title": "later", "status": 429}},
+            {"index": 4, "error": {"type": "urn:handfast:problem:idempotency-mismatch", "status": 422}},
             {"index": 99, "id": id},
         ]));
-        let put_off = sort(messages(4), answer, &mut ends).unwrap();
+        let put_off = sort(messages(5), answer, &mut ends).unwrap();
         assert_eq!(put_off.iter().map(|m| m.row).collect::<Vec<_>>(), [4]);
         let found: Vec<_> = ends.iter().map(|end| (end.row, matches!(end.end, End::Accepted { .. }))).collect();
-        assert_eq!(found, [(3, true), (1, true), (2, false)]);
+        assert_eq!(found, [(3, true), (1, true), (2, false), (5, true)]);
     }
 
     #[test]

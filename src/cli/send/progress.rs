@@ -12,25 +12,24 @@ pub(super) struct Progress {
     bar: ProgressBar,
     started: Instant,
     last_line: Mutex<Instant>,
+    last_aside: Mutex<Instant>,
 }
 
 impl Progress {
     /// Progress towards `total` units, or towards an unknown end.
     pub(super) fn new(total: Option<u64>, unit: &str) -> Self {
-        let bar = match total {
-            Some(total) => ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()),
-            None => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
-        };
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         let form = match (total, unit) {
             (None, _) => "{spinner} {msg}",
             (Some(_), "bytes") => "{bar:30} {percent:>3} %  {msg}",
             (Some(_), _) => "{bar:30} {human_pos}/{human_len}  {msg}",
         };
-        // Unwrap safety: not unwrapped; a form that cannot be read leaves the default style.
+        // A form that cannot be read would leave the default style, not an end of the run.
         if let Ok(style) = ProgressStyle::with_template(form) {
             bar.set_style(style);
         }
-        Self { bar, started: Instant::now(), last_line: Mutex::new(Instant::now()) }
+        let now = Instant::now();
+        Self { bar, started: now, last_line: Mutex::new(now), last_aside: Mutex::new(now) }
     }
 
     /// Learns where the end is.
@@ -42,7 +41,7 @@ impl Progress {
     pub(super) fn at(&self, position: u64, words: impl FnOnce(f64) -> String) {
         let seconds = self.started.elapsed().as_secs_f64();
         if self.bar.is_hidden() {
-            if self.line_is_due() {
+            if is_due(&self.last_line) {
                 eprintln!("{}", words(seconds));
             }
             return;
@@ -58,7 +57,7 @@ impl Progress {
 
     /// Says something that several requests may come upon at once, at most every few seconds.
     pub(super) fn say_sometimes(&self, text: &str) {
-        if self.line_is_due() {
+        if is_due(&self.last_aside) {
             self.say(text);
         }
     }
@@ -67,15 +66,15 @@ impl Progress {
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
 
-    fn line_is_due(&self) -> bool {
-        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.elapsed() >= LINE_EVERY;
-        if due {
-            *last = Instant::now();
-        }
-        due
+fn is_due(last: &Mutex<Instant>) -> bool {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    let due = last.elapsed() >= LINE_EVERY;
+    if due {
+        *last = Instant::now();
     }
+    due
 }
 
 /// `1,234,567`.

@@ -27,8 +27,8 @@ pub(super) struct RowEnd {
 pub(super) enum End {
     /// The node has it; `replayed` if it had it before this run.
     Accepted {
-        /// The message.
-        id: Uuid,
+        /// The message; not told for one that an earlier run had sent with another tag, lane or life.
+        id: Option<Uuid>,
         /// Whether an earlier run had sent it.
         replayed: bool,
     },
@@ -166,8 +166,11 @@ mod tests {
         let path = dir.path().join("errors.csv");
         let mut report = Report::new(Some(path.clone()), Output::new(false)).unwrap();
         let progress = Progress::new(None, "rows");
-        let accepted =
-            |row, replayed| RowEnd { row, key: format!("k{row}"), end: End::Accepted { id: Uuid::nil(), replayed } };
+        let accepted = |row, replayed| RowEnd {
+            row,
+            key: format!("k{row}"),
+            end: End::Accepted { id: Some(Uuid::nil()), replayed },
+        };
         let refused = RowEnd { row: 3, key: "k3".into(), end: End::Refused(Problem::local("no, \"never\"")) };
         for end in [accepted(1, false), accepted(2, true), refused, RowEnd::unfit(4, "too short".into())] {
             report.take(end, &progress).unwrap();
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn programs_get_a_line_a_row() {
-        let end = RowEnd { row: 7, key: "k".into(), end: End::Accepted { id: Uuid::nil(), replayed: true } };
+        let end = RowEnd { row: 7, key: "k".into(), end: End::Accepted { id: Some(Uuid::nil()), replayed: true } };
         insta::assert_snapshot!(end.json(), @r#"{"id":"00000000-0000-0000-0000-000000000000","key":"k","replayed":true,"row":7}"#);
         let unfit = RowEnd::unfit(8, "why".into()).json();
         insta::assert_snapshot!(unfit, @r#"{"error":{"detail":"why","errors":[],"status":0,"title":"not sent","type":""},"key":"","row":8}"#);

@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use warp::reply::Response;
 
-use crate::doors::{Failure, chain};
+use crate::failure::{Failure, chain};
 
 /// After how many seconds a client may ask again when something was away.
 const RETRY_AFTER_SECONDS: u16 = 2;

@@ -52,7 +52,7 @@ impl Lookups {
             async move {
                 let n = lookups.len();
                 match look_many(&app, lookups).await {
-                    Ok(known) => known.into_iter().map(Ok).collect(),
+                    Ok(known) => known,
                     Err(error) => {
                         tracing::warn!(%error, "messages from outside could not be looked up");
                         (0..n).map(|_| Err(NotKnown)).collect()
@@ -86,25 +86,27 @@ impl Lookups {
     }
 }
 
-async fn look_many(app: &App, lookups: Vec<Lookup>) -> anyhow::Result<Vec<Known>> {
-    let idents = lookups.iter().map(|lookup| (lookup.own.clone(), lookup.ident.clone())).collect();
+async fn look_many(app: &App, lookups: Vec<Lookup>) -> anyhow::Result<Vec<Result<Known, NotKnown>>> {
+    let idents: Vec<_> = lookups.iter().map(|lookup| (lookup.own.clone(), lookup.ident.clone())).collect();
     let hashes: Vec<[u8; 32]> = lookups.iter().map(|lookup| lookup.hash).collect();
     let found = connections::find_by_ident_many(app, idents).await?;
     let ours = books::asked(app, &hashes).await?;
-    // What has no connection or no nonce was not seen.
-    let places: Vec<usize> = (0..lookups.len()).filter(|i| found[*i].is_some() && lookups[*i].nonce.is_some()).collect();
-    let asked = places
-        .iter()
-        .filter_map(|i| Some((found[*i].as_ref()?.keyed.connection.id, lookups[*i].nonce?, lookups[*i].hash)))
-        .collect();
+    // What has no connection or no nonce cannot have been seen.
+    let askable = |(place, (found, lookup)): (usize, (&Result<Option<Found>, _>, &Lookup))| {
+        let connection = found.as_ref().ok()?.as_ref()?.keyed.connection.id;
+        Some((place, (connection, lookup.nonce?, lookup.hash)))
+    };
+    let (places, asked): (Vec<usize>, Vec<_>) = found.iter().zip(&lookups).enumerate().filter_map(askable).unzip();
     let mut seen = vec![Seen::New; lookups.len()];
     for (place, answer) in places.iter().zip(inbox::seen_many(app, asked).await?) {
         seen[*place] = answer;
     }
-    let known = lookups.iter().zip(found).zip(seen).map(|((lookup, found), seen)| Known {
-        found,
-        seen,
-        our_own_for: ours.get(&lookup.hash).cloned(),
+    let known = lookups.iter().zip(found).zip(seen).map(|((lookup, found), seen)| {
+        let found = found.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "a connection cannot be read");
+            NotKnown
+        })?;
+        Ok(Known { found, seen, our_own_for: ours.get(&lookup.hash).cloned() })
     });
     Ok(known.collect())
 }

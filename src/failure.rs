@@ -1,0 +1,61 @@
+//! What every error of the modules behind the doors can say of itself: is it passing? And how its causes are written in one line.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use crate::batch::Stopped;
+use crate::books::BooksError;
+use crate::db::DbError;
+
+/// An error of the modules behind the doors.
+pub trait Failure: Error + 'static {
+    /// Whether trying again later may help.
+    fn is_passing(&self) -> bool;
+}
+
+macro_rules! failures {
+    ($($error:ident: $($path:ident)::+),* $(,)?) => {$(
+        impl Failure for crate::$($path)::+::$error {
+            fn is_passing(&self) -> bool {
+                matches!(self, Self::Db(error) if error.is_passing())
+            }
+        }
+    )*};
+}
+failures!(Error: codes, Error: connections, Error: handshakes, Error: inbox, Error: senders);
+
+impl Failure for DbError {
+    fn is_passing(&self) -> bool {
+        self.is_passing()
+    }
+}
+
+impl Failure for BooksError {
+    fn is_passing(&self) -> bool {
+        self.is_passing()
+    }
+}
+
+impl Failure for Stopped {
+    fn is_passing(&self) -> bool {
+        true
+    }
+}
+
+/// An answer that could not be written as JSON: a defect.
+impl Failure for serde_json::Error {
+    fn is_passing(&self) -> bool {
+        false
+    }
+}
+
+/// An error and what is behind it, in one line for the log.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let _ = write!(text, ": {cause}");
+        next = cause.source();
+    }
+    text
+}

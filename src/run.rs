@@ -1,0 +1,84 @@
+//! The two processes: `serve` (the doors) and `work` (the workers). Any number of each may run, on any number of machines.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::App;
+use crate::books::Acceptor;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::crypto::{NodeKeys, Purpose};
+use crate::db::Db;
+use crate::doors::{self, Serve};
+use crate::listen::{Listener, Settings};
+use crate::queue::{Asker, Publisher};
+
+impl App {
+    /// Opens keys and database, checks that they belong together and that the schema is known, and sets the clock.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        let keys = NodeKeys::load(&config.keys_file())?;
+        let db = Db::new(&config.database)?;
+        let app = Self { config: Arc::new(config), clock: Clock::system(), db, keys: Arc::new(keys) };
+        app.db.check_schema().await?;
+        app.clock.follow(app.db.now().await?);
+        app.check_keys().await?;
+        Ok(app)
+    }
+
+    /// The wrong key file would make everything sealed unreadable, message by message; better to find out at once.
+    async fn check_keys(&self) -> anyhow::Result<()> {
+        let mark = self.keys.seal(Purpose::Credential, b"key check", b"handfast");
+        let sql = "/* run::check_keys */ update node set key_check = coalesce(key_check, $1) returning key_check";
+        let stored: Vec<u8> = self.db.client().await?.query_one(sql, &[&mark]).await?.get(0);
+        self.keys.open(Purpose::Credential, b"key check", &stored).map_err(|_| {
+            let file = self.config.keys_file();
+            anyhow::anyhow!("{} does not hold the key this database was sealed with", file.display())
+        })?;
+        Ok(())
+    }
+}
+
+/// The ingress: both listeners, until `stop`. Makes no outbound HTTP call.
+pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let public = Listener::bind(Settings::public(&app.config)).await?;
+    let private = Listener::bind(Settings::private(&app.config)).await?;
+    let (public_at, private_at) = (public.local_addr(), private.local_addr());
+    // Requests in hand still need the broker while the listeners finish.
+    let end = CancellationToken::new();
+    let _ended = end.clone().drop_guard();
+    tokio::spawn(crate::workers::keep_time::run(app.clone(), end.clone()));
+    let publisher = Publisher::start(&app, end.clone());
+    let asker = Asker::start(&app, end.clone());
+    let acceptor = Acceptor::start(&app, &publisher);
+    let strangers = doors::public_routes(&app, &asker)?;
+    let ours = doors::private_routes(Serve { app: app.clone(), acceptor, publisher, stopping: stop.clone() });
+    tracing::info!(public = %public_at, private = %private_at, domain = app.config.domain, "serving");
+    tokio::join!(public.serve(warp::service(strangers), stop.clone()), private.serve(warp::service(ours), stop),);
+    tracing::info!("served everything in hand");
+    Ok(())
+}
+
+/// The workers, until `stop`.
+pub async fn work(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    crate::worker::start(app, stop).await?;
+    tracing::info!("worked off everything in hand");
+    Ok(())
+}
+
+/// Cancelled by SIGTERM or SIGINT.
+pub fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("asked to stop: finishing what is in hand");
+        told.cancel();
+    });
+    Ok(stop)
+}
