@@ -106,6 +106,7 @@ impl Node {
             other_name: "Ada".parse().unwrap(),
             other_accepts: true,
             other_remembers: false,
+            self_accepts: true,
             secrets: Secrets {
                 auth_code: AuthCode::random(),
                 ident_code: IdentCode::random(),
