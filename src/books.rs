@@ -28,7 +28,7 @@ pub use due::{Due, due_again, due_chunks, expire_due, published_ahead, unpublish
 pub use inspect::{find, list, summary};
 pub use model::*;
 pub use open::{Acceptor, purge_keys};
-pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, put_many, purge};
+pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, purge, put_many};
 pub use settle::{Attempt, Held, Settle, Settled, settle_many};
 pub use workers::{die, hand_on_dead, renew};
 

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::peer::{self, Endpoint, PeerError};
-use crate::books::{self, ClaimedDelivery, Flight, Outcome, OutboxEntry};
+use crate::books::{self, ClaimedDelivery, Flight, OutboxEntry, Outcome};
 use crate::connections::{Keyed, State};
 use crate::openmsg::message::{Composed, Envelope};
 use crate::outbound::Answer;
@@ -62,7 +62,9 @@ impl DeliverOpenmsg {
         if let Some(flight) = &delivery.flight {
             match self.resume(&keyed, flight, hold).await {
                 Some(report) => return report,
-                None => tracing::info!(delivery = %delivery.id, "was on its way when its worker died, and can be sent anew"),
+                None => {
+                    tracing::info!(delivery = %delivery.id, "was on its way when its worker died, and can be sent anew")
+                }
             }
         }
         match keyed.connection.state {
@@ -145,7 +147,9 @@ impl DeliverOpenmsg {
             Err(error) => tracing::warn!(%error, "whether a message was asked for could not be read"),
         }
         tokio::time::sleep(BEFORE_REPEAT).await;
-        self.repeat(keyed, posted, hold).await.unwrap_or_else(|| Report::of(Outcome::Unknown, Advice::Unknown).code(word))
+        self.repeat(keyed, posted, hold)
+            .await
+            .unwrap_or_else(|| Report::of(Outcome::Unknown, Advice::Unknown).code(word))
     }
 
     /// The identical request once more, if there is time; `None` when that told nothing either.

@@ -22,7 +22,10 @@ pub async fn run(app: App, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         if let Err(error) = round(&app).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "partitions could not be kept; the next try is in an hour");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "partitions could not be kept; the next try is in an hour"
+            );
         }
     }
 }

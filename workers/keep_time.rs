@@ -33,6 +33,9 @@ pub async fn follow(app: &App) {
     }
     let off = app.clock.follow(truth + took / 2);
     if off > NOTABLE {
-        tracing::warn!(off_ms = off.as_millis(), "this host's clock and the database's disagreed; the database's counts");
+        tracing::warn!(
+            off_ms = off.as_millis(),
+            "this host's clock and the database's disagreed; the database's counts"
+        );
     }
 }

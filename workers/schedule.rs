@@ -32,7 +32,10 @@ pub async fn run(crew: Crew, stop: CancellationToken) {
             Ok(()) => said = false,
             Err(error) if !said => {
                 said = true;
-                tracing::warn!(error = &*error as &dyn std::error::Error, "the scheduler could not look; it goes on trying");
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    "the scheduler could not look; it goes on trying"
+                );
             }
             Err(_) => {}
         }

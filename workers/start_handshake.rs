@@ -83,7 +83,10 @@ async fn outside(crew: &Crew, claimed: &Claimed, claim: Uuid) -> anyhow::Result<
         }
     };
     if answer.status != 200 {
-        return Ok(Ended::Failed(format!("{domain} answered with HTTP status {}, not as an Openmsg node", answer.status)));
+        return Ok(Ended::Failed(format!(
+            "{domain} answered with HTTP status {}, not as an Openmsg node",
+            answer.status
+        )));
     }
     match AuthReply::parse(&answer.body) {
         Ok(AuthReply::Granted { grant, name, handfast }) => {
@@ -112,13 +115,7 @@ fn fallback_name(claimed: &Claimed) -> anyhow::Result<DisplayName> {
     DisplayName::from_peer(claimed.to.as_str()).ok_or_else(|| anyhow::anyhow!("an address without a name"))
 }
 
-async fn store(
-    crew: &Crew,
-    claimed: &Claimed,
-    grant: Grant,
-    name: DisplayName,
-    remembers: bool,
-) -> anyhow::Result<()> {
+async fn store(crew: &Crew, claimed: &Claimed, grant: Grant, name: DisplayName, remembers: bool) -> anyhow::Result<()> {
     let app = &crew.app;
     let Grant { auth_code, ident_code, crypt_key } = grant;
     let new = NewConnection {
@@ -146,8 +143,8 @@ async fn inside(crew: &Crew, claimed: &Claimed) -> anyhow::Result<Ended> {
     let ask = app.new_id();
     let account = receiver.as_ref().map(|account| account.id);
     let attempt = guessing::Try { account, ip: None, domain: claimed.from.domain() };
-    let burnt = attempt.may(app).await?
-        && codes::burn(app, codes::Purpose::PassCode, account, &claimed.code, ask).await?;
+    let burnt =
+        attempt.may(app).await? && codes::burn(app, codes::Purpose::PassCode, account, &claimed.code, ask).await?;
     let Some(receiver) = receiver.filter(|_| burnt) else {
         attempt.was_wrong(app).await?;
         return Ok(Ended::Failed(format!("{} refused: pass code not valid", claimed.to.domain())));

@@ -55,7 +55,11 @@ async fn cancel_one(
     }
 }
 
-async fn set_cancelled(tx: &crate::db::Transaction<'_>, id: DeliveryId, now: jiff::Timestamp) -> Result<(), BooksError> {
+async fn set_cancelled(
+    tx: &crate::db::Transaction<'_>,
+    id: DeliveryId,
+    now: jiff::Timestamp,
+) -> Result<(), BooksError> {
     let sql = "/* books::cancel set */
         update exceptions set state = 3, reason = 'cancelled', due_at = null, published_at = null, claim = null, worker = null, updated_at = $3
         where chunk = $1 and seq = $2";

@@ -96,7 +96,8 @@ pub async fn claim_again(app: &App, worker: Uuid, deliveries: &[DeliveryId]) -> 
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM_AGAIN).await?;
     let rows = client.query(&statement, &[&chunk, &seq, &claim, &worker, &app.clock.now()]).await?;
-    let (chunk, seq): (Vec<Uuid>, Vec<i16>) = rows.iter().map(|row| (row.get::<_, Uuid>(0), row.get::<_, i16>(1))).unzip();
+    let (chunk, seq): (Vec<Uuid>, Vec<i16>) =
+        rows.iter().map(|row| (row.get::<_, Uuid>(0), row.get::<_, i16>(1))).unzip();
     if chunk.is_empty() {
         return Ok(Claimed { claim, deliveries: Vec::new() });
     }

@@ -80,7 +80,8 @@ returning e.chunk, e.seq, e.lane";
 pub async fn unpublish(app: &App, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {
     let client = app.db.client().await?;
     if !chunks.is_empty() {
-        let sql = "/* books::unpublish chunks */ update chunks set published_at = null where id = any($1) and state = 0";
+        let sql =
+            "/* books::unpublish chunks */ update chunks set published_at = null where id = any($1) and state = 0";
         client.execute(&client.prepare_cached(sql).await?, &[&chunks]).await?;
     }
     if !again.is_empty() {

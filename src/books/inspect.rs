@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{
-    AttemptView, BooksError, DeliveryId, DeliveryView, MessageFilter, MessageView, Outcome, State, Summary,
-};
+use super::{AttemptView, BooksError, DeliveryId, DeliveryView, MessageFilter, MessageView, Outcome, State, Summary};
 use crate::App;
 use crate::openmsg::Address;
 
@@ -87,7 +85,8 @@ pub async fn list(app: &App, filter: &MessageFilter) -> Result<Vec<MessageView>,
     );
     let client = app.db.client().await?;
     let state = filter.state.map(State::name);
-    let rows = client.query(&sql, &[&filter.from, &filter.to, &filter.tag, &filter.after, &state, &filter.limit]).await?;
+    let rows =
+        client.query(&sql, &[&filter.from, &filter.to, &filter.tag, &filter.after, &state, &filter.limit]).await?;
     Ok(rows.iter().map(message).collect())
 }
 

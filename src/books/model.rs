@@ -179,8 +179,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] =
-        [Self::Delivered, Self::RefusedForNow, Self::RefusedForGood, Self::NotSent, Self::Unknown];
+    const ALL: [Self; 5] = [Self::Delivered, Self::RefusedForNow, Self::RefusedForGood, Self::NotSent, Self::Unknown];
 
     /// As stored.
     pub fn number(self) -> i16 {

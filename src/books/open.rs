@@ -197,7 +197,8 @@ impl Rows {
             rows.lane.push(message.lane.number());
             rows.tag.push(message.tag.clone());
             rows.expires_at.push(now + message.expires_in);
-            rows.key_hash.push(message.key.as_ref().map(|key| app.keys.hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec()));
+            rows.key_hash
+                .push(message.key.as_ref().map(|key| app.keys.hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec()));
             rows.body_hash.push(message.key.as_ref().map(|_| body_hash(app, message)));
             rows.chunk.push(chunk);
             rows.seq.push(seq);
@@ -220,7 +221,14 @@ fn body_hash(app: &App, message: &NewMessage) -> Vec<u8> {
     let to = message.to.to_string();
     let life = message.expires_in.as_secs().to_be_bytes();
     let tag = message.tag.as_deref().unwrap_or_default();
-    let parts = [from.as_bytes(), to.as_bytes(), message.text.as_bytes(), tag.as_bytes(), message.lane.name().as_bytes(), &life];
+    let parts = [
+        from.as_bytes(),
+        to.as_bytes(),
+        message.text.as_bytes(),
+        tag.as_bytes(),
+        message.lane.name().as_bytes(),
+        &life,
+    ];
     app.keys.hash(Purpose::Idempotency, &parts).to_vec()
 }
 

@@ -100,7 +100,11 @@ pub async fn asked(app: &App, hashes: &[[u8; 32]]) -> Result<HashMap<[u8; 32], S
 }
 
 /// What workers before us had in flight of these chunks.
-pub async fn flights_of(app: &App, client: &Client, chunks: &[Uuid]) -> Result<HashMap<DeliveryId, Flight>, BooksError> {
+pub async fn flights_of(
+    app: &App,
+    client: &Client,
+    chunks: &[Uuid],
+) -> Result<HashMap<DeliveryId, Flight>, BooksError> {
     let mut flights = HashMap::new();
     if chunks.is_empty() {
         return Ok(flights);

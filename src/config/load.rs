@@ -175,7 +175,15 @@ mod tests {
              [codes]\npass_code_life = \"2h\"\n[development]\nallow_addresses = [\"127.0.0.1\"]",
         )
         .unwrap_err();
-        for key in ["logs", "database.pol", "database.pool", "delivery.grace", "domain", "codes.pass_code_life", "development.allow_addresses"] {
+        for key in [
+            "logs",
+            "database.pol",
+            "database.pool",
+            "delivery.grace",
+            "domain",
+            "codes.pass_code_life",
+            "development.allow_addresses",
+        ] {
             assert!(mistakes.iter().any(|m| m.trim_start().starts_with(&format!("{key}:"))), "{key} in {mistakes:#?}");
         }
     }

@@ -118,7 +118,9 @@ impl Visit {
 
     /// The session and its key, if there is one that still holds.
     async fn session(&self) -> Result<Option<(Session, Key)>, Turned> {
-        let Some(session) = Session::from_cookies(&self.serve.app, self.headers.get_all(COOKIE)) else { return Ok(None) };
+        let Some(session) = Session::from_cookies(&self.serve.app, self.headers.get_all(COOKIE)) else {
+            return Ok(None);
+        };
         let key = senders::authenticate(&self.serve.app, session.key()).await?;
         Ok(key.filter(may_connect).map(|key| (session, key)))
     }
@@ -172,7 +174,10 @@ impl Visit {
         let fields = self.read_fields().await?;
         if !session.owns(fields.get("token")) {
             let words = "This form is out of date. Please fill it in again.";
-            return Ok(page::form(StatusCode::FORBIDDEN, &Form { error: Some(words.into()), ..Form::new(&session, &accounts) }));
+            return Ok(page::form(
+                StatusCode::FORBIDDEN,
+                &Form { error: Some(words.into()), ..Form::new(&session, &accounts) },
+            ));
         }
         let other = fields.get("other_openmsg_address");
         let wanted = read_wanted(&fields, &self.serve.app.config.domain);
@@ -223,7 +228,10 @@ impl Visit {
         if own_origin && own_site {
             return Ok(());
         }
-        Err(Turned(page::failure(StatusCode::FORBIDDEN, "This form was sent from another site's page, and was not carried out.")))
+        Err(Turned(page::failure(
+            StatusCode::FORBIDDEN,
+            "This form was sent from another site's page, and was not carried out.",
+        )))
     }
 }
 
@@ -247,7 +255,8 @@ fn read_wanted(fields: &Posted, domain: &str) -> Result<Wanted, String> {
         .map_err(|error| format!("The other address is not valid: {error}."))?;
     let code = fields.get("pass_code").trim();
     let code = code.parse().map_err(|_| "The pass code is not valid: it consists of six digits.".to_owned())?;
-    let from = read_own(fields.get("from").trim(), domain).map_err(|words| format!("Your address is not valid: {words}."))?;
+    let from =
+        read_own(fields.get("from").trim(), domain).map_err(|words| format!("Your address is not valid: {words}."))?;
     if from == to {
         return Err("Both addresses are the same.".into());
     }
@@ -281,7 +290,8 @@ async fn run(serve: &Serve, key: &Key, account: &Account, wanted: Wanted) -> Res
     let until = Instant::now() + WAIT;
     loop {
         let handshake = handshakes::get(&serve.app, id).await?;
-        let handshake = handshake.ok_or_else(|| Turned(page::failure(StatusCode::NOT_FOUND, "The handshake is gone.")))?;
+        let handshake =
+            handshake.ok_or_else(|| Turned(page::failure(StatusCode::NOT_FOUND, "The handshake is gone.")))?;
         if handshake.finished_at.is_some() || Instant::now() >= until || serve.stopping.is_cancelled() {
             return Ok(handshake);
         }

@@ -60,11 +60,9 @@ pub fn routes(app: &App, asker: &Asker) -> Result<BoxedFilter<(Response,)>, crat
         lookups: Lookups::start(app),
         floods: Floods::new(app),
     });
-    let routes = warp::path("openmsg")
-        .and(warp::path::tail())
-        .and(listen::client_ip())
-        .and(listen::body())
-        .then(move |tail: warp::path::Tail, ip, body| answer_path(Arc::clone(&door), endpoint(tail.as_str()), ip, body));
+    let routes = warp::path("openmsg").and(warp::path::tail()).and(listen::client_ip()).and(listen::body()).then(
+        move |tail: warp::path::Tail, ip, body| answer_path(Arc::clone(&door), endpoint(tail.as_str()), ip, body),
+    );
     Ok(routes.boxed())
 }
 
@@ -145,7 +143,9 @@ mod tests {
         for path in ["auth", "auth/", "sandbox/auth", "sandbox/auth/"] {
             assert_eq!(endpoint(path), Some(Endpoint::Auth), "{path}");
         }
-        for path in ["", "/", "auth//", "Auth", "auth/confirm", "sandbox", "sandbox/sandbox/auth", "message/receive/", "auth/x"] {
+        for path in
+            ["", "/", "auth//", "Auth", "auth/confirm", "sandbox", "sandbox/sandbox/auth", "message/receive/", "auth/x"]
+        {
             assert_eq!(endpoint(path), None, "{path}");
         }
     }

@@ -159,7 +159,7 @@ pub(crate) fn signal(pid: u32, signal: i32) {
 }
 
 /// The last lines of a log, bounded.
-pub(super) fn tail(log: &Path) -> String {
+pub(crate) fn tail(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();

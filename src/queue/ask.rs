@@ -122,7 +122,8 @@ async fn send_asks(app: &App, channel: Option<Channel>, asks: &[AskTaken]) -> Re
         .with_expiration(left.to_string().into())
         .with_reply_to(DIRECT_REPLY.into());
     let queue = Names::new(&app.config.amqp).asks();
-    let sent = channel.basic_publish("".into(), queue.as_str().into(), BasicPublishOptions::default(), &sealed, properties);
+    let sent =
+        channel.basic_publish("".into(), queue.as_str().into(), BasicPublishOptions::default(), &sealed, properties);
     sent.await.map(|_| ()).map_err(|_| AskError::NotSent)
 }
 

@@ -99,7 +99,12 @@ impl Publisher {
     }
 }
 
-async fn keep_connected(app: App, live: watch::Sender<Option<Live>>, blocked: Arc<AtomicBool>, stop: CancellationToken) {
+async fn keep_connected(
+    app: App,
+    live: watch::Sender<Option<Live>>,
+    blocked: Arc<AtomicBool>,
+    stop: CancellationToken,
+) {
     let mut pace = Reconnect::default();
     let mut said = false;
     while !stop.is_cancelled() {

@@ -182,7 +182,10 @@ impl Worker {
             Ok(Job::Deliver(chunks)) => chunks.iter().map(|chunk| chunk.id).collect(),
             _ => Vec::new(),
         };
-        tracing::warn!(chunks = chunks.len(), "a job was handed out too often; its deliveries are looked at again in a minute");
+        tracing::warn!(
+            chunks = chunks.len(),
+            "a job was handed out too often; its deliveries are looked at again in a minute"
+        );
         let until = self.crew.app.clock.now() + Duration::from_secs(60);
         if books::park(&self.crew.app, &chunks, until).await.is_ok() {
             taken.ack().await;

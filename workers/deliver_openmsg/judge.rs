@@ -38,7 +38,9 @@ pub(super) async fn reply(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed
             tracing::warn!(%domain, "the peer cannot reach our message-confirm: check DNS, certificate and firewall");
             report(Outcome::RefusedForNow, Advice::Later)
         }
-        Verdict::RetryOnce if delivery.reason.as_deref() != Some(code.wire()) => report(Outcome::RefusedForNow, Advice::Now),
+        Verdict::RetryOnce if delivery.reason.as_deref() != Some(code.wire()) => {
+            report(Outcome::RefusedForNow, Advice::Now)
+        }
         Verdict::RetryOnce => report(Outcome::RefusedForNow, Advice::Later),
         Verdict::Refused => report(Outcome::RefusedForGood, Advice::Never("rejected")),
         Verdict::DomainClosed => report(Outcome::RefusedForGood, Advice::Never("domain-closed")),

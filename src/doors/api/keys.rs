@@ -87,7 +87,8 @@ pub(super) async fn list(call: Call) -> Answer {
 pub(super) async fn revoke(call: Call) -> Answer {
     call.no_query()?;
     let id = call.id(0, "key")?;
-    let known = call.key.account.is_none() || senders::get(call.app(), id).await?.is_some_and(|key| visible(&call, &key));
+    let known =
+        call.key.account.is_none() || senders::get(call.app(), id).await?.is_some_and(|key| visible(&call, &key));
     if known && senders::revoke(call.app(), id).await? { nothing() } else { Err(Problem::not_found("key")) }
 }
 

@@ -41,7 +41,9 @@ pub(super) async fn issue(mut call: Call) -> Answer {
 
 fn refuse(error: codes::Error) -> Problem {
     match error {
-        codes::Error::Exhausted => Problem::new(Kind::Conflict, "No free code was found; wait until older ones have expired."),
+        codes::Error::Exhausted => {
+            Problem::new(Kind::Conflict, "No free code was found; wait until older ones have expired.")
+        }
         codes::Error::NoAccount => Problem::not_found("account"),
         error => error.into(),
     }

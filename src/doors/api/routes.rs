@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_404_and_another_method_405() {
-        for path in ["", "/", "nothing", "accounts//passcodes", "messages/1/2", "inbox/%ff", "inbox/%2", "accounts/%zz"] {
+        for path in ["", "/", "nothing", "accounts//passcodes", "messages/1/2", "inbox/%ff", "inbox/%2", "accounts/%zz"]
+        {
             assert_eq!(path_of(Method::GET, path), Err(Kind::NotFound), "{path}");
         }
         assert_eq!(path_of(Method::PUT, "accounts"), Err(Kind::MethodNotAllowed));
@@ -175,7 +176,8 @@ mod tests {
     #[test]
     fn every_route_of_the_contract_is_here_and_the_other_way_round() {
         let contract = include_str!("../../../docs/api.md");
-        let plain = |path: &str| path.split('/').map(|s| if is_parameter(s) { "{}" } else { s }).collect::<Vec<_>>().join("/");
+        let plain =
+            |path: &str| path.split('/').map(|s| if is_parameter(s) { "{}" } else { s }).collect::<Vec<_>>().join("/");
         let mut promised: Vec<(String, String)> = Vec::new();
         for line in contract.lines().filter(|line| line.starts_with("| `")) {
             let cell = line[1..].split(" | ").next().unwrap_or_default();

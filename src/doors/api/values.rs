@@ -186,7 +186,12 @@ pub(super) fn list(most: usize) -> impl FnOnce(Value) -> Read<Vec<Value>> {
 
 /// A list of 1 to `most` ids.
 pub(super) fn ids(most: usize) -> impl FnOnce(Value) -> Read<Vec<Uuid>> {
-    move |value| list(most)(value)?.into_iter().map(|value| id(value).map_err(|_| "holds something that is not an id".into())).collect()
+    move |value| {
+        list(most)(value)?
+            .into_iter()
+            .map(|value| id(value).map_err(|_| "holds something that is not an id".into()))
+            .collect()
+    }
 }
 
 #[cfg(test)]

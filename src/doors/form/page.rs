@@ -96,15 +96,25 @@ pub(super) fn result(_: &Session, handshake: &Handshake) -> Response {
     let (title, words) = match handshake.state {
         State::Connected => (
             "Connected",
-            format!("<p role=\"status\">{from} and {to} are connected. Messages from {from} to {to} are delivered from now on.</p>"),
+            format!(
+                "<p role=\"status\">{from} and {to} are connected. Messages from {from} to {to} are delivered from now on.</p>"
+            ),
         ),
         State::Failed => {
             let why = escape(handshake.error.as_deref().unwrap_or("no reason was given"));
-            ("Not connected", format!("<p role=\"alert\">{from} and {to} are not connected: {why}</p><p>A pass code works once. Ask for a new one before you try again.</p>"))
+            (
+                "Not connected",
+                format!(
+                    "<p role=\"alert\">{from} and {to} are not connected: {why}</p><p>A pass code works once. Ask for a new one before you try again.</p>"
+                ),
+            )
         }
         State::Pending | State::Running => (
             "Still trying",
-            format!("<p role=\"status\">{to} has not answered yet. The node goes on trying for a short while; connections that come about are listed by the API under the id {}.</p>", handshake.id),
+            format!(
+                "<p role=\"status\">{to} has not answered yet. The node goes on trying for a short while; connections that come about are listed by the API under the id {}.</p>",
+                handshake.id
+            ),
         ),
     };
     let body = format!("<h1>{title}</h1>{words}<p><a href=\"/handshake\">Another connection</a></p>{}", log_out());
@@ -113,7 +123,8 @@ pub(super) fn result(_: &Session, handshake: &Handshake) -> Response {
 
 /// A page that says why there is no other.
 pub(super) fn failure(status: StatusCode, words: &str) -> Response {
-    let body = format!("<h1>That did not work</h1>{}<p><a href=\"/handshake\">Back to the form</a></p>", alert(Some(words)));
+    let body =
+        format!("<h1>That did not work</h1>{}<p><a href=\"/handshake\">Back to the form</a></p>", alert(Some(words)));
     page(status, "That did not work", &body)
 }
 
@@ -194,6 +205,8 @@ mod tests {
         assert_eq!(header(CACHE_CONTROL), "no-store");
         assert_eq!(header(X_FRAME_OPTIONS), "DENY");
         let policy = header(CONTENT_SECURITY_POLICY);
-        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && policy.contains("frame-ancestors 'none'"));
+        assert!(
+            policy.starts_with("default-src 'none'; style-src 'sha256-") && policy.contains("frame-ancestors 'none'")
+        );
     }
 }

@@ -31,11 +31,7 @@ pub(super) struct Session {
 impl Session {
     /// A new one for a key that was just checked.
     pub(super) fn begin(app: &App, key: &str) -> Self {
-        Self {
-            key: Zeroizing::new(key.to_owned()),
-            token: random(),
-            until: app.clock.unix_seconds() + LIFE_SECONDS,
-        }
+        Self { key: Zeroizing::new(key.to_owned()), token: random(), until: app.clock.unix_seconds() + LIFE_SECONDS }
     }
 
     /// From a request's cookies, if one of them is ours and not past.

@@ -31,7 +31,8 @@ async fn run(door: &Door, request: &MessageReceiveRequest) -> Result<Vec<u8>, Co
     let lookup = Lookup { own: own.clone(), ident: request.ident_code.clone(), nonce, hash };
     let Known { found, seen, our_own_for } = door.lookups.look(lookup).await.map_err(|_| Code::RejectedForNow)?;
     let found = found.filter(|found| !found.account_disabled).ok_or(Code::IdentInvalid)?;
-    if !found.account_accepts || !found.keyed.connection.self_accepts || found.keyed.connection.state == State::Blocked {
+    if !found.account_accepts || !found.keyed.connection.self_accepts || found.keyed.connection.state == State::Blocked
+    {
         return Err(Code::RejectedByUser);
     }
     if !request.is_timely(door.app.clock.unix_seconds()) {

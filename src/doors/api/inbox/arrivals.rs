@@ -187,7 +187,11 @@ mod tests {
     #[test]
     fn ids_of_a_moment_are_not_below_its_smallest() {
         let now = Timestamp::now();
-        let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.as_second() as u64, now.subsec_nanosecond() as u32));
+        let id = Uuid::new_v7(uuid::Timestamp::from_unix(
+            uuid::NoContext,
+            now.as_second() as u64,
+            now.subsec_nanosecond() as u32,
+        ));
         assert!(id > smallest_id(now));
         assert!(id < smallest_id(now + Duration::from_millis(2)));
     }

@@ -23,8 +23,8 @@ use crate::inbox::{self, Entry};
 use super::super::call::{Answer, Call, Shared};
 use super::super::problem::Problem;
 use super::super::values;
-use super::{View, account_id};
 use super::arrivals::{News, Subscription};
+use super::{View, account_id};
 
 /// A comment this often tells both sides and every proxy that the stream lives.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);

@@ -134,6 +134,8 @@ fn outcome(index: u64, refused: Option<Problem>, accepted: &mut impl Iterator<It
         Some(Accepted::New(id)) => Outcome::Accepted { index, id, replayed: false },
         Some(Accepted::Replayed(id)) => Outcome::Accepted { index, id, replayed: true },
         Some(Accepted::Mismatch) => Outcome::Refused { index, error: mismatch() },
-        None => Outcome::Refused { index, error: Problem::new(Kind::Internal, "The books gave no answer for this row.") },
+        None => {
+            Outcome::Refused { index, error: Problem::new(Kind::Internal, "The books gave no answer for this row.") }
+        }
     }
 }

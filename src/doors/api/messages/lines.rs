@@ -246,7 +246,10 @@ mod tests {
 
     #[test]
     fn lines_are_cut_wherever_the_parts_end() {
-        assert_eq!(cut(&[&b"a\nb\r\n\n"[..], b"c", b"d\n", b" \n", b"e"]), [whole("a"), whole("b\r"), whole("cd"), whole("e")]);
+        assert_eq!(
+            cut(&[&b"a\nb\r\n\n"[..], b"c", b"d\n", b" \n", b"e"]),
+            [whole("a"), whole("b\r"), whole("cd"), whole("e")]
+        );
         assert_eq!(cut(&[&b""[..]]), []);
     }
 

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn every_field_is_checked() {
-        let json = r#"{"from":"1000*other.example","to":"1000","text":"","lane":"fast","expires_in":0,"tag":"","key":"k"}"#;
+        let json =
+            r#"{"from":"1000*other.example","to":"1000","text":"","lane":"fast","expires_in":0,"tag":"","key":"k"}"#;
         let problem = read(json, Keyed::ByHeader(None)).err().unwrap();
         let named: Vec<_> = problem.errors().iter().map(|error| error.field.as_str()).collect();
         assert_eq!(named, ["from", "to", "text", "lane", "expires_in", "tag", "key"]);

@@ -69,7 +69,9 @@ pub(super) fn open(way: Option<Way>) -> Result<Uuid, Problem> {
     }
     match way.state {
         State::Blocked => closed("The connection is blocked by our own user."),
-        State::Broken => closed("The connection is broken: the other side no longer knows it. A new handshake mends it."),
+        State::Broken => {
+            closed("The connection is broken: the other side no longer knows it. A new handshake mends it.")
+        }
         State::Active if !way.other_accepts => closed("The other side takes no messages over this connection."),
         State::Active => Ok(way.id),
     }
