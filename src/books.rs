@@ -23,7 +23,7 @@ mod settle;
 mod workers;
 
 pub use cancel::{cancel, cancelled_among};
-pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, park};
+pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, park};
 pub use due::{Due, due_again, due_chunks, expire_due, published_ahead, unpublish};
 pub use inspect::{find, list, summary};
 pub use model::*;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use jiff::Timestamp;
 use tokio_postgres::NoTls;
+use tokio_postgres::types::{ToSql, WrongType};
 
 use crate::config;
 
@@ -17,7 +18,6 @@ mod embedded_migrations {
 
 pub use deadpool_postgres::{Client, GenericClient, Transaction};
 pub use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
 /// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise.
 const SESSION: &str = "set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
@@ -50,7 +50,11 @@ impl DbError {
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
-        let Some(state) = error.code() else { return Self::Unavailable(error.into()) };
+        let Some(state) = error.code() else {
+            // No answer of the server: it is away, unless the mistake was found on our side.
+            let ours = std::error::Error::source(&error).is_some_and(|source| source.is::<WrongType>());
+            return if ours { Self::Statement(error) } else { Self::Unavailable(error.into()) };
+        };
         // Class 53 resources, 57 operator intervention (shutdown, starting up, statement_timeout), 08 connection, 40 roll-backs.
         let passing = ["08", "40", "53", "57"].iter().any(|class| state.code().starts_with(class));
         if passing && *state != SqlState::DATABASE_DROPPED {

@@ -5,15 +5,13 @@
 //! tries are counted before they are compared. Leaves out the requests themselves and what is published to whom.
 //!
 //! A handshake waits (state 0), is claimed by a worker (1), which opens its asking and sends `auth`, and ends connected (2) or
-//! failed (3). A worker that dies gives it back by [`take_over`]: asking a second time is harmless, for a code is good once.
+//! failed (3). A worker that dies gives it back by [`hand_on`]: asking a second time is harmless, for a code is good once.
 
 mod asking;
 mod work;
 
 pub use asking::{Confirmed, confirm, open_asking};
-pub use work::{
-    Claimed, claim, due, expire, finish_connected, finish_failed, not_published, purge, retry_at, take_over,
-};
+pub use work::{Claimed, claim, due, expire, finish_connected, finish_failed, hand_on, not_published, purge, retry_at};
 
 use std::time::Duration;
 

@@ -119,6 +119,14 @@ pub async fn count(app: &App, account: Option<Uuid>) -> Result<(i64, i64), Error
     Ok(row.map_or((0, 0), |row| (row.get(0), row.get(1))))
 }
 
+/// Removes up to 1,000 entries that were acknowledged before `until`; returns how many.
+pub async fn purge_acknowledged(app: &App, until: Timestamp) -> Result<u64, Error> {
+    const PURGE: &str = "/* inbox::purge_acknowledged */
+        delete from inbox where id = any (array(
+            select id from inbox where id < $2 and acknowledged_at < $1 order by id limit 1000))";
+    Ok(app.db.execute(PURGE, &[&until, &crate::clock::uuid_at(until)]).await?)
+}
+
 /// The node itself tells an account something. It comes from `0*` and our domain, an address nobody is given.
 pub async fn notice(app: &App, account_id: Uuid, text: &str) -> Result<(), Error> {
     let now = app.clock.now();

@@ -29,6 +29,9 @@ use crate::config;
 /// A job that was handed out this often without an ack has something the matter with it.
 const DELIVERY_LIMIT: i64 = 20;
 
+/// Messages of asks that wait; beyond that the oldest go, whose askers are nearest to giving up.
+const MOST_ASKS: i64 = 10_000;
+
 /// Names under the configured prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
@@ -68,8 +71,9 @@ async fn declare(channel: &Channel, names: &Names) -> lapin::Result<()> {
     for lane in Lane::ALL {
         quorum(channel, &names.jobs(lane), Some(&names.dead())).await?;
     }
-    let asks = names.asks();
-    channel.queue_declare(asks.as_str().into(), durable(), FieldTable::default()).await?;
+    let mut bounded = FieldTable::default();
+    bounded.insert("x-max-length".into(), AMQPValue::LongLongInt(MOST_ASKS));
+    channel.queue_declare(names.asks().as_str().into(), durable(), bounded).await?;
     Ok(())
 }
 

@@ -61,7 +61,9 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
 
 /// The workers, until `stop`.
 pub async fn work(app: App, stop: CancellationToken) -> anyhow::Result<()> {
-    crate::worker::start(app, stop).await
+    crate::worker::start(app, stop).await?;
+    tracing::info!("worked off everything in hand");
+    Ok(())
 }
 
 /// Cancelled by SIGTERM or SIGINT.

@@ -96,7 +96,8 @@ pub async fn up_until(
     prepare: impl FnOnce(&Config) -> anyhow::Result<()>,
     migrated: impl AsyncFnOnce(&Config) -> anyhow::Result<()>,
 ) -> Result<(), UpError> {
-    make_data_dir(&node.config.data_dir)?;
+    // Root's is passable, because the servers' own user must get to its part; every secret file in it is closed by itself.
+    make_dir(&node.config.data_dir, if we_are_root() { 0o711 } else { 0o700 })?;
     prepare(node.config).map_err(UpError::Step)?;
     let mut config = node.config.clone();
     let started = tokio::select! {
@@ -110,14 +111,6 @@ pub async fn up_until(
         pair.stop().await?;
     }
     ended
-}
-
-/// Root's is passable, because the servers' own user must get to its part of it; every secret file in it is closed by itself.
-fn make_data_dir(dir: &Path) -> Result<(), PairError> {
-    if dir.exists() {
-        return Ok(());
-    }
-    make_dir(dir, if we_are_root() { 0o711 } else { 0o700 })
 }
 
 /// Starts what has no URL and fills the URL in.

@@ -6,11 +6,13 @@
 //! a destination that holds too much gives its chunks back to Postgres and takes no further slot; a panic in a channel is an
 //! attempt that failed. It leaves out when something is due (`workers/schedule.rs`) and who is dead (`workers/sweep.rs`).
 
+mod attempt;
 mod cancelled;
 mod lease;
 mod load;
 mod run;
 mod shared;
+mod statements;
 
 pub use lease::{Hold, Lease};
 pub use run::start;

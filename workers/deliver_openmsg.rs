@@ -83,7 +83,8 @@ impl DeliverOpenmsg {
     async fn send(&self, delivery: &ClaimedDelivery, keyed: &Keyed, hold: &Hold) -> Report {
         let app = &self.crew.app;
         let now = app.clock.now();
-        let Ok(text) = std::str::from_utf8(&delivery.text) else { return Report::untried(Advice::Never("not-text")) };
+        let text = delivery.text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
+        let Some(text) = text else { return Report::untried(Advice::Never("unreadable")) };
         let receiving_id = keyed.connection.other_address.id();
         let envelope = Envelope {
             receiving_id: &receiving_id,

@@ -14,6 +14,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Deleting is less urgent.
 const DELETE_EVERY: Duration = Duration::from_secs(10);
 
+/// Ended handshakes are shown for this long.
+const HANDSHAKES_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
 /// Sweeps every second, until `stop`.
 pub async fn run(crew: Crew, stop: CancellationToken) {
     let lease = crew.app.config.delivery.lease.duration();
@@ -51,8 +54,16 @@ async fn hand_on(crew: &Crew) {
 
 async fn delete(crew: &Crew) {
     let app = &crew.app;
+    let now = app.clock.now();
     let swept = [
         ("handshakes past their deadline", handshakes::expire(app).await.map_err(anyhow::Error::from)),
+        ("ended handshakes", handshakes::purge(app, now - HANDSHAKES_KEPT).await.map_err(anyhow::Error::from)),
+        (
+            "acknowledged inbox entries",
+            inbox::purge_acknowledged(app, now - app.config.retention.inbox.duration())
+                .await
+                .map_err(anyhow::Error::from),
+        ),
         ("outbox", books::purge(app).await.map_err(anyhow::Error::from)),
         ("idempotency keys", books::purge_keys(app).await.map_err(anyhow::Error::from)),
         ("seen messages", inbox::purge_seen(app).await.map_err(anyhow::Error::from)),

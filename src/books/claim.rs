@@ -2,6 +2,7 @@
 //!
 //! A chunk that returns no row is done, cancelled, or another's: ordinary outcomes, acknowledged and forgotten. Claim and look are
 //! two statements on purpose: a cancel locks the same chunk row, and what it wrote must be seen by the look after the lock.
+//! The claim's id is the caller's, and claiming again under the same id finds the same: so a caller that lost the answer asks again.
 
 use std::collections::HashMap;
 
@@ -37,8 +38,8 @@ pub struct ClaimedDelivery {
     pub connection: Uuid,
     /// Domain.
     pub destination: String,
-    /// What is to be delivered.
-    pub text: Zeroizing<Vec<u8>>,
+    /// What is to be delivered; `None` where it does not open (the wrong node key, or damage).
+    pub text: Option<Zeroizing<Vec<u8>>>,
     /// Attempts made before.
     pub tries: u16,
     /// When it was accepted.
@@ -52,8 +53,12 @@ pub struct ClaimedDelivery {
 }
 
 /// Claims those of `chunks` that are ready, for `worker`; what is missing in the answer is not ours.
-pub async fn claim_chunks(app: &App, worker: Uuid, chunks: &[Uuid]) -> Result<HashMap<Uuid, Claimed>, BooksError> {
-    let claim = app.new_id();
+pub async fn claim_chunks(
+    app: &App,
+    worker: Uuid,
+    claim: Uuid,
+    chunks: &[Uuid],
+) -> Result<HashMap<Uuid, Claimed>, BooksError> {
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM).await?;
     let rows = client.query(&statement, &[&chunks, &claim, &worker, &app.clock.now()]).await?;
@@ -66,7 +71,7 @@ pub async fn claim_chunks(app: &App, worker: Uuid, chunks: &[Uuid]) -> Result<Ha
     let second_hand: Vec<Uuid> = rows.iter().filter(|row| row.get::<_, i16>(1) > 1).map(|row| row.get(0)).collect();
     let mut flights = flights_of(app, &client, &second_hand).await?;
     for row in client.query(&client.prepare_cached(LOOK).await?, &[&ids]).await? {
-        let delivery = read(app, &row, &mut flights)?;
+        let delivery = read(app, &row, &mut flights);
         if let Some(chunk) = claimed.get_mut(&delivery.id.chunk) {
             chunk.deliveries.push(delivery);
         }
@@ -76,7 +81,7 @@ pub async fn claim_chunks(app: &App, worker: Uuid, chunks: &[Uuid]) -> Result<Ha
 
 const CLAIM: &str = "/* books::claim_chunks */
 update chunks set state = 1, claim = $2, worker = $3, tries = tries + 1
-where id = any($1) and state = 0 and due_at <= $4 and exists (select from workers where id = $3)
+where id = any($1) and ((state = 0 and due_at <= $4 and exists (select from workers where id = $3)) or (state = 1 and claim = $2))
 returning id, tries";
 
 const LOOK: &str = "/* books::claim_chunks look */
@@ -90,8 +95,12 @@ where c.id = any($1)
 order by d.chunk, d.seq";
 
 /// Claims those of `deliveries` that are due again.
-pub async fn claim_again(app: &App, worker: Uuid, deliveries: &[DeliveryId]) -> Result<Claimed, BooksError> {
-    let claim = app.new_id();
+pub async fn claim_again(
+    app: &App,
+    worker: Uuid,
+    claim: Uuid,
+    deliveries: &[DeliveryId],
+) -> Result<Claimed, BooksError> {
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) = deliveries.iter().map(|d| (d.chunk, d.seq)).unzip();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM_AGAIN).await?;
@@ -103,14 +112,15 @@ pub async fn claim_again(app: &App, worker: Uuid, deliveries: &[DeliveryId]) -> 
     }
     let mut flights = flights_of(app, &client, &chunk).await?;
     let rows = look_again(&client, &chunk, &seq).await?;
-    let deliveries = rows.iter().map(|row| read(app, row, &mut flights)).collect::<Result<_, _>>()?;
+    let deliveries = rows.iter().map(|row| read(app, row, &mut flights)).collect();
     Ok(Claimed { claim, deliveries })
 }
 
 const CLAIM_AGAIN: &str = "/* books::claim_again */
 update exceptions e set state = 2, claim = $3, worker = $4, due_at = null, published_at = null, updated_at = $5
 from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-where e.chunk = x.chunk and e.seq = x.seq and e.state = 1 and e.due_at <= $5 and exists (select from workers where id = $4)
+where e.chunk = x.chunk and e.seq = x.seq
+  and ((e.state = 1 and e.due_at <= $5 and exists (select from workers where id = $4)) or (e.state = 2 and e.claim = $3))
 returning e.chunk, e.seq";
 
 async fn look_again(client: &Client, chunk: &[Uuid], seq: &[i16]) -> Result<Vec<tokio_postgres::Row>, BooksError> {
@@ -123,28 +133,24 @@ async fn look_again(client: &Client, chunk: &[Uuid], seq: &[i16]) -> Result<Vec<
     Ok(client.query(&client.prepare_cached(sql).await?, &[&chunk, &seq]).await?)
 }
 
-fn read(
-    app: &App,
-    row: &tokio_postgres::Row,
-    flights: &mut HashMap<DeliveryId, Flight>,
-) -> Result<ClaimedDelivery, BooksError> {
+fn read(app: &App, row: &tokio_postgres::Row, flights: &mut HashMap<DeliveryId, Flight>) -> ClaimedDelivery {
     let id = DeliveryId { chunk: row.get(0), seq: row.get(1) };
     let message_id: Uuid = row.get(3);
     let sealed: &[u8] = row.get(6);
-    Ok(ClaimedDelivery {
+    ClaimedDelivery {
         id,
         again: row.get(10),
         lane: Lane::from_number(row.get(2)),
         message_id,
         connection: row.get(4),
         destination: row.get(5),
-        text: app.keys.open(Purpose::Message, message_id.as_bytes(), sealed)?,
+        text: app.keys.open(Purpose::Message, message_id.as_bytes(), sealed).ok(),
         tries: row.get::<_, i16>(7) as u16,
         created_at: row.get(8),
         expires_at: row.get(9),
         reason: row.get(11),
         flight: flights.remove(&id),
-    })
+    }
 }
 
 /// Puts chunks that are not to be claimed now back until `until`: their destination already holds too much of this worker.
@@ -152,5 +158,15 @@ pub async fn park(app: &App, chunks: &[Uuid], until: Timestamp) -> Result<(), Bo
     let sql = "/* books::park */ update chunks set due_at = $2, published_at = null where id = any($1) and state = 0";
     let client = app.db.client().await?;
     client.execute(&client.prepare_cached(sql).await?, &[&chunks, &until]).await?;
+    Ok(())
+}
+
+/// Gives back those of `chunks` that are held under a claim that cannot be run, for a while.
+pub async fn give_back(app: &App, claim: Uuid, chunks: &[Uuid], until: Timestamp) -> Result<(), BooksError> {
+    let sql = "/* books::give_back */ update chunks
+        set state = 0, claim = null, worker = null, published_at = null, due_at = $3
+        where id = any($2) and state = 1 and claim = $1";
+    let client = app.db.client().await?;
+    client.execute(&client.prepare_cached(sql).await?, &[&claim, &chunks, &until]).await?;
     Ok(())
 }

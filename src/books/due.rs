@@ -125,14 +125,14 @@ select lane, sum(n)::bigint from chunks where state = 0 and published_at is not 
 
 /// How much more may be published ahead of the workers: the broker is no place for a backlog, Postgres is.
 #[derive(Clone)]
-pub(super) struct Ahead {
+pub(in crate::books) struct Ahead {
     limit: i64,
     lanes: Arc<[AtomicI64; 2]>,
 }
 
 impl Ahead {
     /// Follows the books once a second, and counts what this process adds in between.
-    pub(super) fn watch(app: &App) -> Self {
+    pub(in crate::books) fn watch(app: &App) -> Self {
         let ahead = Self { limit: i64::from(app.config.amqp.publish_ahead), lanes: Arc::default() };
         let (app, lanes) = (app.clone(), Arc::downgrade(&ahead.lanes));
         tokio::spawn(async move {
@@ -148,7 +148,7 @@ impl Ahead {
     }
 
     /// Takes room for `n` deliveries, if there is any.
-    pub(super) fn has_room(&self, lane: Lane, n: i64) -> bool {
+    pub(in crate::books) fn has_room(&self, lane: Lane, n: i64) -> bool {
         let Some(lane) = self.lanes.get(lane.number() as usize) else { return false };
         lane.fetch_add(n, Ordering::Relaxed) < self.limit
     }

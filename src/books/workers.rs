@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::BooksError;
 use crate::App;
+use crate::handshakes;
 
 /// Reports a worker for the next `lease`. `first` makes its row; later a missing row means that it was declared dead: false.
 pub async fn renew(app: &App, worker: Uuid, first: bool, lease: Duration) -> Result<bool, BooksError> {
@@ -55,10 +56,9 @@ async fn release(tx: &crate::db::Transaction<'_>, workers: &[Uuid], now: jiff::T
             set state = 0, claim = null, worker = null, published_at = null, due_at = $2 where state = 1 and worker = any($1)",
         "/* books::workers release exceptions */ update exceptions
             set state = 1, claim = null, worker = null, published_at = null, due_at = $2 where state = 2 and worker = any($1)",
-        "/* books::workers release handshakes */ update handshakes
-            set state = 0, claim = null, worker = null, published_at = null, due_at = $2, asking = false where state = 1 and worker = any($1)",
     ] {
         tx.execute(sql, &[&workers, &now]).await?;
     }
+    handshakes::hand_on(tx, workers, now).await?;
     Ok(())
 }

@@ -76,14 +76,12 @@ pub(crate) fn we_are_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|of| of.uid() == 0)
 }
 
-/// Makes `dir` and what is missing above it; `dir` itself with exactly this mode when it is ours.
+/// Makes `dir` with exactly this mode, and what is missing above it; one that exists is somebody's and stays as it is.
 pub(crate) fn make_dir(dir: &Path, mode: u32) -> Result<(), PairError> {
-    DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(failed("make", dir))?;
-    let ours = fs::metadata("/proc/self").map(|of| of.uid()).ok();
-    let owner = fs::metadata(dir).map_err(failed("look at", dir))?.uid();
-    if ours != Some(owner) {
+    if dir.is_dir() {
         return Ok(());
     }
+    DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(failed("make", dir))?;
     fs::set_permissions(dir, Permissions::from_mode(mode)).map_err(failed("set the mode of", dir))
 }
 

@@ -5,18 +5,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 use super::PairError;
 use super::owner::failed;
-use super::process::{POSTGRES, Server};
+use super::process::{GLANCE, POSTGRES, Server};
 use super::site::Site;
 use super::{port, process};
 use crate::config::Secret;
 
 /// Crash recovery of a busy database takes its time.
 const START_LIMIT: Duration = Duration::from_secs(120);
+/// How long the back ends of a killed postmaster may take to go.
+const OLD_BACK_ENDS_LIMIT: Duration = Duration::from_secs(30);
 const OLDEST: u32 = 15;
 
 /// One cluster, running or not.
@@ -56,6 +59,18 @@ impl Postgres {
         if slot.as_mut().is_some_and(|server| server.ended().is_none()) {
             return Ok(());
         }
+        let deadline = Instant::now() + OLD_BACK_ENDS_LIMIT;
+        loop {
+            match self.launch(site).await {
+                Err(PairError::NotReady { tail, .. }) if old_back_ends(&tail) && Instant::now() < deadline => {
+                    sleep(GLANCE).await;
+                }
+                other => return other.map(|server| *slot = Some(server)),
+            }
+        }
+    }
+
+    async fn launch(&self, site: &Site) -> Result<Server, PairError> {
         let data = site.data("postgres");
         let mut command = site.owner().command(self.bin.join("postgres"), &data);
         command.arg("-D").arg(&data);
@@ -64,13 +79,12 @@ impl Postgres {
         }
         let mut server = Server::start(site, POSTGRES, command).await?;
         match server.wait_until(START_LIMIT, async || self.connect("postgres").await.is_ok()).await {
-            Ok(()) => *slot = Some(server),
+            Ok(()) => Ok(server),
             Err(error) => {
                 server.kill().await?;
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
 
     /// On the command line, where nothing in the data directory can override them.
@@ -142,6 +156,11 @@ impl Postgres {
         tokio::spawn(connection);
         Ok(client)
     }
+}
+
+/// After a killed postmaster its back ends take a moment to notice and go; until then PostgreSQL refuses to start.
+fn old_back_ends(log: &str) -> bool {
+    log.contains("pre-existing shared memory block") || log.contains("lock file \"postmaster.pid\" already exists")
 }
 
 /// `initdb`, whole or not at all: a directory that was begun and not finished is begun anew.

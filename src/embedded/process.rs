@@ -49,6 +49,8 @@ pub(super) struct Server {
     pid: u32,
     pid_file: PathBuf,
     log: PathBuf,
+    /// Length of the log when it was started: what stands before is about an earlier life.
+    log_start: u64,
 }
 
 impl Server {
@@ -56,6 +58,7 @@ impl Server {
     pub(super) async fn start(site: &Site, kind: Kind, mut command: Command) -> Result<Self, PairError> {
         let log = site.log().join(format!("{}.log", kind.file));
         let file = open_log(&log).map_err(failed("open", &log))?;
+        let log_start = file.metadata().map_err(failed("look at", &log))?.len();
         let twin = file.try_clone().map_err(failed("open", &log))?;
         command.stdout(Stdio::from(file)).stderr(Stdio::from(twin));
         let not_run = |source| PairError::Run { program: kind.name.to_owned(), source };
@@ -64,7 +67,7 @@ impl Server {
         let pid_file = site.run().join(format!("{}.pid", kind.file));
         let started = Stat::read(pid).map(|stat| stat.started).unwrap_or_default();
         write_file(&pid_file, &format!("{pid} {started}\n"), 0o600)?;
-        Ok(Self { kind, child, pid, pid_file, log })
+        Ok(Self { kind, child, pid, pid_file, log, log_start })
     }
 
     /// Its process id.
@@ -124,7 +127,12 @@ impl Server {
     }
 
     fn not_ready(&self, what: String) -> PairError {
-        PairError::NotReady { server: self.kind.name, what, log: self.log.clone(), tail: tail(&self.log) }
+        PairError::NotReady {
+            server: self.kind.name,
+            what,
+            log: self.log.clone(),
+            tail: tail(&self.log, self.log_start),
+        }
     }
 }
 
@@ -158,12 +166,12 @@ pub(crate) fn signal(pid: u32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// The last lines of a log, bounded.
-pub(crate) fn tail(log: &Path) -> String {
+/// The last lines of a log after its first `start` bytes, bounded.
+fn tail(log: &Path, start: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(16 << 10)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(16 << 10).max(start)))?;
         let mut end = Vec::new();
         file.read_to_end(&mut end)?;
         Ok(last_lines(&String::from_utf8_lossy(&end), 15))

@@ -31,7 +31,7 @@ update handshakes set asking = true where id = $1 and claim = $2 and state = 1 a
 
 const COUNT: &str = "/* handshakes::count_tries */
 with asked as (select id from handshakes where asking and other_address = $1 order by id for update)
-update handshakes h set confirm_tries = confirm_tries + 1, asking = confirm_tries + 1 <= $2
+update handshakes h set confirm_tries = confirm_tries + 1, asking = confirm_tries < $2::int2
 from asked where h.id = asked.id
 returning h.id, h.self_address, h.other_address, h.code, h.confirm_tries, h.deadline";
 

@@ -70,11 +70,10 @@ update handshakes set state = 0, due_at = $3, published_at = null, published_to 
     claim = null, worker = null, asking = false
 where id = $1 and state = 1 and claim = $2";
 
-const TAKE_OVER: &str = "/* handshakes::take_over */
-update handshakes h set state = 0, due_at = $1, published_at = null, published_to = null,
+const HAND_ON: &str = "/* handshakes::hand_on */
+update handshakes set state = 0, due_at = $2, published_at = null, published_to = null,
     claim = null, worker = null, asking = false
-where h.state = 1 and not exists (select from workers w where w.id = h.worker and w.lease_until > $1)
-returning h.id";
+where state = 1 and worker = any ($1)";
 
 const EXPIRE: &str = "/* handshakes::expire */
 update handshakes set state = 3, error = $2, finished_at = $1, code = null, claim = null, worker = null, asking = false
@@ -138,10 +137,11 @@ pub async fn retry_at(app: &App, id: Uuid, claim: Uuid, due: Timestamp) -> Resul
     Ok(app.db.execute(RETRY_AT, &[&id, &claim, &due]).await? == 1)
 }
 
-/// Frees what workers without a living lease hold; returns the handshakes, which are due now.
-pub async fn take_over(app: &App) -> Result<Vec<Uuid>, Error> {
-    let rows = app.db.rows(TAKE_OVER, &[&app.clock.now()]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+/// Frees what these workers hold, who are dead or stop; due now.
+pub async fn hand_on(client: &impl GenericClient, workers: &[Uuid], now: Timestamp) -> Result<(), crate::db::DbError> {
+    let statement = client.prepare_cached(HAND_ON).await?;
+    client.execute(&statement, &[&workers, &now]).await?;
+    Ok(())
 }
 
 /// Fails up to 1,000 handshakes whose deadline has passed; returns how many.

@@ -11,46 +11,35 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::attempt::Ran;
 use super::cancelled::Cancelled;
 use super::lease::{Hold, Lease};
 use super::load::Load;
-use super::{Channel, Crew, Report};
+use super::statements::{claims, parkings, settles, until_it_answers};
+use super::{Channel, Crew};
 use crate::App;
 use crate::batch::Batcher;
-use crate::books::{self, Attempt, Claimed, ClaimedDelivery, DeliveryId, Held, Lane, Outcome, Settle, Settled};
+use crate::books::{self, Claimed, DeliveryId, Held, Lane, Settle, Settled};
 use crate::jobs::{ChunkRef, Job};
 use crate::outbound::Outbound;
 use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
-use crate::retry::{Ladder, Next, Reconnect};
+use crate::retry::{Ladder, Reconnect};
 
 /// Broker messages taken and not acknowledged, per lane.
 const PREFETCH: u16 = 100;
-/// What a full destination hands back is looked at again after this long.
-const PARKED: Duration = Duration::from_secs(5);
-/// Claims, settles and parkings that share a statement.
-const TOGETHER: usize = 100;
 
-struct Worker {
-    crew: Crew,
-    channel: Arc<dyn Channel>,
-    ladder: Ladder,
-    load: Load,
-    cancelled: Cancelled,
+/// What the tasks of this process share.
+pub(super) struct Worker {
+    pub(super) crew: Crew,
+    pub(super) channel: Arc<dyn Channel>,
+    pub(super) ladder: Ladder,
+    pub(super) load: Load,
+    pub(super) cancelled: Cancelled,
     handshakes: Arc<Semaphore>,
-    claims: Batcher<(Uuid, Hold), Result<Option<Claimed>, bool>>,
+    claims: Batcher<(Uuid, Hold), Option<Claimed>>,
     settles: Batcher<Settle, Result<bool, bool>>,
     parkings: Batcher<Uuid, ()>,
-    stop: CancellationToken,
-}
-
-/// How a delivery of a claim ended here.
-enum Ran {
-    /// To be settled.
-    Settled(Box<Settled>),
-    /// Cancelled: its row says so already.
-    Gone,
-    /// Not run: the lease is past, or the process stops. Another worker's.
-    Left,
+    pub(super) stop: CancellationToken,
 }
 
 /// Works until `stop`, then finishes what is in hand within the grace time. An error means it could not begin.
@@ -197,28 +186,26 @@ impl Worker {
             return self.parkings.call(chunk.id).await.is_ok();
         }
         let hold = self.crew.lease.hold();
-        let mut pace = Reconnect::default();
-        loop {
-            match self.claims.call((chunk.id, hold)).await {
-                Ok(Ok(None)) => return true,
-                Ok(Ok(Some(claimed))) => {
-                    let held = |done| Held::Chunk { id: chunk.id, done };
-                    return self.run_claimed(claimed, chunk.destination.is_empty(), hold, held).await;
-                }
-                Ok(Err(passing)) if passing && !self.stop.is_cancelled() => tokio::time::sleep(pace.next_wait()).await,
-                _ => return false,
+        match self.claims.call((chunk.id, hold)).await {
+            Ok(Some(claimed)) => {
+                let held = |done| Held::Chunk { id: chunk.id, done };
+                self.run_claimed(claimed, chunk.destination.is_empty(), hold, held).await
             }
+            // Done, cancelled, or another's.
+            Ok(None) => true,
+            Err(_) => false,
         }
     }
 
     async fn deliver_again(&self, ids: &[Uuid]) -> bool {
         let deliveries: Vec<DeliveryId> = ids.iter().filter_map(|id| DeliveryId::from_uuid(*id)).collect();
-        let hold = self.crew.lease.hold();
-        match books::claim_again(&self.crew.app, hold.worker, &deliveries).await {
+        let (app, hold) = (&self.crew.app, self.crew.lease.hold());
+        let claim = app.new_id();
+        match until_it_answers(|| books::claim_again(app, hold.worker, claim, &deliveries)).await {
             Ok(claimed) => self.run_claimed(claimed, true, hold, |_| Held::Again).await,
             Err(error) => {
-                tracing::warn!(%error, "deliveries could not be claimed");
-                false
+                tracing::error!(error = &error as &dyn std::error::Error, "deliveries could not be claimed");
+                true
             }
         }
     }
@@ -246,7 +233,9 @@ impl Worker {
             }
         }
         drop(watched);
-        self.settle(claim, held(!left), results, hold).await && !left
+        let settled = self.settle(claim, held(!left), results, hold).await;
+        // What is left belongs to a dead lease, and is handed on as a new job; when stopping, the broker hands this one on.
+        settled && !(left && self.stop.is_cancelled())
     }
 
     /// Tries until the books take it: while Postgres is away, nobody can take over what we hold.
@@ -262,126 +251,10 @@ impl Worker {
                     return true;
                 }
                 Ok(Err(true)) => tokio::time::sleep(pace.next_wait()).await,
-                Ok(Err(false)) | Err(_) => return false,
+                // Refused: said where it was tried. The rows stay claimed, and are handed on when this worker ends.
+                Ok(Err(false)) => return true,
+                Err(_) => return false,
             }
         }
     }
-
-    async fn run_one(&self, delivery: ClaimedDelivery, mixed: bool, hold: Hold) -> Ran {
-        if mixed && self.load.is_full(&delivery.destination) {
-            return settled(&delivery, 0, None, Next::Again(PARKED), None);
-        }
-        let place = self.load.hold(&delivery.destination);
-        let slot = tokio::select! {
-            slot = place.slot() => slot,
-            () = self.stop.cancelled() => None,
-        };
-        if slot.is_none() || !self.crew.lease.covers(&hold) {
-            return Ran::Left;
-        }
-        if self.cancelled.contains(delivery.id) {
-            return Ran::Gone;
-        }
-        let app = &self.crew.app;
-        let at = app.clock.now();
-        if delivery.expires_at <= at {
-            return settled(&delivery, 0, None, Next::Expire, Some("expired".into()));
-        }
-        let trying = AssertUnwindSafe(self.channel.deliver(&delivery, &hold)).catch_unwind().await;
-        let report = trying.unwrap_or_else(|_| {
-            tracing::error!(delivery = %delivery.id, "a delivery panicked");
-            Report::of(Outcome::Unknown, crate::retry::Advice::Later).code("internal")
-        });
-        self.judge(&delivery, report, at)
-    }
-
-    fn judge(&self, delivery: &ClaimedDelivery, report: Report, at: jiff::Timestamp) -> Ran {
-        let now = self.crew.app.clock.now();
-        let made = u16::from(report.outcome.is_some());
-        let left = Duration::try_from(delivery.expires_at.duration_since(now)).unwrap_or_default();
-        let random = f64::from(crate::crypto::random_below(1 << 20)) / f64::from(1 << 20);
-        let next = self.ladder.next(&report.advice, u32::from(delivery.tries + made), left, random);
-        let reason = match &next {
-            Next::Delivered => None,
-            Next::Fail(why) => Some((*why).to_owned()),
-            Next::Expire => Some("expired".to_owned()),
-            Next::Again(_) | Next::Unconfirmed => report.note.map(str::to_owned).or_else(|| report.code.clone()),
-        };
-        let attempt = report.outcome.map(|outcome| Attempt {
-            at,
-            ms: i32::try_from(now.duration_since(at).as_millis()).unwrap_or(i32::MAX),
-            outcome,
-            status: report.status,
-            code: report.code.clone(),
-            answer: report.answer.clone(),
-        });
-        let ran = settled(delivery, made, attempt, next, reason);
-        if let Ran::Settled(mut settled) = ran {
-            settled.hash = report.hash;
-            return Ran::Settled(settled);
-        }
-        ran
-    }
-}
-
-fn settled(delivery: &ClaimedDelivery, made: u16, attempt: Option<Attempt>, next: Next, reason: Option<String>) -> Ran {
-    Ran::Settled(Box::new(Settled {
-        id: delivery.id,
-        lane: delivery.lane,
-        destination: delivery.destination.clone(),
-        tries: delivery.tries + made,
-        attempt,
-        next,
-        reason,
-        hash: None,
-    }))
-}
-
-fn claims(app: &App) -> Batcher<(Uuid, Hold), Result<Option<Claimed>, bool>> {
-    let app = app.clone();
-    Batcher::spawn(TOGETHER, Duration::from_millis(5), move |asked: Vec<(Uuid, Hold)>| {
-        let app = app.clone();
-        async move {
-            let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
-            let worker = asked.last().map(|(_, hold)| hold.worker).unwrap_or_default();
-            match books::claim_chunks(&app, worker, &ids).await {
-                Ok(mut claimed) => ids.iter().map(|id| Ok(claimed.remove(id))).collect(),
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "chunks could not be claimed");
-                    ids.iter().map(|_| Err(error.is_passing())).collect()
-                }
-            }
-        }
-    })
-}
-
-fn settles(app: &App) -> Batcher<Settle, Result<bool, bool>> {
-    let app = app.clone();
-    Batcher::spawn(TOGETHER, Duration::from_millis(10), move |settles: Vec<Settle>| {
-        let app = app.clone();
-        async move {
-            match books::settle_many(&app, &settles).await {
-                Ok(held) => held.into_iter().map(Ok).collect(),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "results could not be settled");
-                    settles.iter().map(|_| Err(error.is_passing())).collect()
-                }
-            }
-        }
-    })
-}
-
-fn parkings(app: &App) -> Batcher<Uuid, ()> {
-    let app = app.clone();
-    Batcher::spawn(TOGETHER, Duration::from_millis(5), move |chunks: Vec<Uuid>| {
-        let app = app.clone();
-        async move {
-            let until = app.clock.now() + PARKED;
-            if let Err(error) = books::park(&app, &chunks, until).await {
-                // They stay published and unclaimed, and come back after five minutes.
-                tracing::warn!(%error, "chunks of a full destination could not be handed back");
-            }
-            vec![(); chunks.len()]
-        }
-    })
 }

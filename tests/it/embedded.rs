@@ -1,5 +1,6 @@
 //! The private pair itself: what survives what, and that nothing is left running.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tokio::process::Command;
 
 #[tokio::test]
 async fn data_and_addresses_survive_kills_and_a_second_start_is_refused() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = directory(0o711);
     let pair = Pair::start(dir.path()).await.expect("started");
     pair.ensure_database("books").await.expect("made");
     pair.ensure_database("books").await.expect("made before");
@@ -45,7 +46,8 @@ async fn data_and_addresses_survive_kills_and_a_second_start_is_refused() {
 
 #[tokio::test]
 async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
-    let dir = tempfile::tempdir().expect("a directory");
+    // Closed to others: as root, the servers' user cannot pass to it.
+    let dir = directory(0o700);
     let only_database = Wanted { database: true, broker: false };
     let pair = Pair::start_only(dir.path(), only_database).await.expect("started");
     assert!(pair.amqp_url("handfast").is_empty());
@@ -61,12 +63,14 @@ async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
 
     pair.stop_database().await.expect("stopped");
     assert!(pair.tend().await.expect("looked").is_empty(), "stopped on purpose");
+    let home = dir.path().join("servers").canonicalize().expect("there");
     pair.remove().await.expect("removed");
+    assert!(!home.exists(), "also where the servers' user could not reach the directory asked for");
 }
 
 #[tokio::test]
 async fn a_killed_owner_leaves_nothing_running_and_its_directory_starts_again_with_its_data() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = directory(0o711);
     let mut owner = Command::new(env!("CARGO_BIN_EXE_handfast"))
         .args(["pair", "--keep", "--data"])
         .arg(dir.path())
@@ -90,6 +94,11 @@ async fn a_killed_owner_leaves_nothing_running_and_its_directory_starts_again_wi
     assert_eq!(kept(pair.database_url("handfast").reveal()).await, 7);
     declare(pair.amqp_url("handfast").reveal(), "jobs", true).await.expect("a durable queue is still there");
     pair.remove().await.expect("removed");
+}
+
+fn directory(mode: u32) -> tempfile::TempDir {
+    let permissions = std::fs::Permissions::from_mode(mode);
+    tempfile::Builder::new().permissions(permissions).tempdir().expect("a directory")
 }
 
 /// Process ids of the servers of a pair, from its own records.

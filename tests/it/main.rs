@@ -1,2 +1,12 @@
-//! The one test binary.
+//! The one test binary: everything for real. Each test has a database and a broker prefix of its own; `ops/test` starts the servers.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod embedded;
+mod house;
+mod node;
+mod openmsg;
 mod peers;
+mod people;
+mod supervise;
+mod support;

@@ -42,9 +42,19 @@ async fn store(app: &App, account: &Account, other: &str, secrets: &Secrets) -> 
         own: account.address.clone(),
         other: address(other),
         other_name: name("Ada"),
+        self_accepts: true,
         other_accepts: true,
         other_remembers: false,
         secrets: secrets.clone(),
     };
     handfast::connections::store(&app.db.client().await.unwrap(), app, &new).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_mistake_of_ours_is_not_taken_for_a_database_that_is_away() {
+    let app = crate::support::fresh_app().await;
+    let mistaken = app.db.row("select $1::int8", &[&"text"]).await.unwrap_err();
+    assert!(!mistaken.is_passing(), "{mistaken:?}");
+    let mistaken = app.db.row("select 1 / $1::int4", &[&0]).await.unwrap_err();
+    assert!(!mistaken.is_passing(), "{mistaken:?}");
 }

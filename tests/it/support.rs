@@ -36,7 +36,7 @@ pub(crate) async fn fresh_app_with(change: impl FnOnce(&mut Config)) -> App {
 }
 
 /// Creates a database of a name of its own beside the one that the environment names, and returns its URL.
-async fn fresh_database() -> Secret {
+pub(crate) async fn fresh_database() -> Secret {
     let server = std::env::var(SERVER).unwrap_or_else(|_| {
         panic!("set {SERVER} to a PostgreSQL server for tests, such as postgres://postgres@127.0.0.1:5432/postgres")
     });

@@ -27,8 +27,9 @@ pub(super) async fn store(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed
     if !account.accepts_messages || back.state == State::Blocked {
         return refused(Code::RejectedByUser, "rejected");
     }
-    let (Ok(text), Ok(from_name)) = (std::str::from_utf8(&delivery.text), back.other_name.parse()) else {
-        return refused(Code::Unknown, "not-text");
+    let text = delivery.text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
+    let (Some(text), Ok(from_name)) = (text, back.other_name.parse()) else {
+        return refused(Code::Unknown, "unreadable");
     };
     let entry = NewEntry {
         connection_id: Some(back.id),

@@ -1,0 +1,84 @@
+//! Statements that concurrent claims share: claim, settle, hand back.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::lease::Hold;
+use crate::App;
+use crate::batch::Batcher;
+use crate::books::{self, Claimed, Settle};
+use crate::retry::Reconnect;
+
+/// Claims, settles and parkings in one statement.
+const TOGETHER: usize = 100;
+/// What a full destination hands back is looked at again after this long.
+pub(super) const PARKED: Duration = Duration::from_secs(5);
+
+/// Claims chunks; none: done, cancelled, or another's.
+pub(super) fn claims(app: &App) -> Batcher<(Uuid, Hold), Option<Claimed>> {
+    let app = app.clone();
+    Batcher::spawn(TOGETHER, Duration::from_millis(5), move |asked: Vec<(Uuid, Hold)>| {
+        let app = app.clone();
+        async move {
+            let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
+            let worker = asked.last().map(|(_, hold)| hold.worker).unwrap_or_default();
+            let claim = app.new_id();
+            match until_it_answers(|| books::claim_chunks(&app, worker, claim, &ids)).await {
+                Ok(mut claimed) => ids.iter().map(|id| claimed.remove(id)).collect(),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "chunks could not be claimed");
+                    let _ = books::give_back(&app, claim, &ids, app.clock.now() + Duration::from_secs(60)).await;
+                    ids.iter().map(|_| None).collect()
+                }
+            }
+        }
+    })
+}
+
+/// Asks until the database answers: what it may have done without our knowing is found again under the same claim.
+pub(super) async fn until_it_answers<T, F>(mut ask: impl FnMut() -> F) -> Result<T, books::BooksError>
+where
+    F: Future<Output = Result<T, books::BooksError>>,
+{
+    let mut pace = Reconnect::default();
+    loop {
+        match ask().await {
+            Err(error) if error.is_passing() => tokio::time::sleep(pace.next_wait()).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Settles; says whether the claim still held, or, as an error, whether trying again may help.
+pub(super) fn settles(app: &App) -> Batcher<Settle, Result<bool, bool>> {
+    let app = app.clone();
+    Batcher::spawn(TOGETHER, Duration::from_millis(10), move |settles: Vec<Settle>| {
+        let app = app.clone();
+        async move {
+            match books::settle_many(&app, &settles).await {
+                Ok(held) => held.into_iter().map(Ok).collect(),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "results could not be settled");
+                    settles.iter().map(|_| Err(error.is_passing())).collect()
+                }
+            }
+        }
+    })
+}
+
+/// Hands chunks of a full destination back.
+pub(super) fn parkings(app: &App) -> Batcher<Uuid, ()> {
+    let app = app.clone();
+    Batcher::spawn(TOGETHER, Duration::from_millis(5), move |chunks: Vec<Uuid>| {
+        let app = app.clone();
+        async move {
+            let until = app.clock.now() + PARKED;
+            if let Err(error) = books::park(&app, &chunks, until).await {
+                // They stay published and unclaimed, and come back after five minutes.
+                tracing::warn!(%error, "chunks of a full destination could not be handed back");
+            }
+            vec![(); chunks.len()]
+        }
+    })
+}

@@ -1,0 +1,3 @@
+//! The Openmsg protocol between real processes and stand-in peers.
+
+mod two_nodes;
