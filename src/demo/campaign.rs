@@ -30,8 +30,10 @@ pub(super) struct Campaign {
     pub(super) accepted: Vec<Option<Uuid>>,
     /// From the first request to the last answer.
     pub(super) accepting: Duration,
-    /// From the first request until nothing was open any more.
-    pub(super) settling: Duration,
+    /// From the first request to the kill, and how many had arrived by then.
+    pub(super) undisturbed: (Duration, u64),
+    /// From the kill until nothing was open any more.
+    pub(super) takeover: Duration,
     /// The shop's books at the end.
     pub(super) books: Summary,
 }
@@ -76,10 +78,10 @@ pub(super) async fn run(
         sent.store(1, Ordering::Relaxed);
         done
     };
-    let ((accepted, accepting), books) = tokio::try_join!(sending, watch.to_the_end(&sent))?;
-    let settling = begun.elapsed();
+    let ((accepted, accepting), (books, killed, arrived)) = tokio::try_join!(sending, watch.to_the_end(&sent))?;
     stage.end(&format!("{} messages settled", count(books.accepted)));
-    Ok(Campaign { accepted, accepting, settling, books })
+    let undisturbed = (killed.duration_since(begun), arrived);
+    Ok(Campaign { accepted, accepting, undisturbed, takeover: killed.elapsed(), books })
 }
 
 async fn send_all(shop: &Client, orders: &Orders, tag: &str) -> Result<Vec<Option<Uuid>>, DemoError> {
@@ -132,12 +134,13 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Until all that was sent is settled; kills a worker on the way.
-    async fn to_the_end(&self, sent: &AtomicU64) -> Result<Summary, DemoError> {
-        let mut arrived = self.count_until(self.total.div_ceil(2), sent).await?;
-        self.kill_a_worker(arrived).await?;
-        arrived = self.count_until(self.total, sent).await?;
-        self.stage.at(arrived);
+    /// Until all that was sent is settled; kills a worker on the way. With the books then, when the kill was, and how many had
+    /// arrived before it.
+    async fn to_the_end(&self, sent: &AtomicU64) -> Result<(Summary, Instant, u64), DemoError> {
+        let half = self.count_until(self.total.div_ceil(2), sent).await?;
+        let killed = Instant::now();
+        self.kill_a_worker(half).await?;
+        self.count_until(self.total, sent).await?;
         let mut moved = (self.books().await?, Instant::now());
         while sent.load(Ordering::Relaxed) == 0 || moved.0.open() > 0 {
             if moved.1.elapsed() > STANDSTILL {
@@ -150,7 +153,7 @@ impl Watch<'_> {
                 moved = (books, Instant::now());
             }
         }
-        Ok(moved.0)
+        Ok((moved.0, killed, half))
     }
 
     /// Until so many have arrived, or nothing moves any more; with how many it are.

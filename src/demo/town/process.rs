@@ -80,6 +80,6 @@ impl Process {
     }
 
     fn ended(&self, status: std::process::ExitStatus) -> TownError {
-        TownError::Ended { status, log: self.log.clone(), tail: tail(&self.log) }
+        TownError::Ended { status, log: self.log.clone(), tail: tail(&self.log, 0) }
     }
 }
