@@ -136,7 +136,9 @@ impl Db {
         // Two nodes starting at once must not both migrate; a session lock lives and dies with this connection.
         client.batch_execute("set statement_timeout = 0; select pg_advisory_lock(4860446)").await?;
         let report = embedded_migrations::migrations::runner().run_async(&mut **client).await;
-        client.batch_execute("select pg_advisory_unlock(4860446); set statement_timeout = '30s'").await?;
+        client
+            .batch_execute("/* db::migrate */ select pg_advisory_unlock(4860446); set statement_timeout = '30s'")
+            .await?;
         Ok(report.map_err(|e| DbError::Schema(format!("a migration failed: {e}")))?.applied_migrations().len())
     }
 

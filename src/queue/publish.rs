@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Names, connect, quorum};
+use super::{Names, connect};
 use crate::App;
 use crate::books::Lane;
 use crate::jobs::Job;
@@ -140,20 +141,23 @@ async fn open(app: &App) -> anyhow::Result<(Connection, Live)> {
 }
 
 /// Finds out whether this broker still has what we published: a broker that lost its disk, or another one, has no marker.
-/// Two processes that meet a new broker at the same moment raise the epoch twice, which costs a publish.
+///
+/// The epoch is raised before the marker is set, and read after it was seen: whoever sees the marker reads its epoch. Two
+/// processes that meet a new broker at the same moment raise it twice, which costs a publish.
 async fn epoch(app: &App, channel: &Channel) -> anyhow::Result<i32> {
-    let client = app.db.client().await?;
-    let row = client.query_one("/* queue::epoch */ select id, broker_epoch from node", &[]).await?;
-    let marker = Names::new(&app.config.amqp).known(row.get(0));
-    let known = quorum(channel, &marker, None).await?.message_count() > 0;
-    if known {
-        return Ok(row.get(1));
+    let node: uuid::Uuid =
+        app.db.client().await?.query_one("/* queue::epoch node */ select id from node", &[]).await?.get(0);
+    let marker = Names::new(&app.config.amqp).known(node);
+    let queue = channel.queue_declare(marker.as_str().into(), super::durable(), FieldTable::default()).await?;
+    if queue.message_count() > 0 {
+        let row = app.db.client().await?.query_one("/* queue::epoch */ select broker_epoch from node", &[]).await?;
+        return Ok(row.get(0));
     }
+    let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";
+    let epoch: i32 = app.db.client().await?.query_one(raise, &[]).await?.get(0);
     let persistent = BasicProperties::default().with_delivery_mode(2);
     let options = BasicPublishOptions::default();
     channel.basic_publish("".into(), marker.as_str().into(), options, b"known", persistent).await?.await?;
-    let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";
-    let epoch: i32 = client.query_one(raise, &[]).await?.get(0);
     tracing::info!(epoch, "met a new broker: what was published before is published again");
     Ok(epoch)
 }

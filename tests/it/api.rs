@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 
 use handfast::accounts::Account;
 use handfast::books::Acceptor;
-use handfast::connections::{NewConnection, Secrets};
 use handfast::config::Config;
+use handfast::connections::{NewConnection, Secrets};
 use handfast::doors::{Serve, private_routes};
 use handfast::inbox::{NewEntry, store_many};
 use handfast::listen::{Listener, Settings};
@@ -104,6 +104,7 @@ impl Node {
             own: account.address.clone(),
             other: other.parse().unwrap(),
             other_name: "Ada".parse().unwrap(),
+            self_accepts: true,
             other_accepts: true,
             other_remembers: false,
             secrets: Secrets {

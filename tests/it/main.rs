@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod api;
 mod embedded;
 mod house;
 mod node;
 mod openmsg;
 mod peers;
 mod people;
+mod queue;
 mod supervise;
 mod support;

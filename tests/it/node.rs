@@ -176,7 +176,9 @@ impl Node {
 
     /// Everything the processes have logged so far.
     pub(crate) fn logs(&self) -> String {
-        ["serve", "work"].map(|name| fs::read_to_string(process::log_file(self.dir.path(), name)).unwrap_or_default()).concat()
+        ["serve", "work"]
+            .map(|name| fs::read_to_string(process::log_file(self.dir.path(), name)).unwrap_or_default())
+            .concat()
     }
 
     /// Its folder: settings, keys, certificate, logs.
