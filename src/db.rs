@@ -153,7 +153,7 @@ impl Db {
             Err(e) if e.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE) => None,
             Err(e) => return Err(e.into()),
         };
-        match (theirs, mine.map(|v| v as i32)) {
+        match (theirs, mine) {
             (None, _) => Err(DbError::Schema("the database has no schema yet: run `handfast migrate`".into())),
             (theirs, mine) if theirs < mine => Err(DbError::Schema(format!(
                 "the database's schema is of version {}, this program needs {}: run `handfast migrate`",

@@ -50,7 +50,7 @@ enum Command {
     /// Start two nodes, send them real orders, kill a worker, and count what arrived
     Demo(demo::DemoCommand),
     #[command(flatten)]
-    Api(cli::Command),
+    Api(Box<cli::Command>),
     /// Run a command beside a private PostgreSQL and RabbitMQ (for tests)
     #[command(hide = true)]
     Pair {

@@ -107,7 +107,6 @@ impl Node {
             self_accepts: true,
             other_accepts: true,
             other_remembers: false,
-            self_accepts: true,
             secrets: Secrets {
                 auth_code: AuthCode::random(),
                 ident_code: IdentCode::random(),

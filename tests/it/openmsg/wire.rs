@@ -123,7 +123,15 @@ async fn every_form_of_path_leads_to_the_same_endpoint_and_no_other_does() {
             }
         }
     }
-    for path in ["/openmsg", "/openmsg/", "/openmsg/auth//", "/openmsg//auth/", "/openmsg/AUTH/", "/openmsg/auth/x", "/openmsg/message/receive/"] {
+    for path in [
+        "/openmsg",
+        "/openmsg/",
+        "/openmsg/auth//",
+        "/openmsg//auth/",
+        "/openmsg/AUTH/",
+        "/openmsg/auth/x",
+        "/openmsg/message/receive/",
+    ] {
         assert_eq!(by_hand.post(path, "{}").await.unwrap().status, 404, "{path}");
     }
     for path in ["/", "/api/v1/accounts", "/handshake", "/readyz", "/healthz", "/metrics", "/console", "/auth/"] {
@@ -147,7 +155,10 @@ async fn what_a_handshake_is_answered() {
     show("auth, unknown account", scene.call("auth", auth("77", &bob, "000000")).await);
     show("auth, not confirmed", scene.auth(&bob, &node.code(ADA).await).await);
     show("auth-confirm, nothing", scene.call("auth-confirm", json!({})).await);
-    show("auth-confirm, unknown", scene.call("auth-confirm", json!({"receiving_openmsg_address": bob, "pass_code": "000000"})).await);
+    show(
+        "auth-confirm, unknown",
+        scene.call("auth-confirm", json!({"receiving_openmsg_address": bob, "pass_code": "000000"})).await,
+    );
     insta::assert_snapshot!(shown, @r#"
         auth, nothing: 200 application/json {"error":true,"error_message":"receiving_openmsg_address_id, pass_code, sending_openmsg_address and sending_openmsg_address_name cannot be blank"}
         auth, sender is none: 200 application/json {"error":true,"error_message":"sending_openmsg_address should be digits, a star and a domain"}
@@ -204,7 +215,10 @@ async fn what_a_message_is_answered() {
     show("a code passed on", scene.call("message-receive", change(|_| {})).await);
     peer.behave(Behaviour::At(Endpoint::MessageConfirm, Trick::Body(r#"{"success":true}"#.into())));
     // The 24 bytes of the nonce, and then too much or other bytes than were sealed.
-    show("damaged", scene.call("message-receive", change(|m| m.package = format!("{}{}", &m.package[..32], "A".repeat(32)))).await);
+    show(
+        "damaged",
+        scene.call("message-receive", change(|m| m.package = format!("{}{}", &m.package[..32], "A".repeat(32)))).await,
+    );
     show("confirm, nothing", scene.call("message-confirm", json!({})).await);
     let unknown = json!({"message_hash": "0".repeat(64), "message_nonce": "A".repeat(32)});
     show("confirm, unknown", scene.call("message-confirm", unknown).await);
@@ -231,7 +245,10 @@ async fn confirms_are_answered_while_our_post_is_open() {
     scene.peer.behave(Behaviour::Confirming(Confirming::Twice));
     assert_eq!(scene.ada_writes("text").await, "delivered");
     let calls = scene.peer.calls();
-    let confirms: Vec<(u16, &str)> =
-        calls.iter().filter(|call| call.url.ends_with("/message-confirm/")).map(|call| (call.status, call.answer.as_str())).collect();
+    let confirms: Vec<(u16, &str)> = calls
+        .iter()
+        .filter(|call| call.url.ends_with("/message-confirm/"))
+        .map(|call| (call.status, call.answer.as_str()))
+        .collect();
     assert_eq!(confirms, [(200, r#"{"success":true}"#), (200, r#"{"success":true}"#)]);
 }
