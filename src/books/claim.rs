@@ -13,7 +13,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::outbox::{Flight, flights_of};
-use super::{BooksError, DeliveryId, Lane};
+use super::{BooksError, ChannelName, DeliveryId, Lane};
 use crate::App;
 use crate::clock::SKEW;
 use crate::crypto::Purpose;
@@ -35,6 +35,8 @@ pub struct ClaimedDelivery {
     pub again: bool,
     /// Its lane.
     pub lane: Lane,
+    /// Over what it goes; none when a newer program opened it.
+    pub channel: Option<ChannelName>,
     /// The message.
     pub message_id: Uuid,
     /// The connection it goes over.
@@ -88,7 +90,7 @@ where id = any($1) and ((state = 0 and due_at <= $4 and exists (select from work
 returning id, tries";
 
 const LOOK: &str = "/* books::claim_chunks look */
-select d.chunk, d.seq, c.lane, d.message_id, m.connection_id, d.destination, m.content, 0::smallint, m.created_at, m.expires_at, false, null::text
+select d.chunk, d.seq, c.lane, d.message_id, m.connection_id, d.destination, m.content, 0::smallint, m.created_at, m.expires_at, false, null::text, d.channel
 from chunks c
 join deliveries d on d.chunk = c.id
 join messages m on m.id = d.message_id
@@ -129,7 +131,7 @@ returning e.chunk, e.seq";
 
 async fn look_again(client: &Client, chunk: &[Uuid], seq: &[i16]) -> Result<Vec<tokio_postgres::Row>, BooksError> {
     let sql = "/* books::claim_again look */
-        select d.chunk, d.seq, e.lane, d.message_id, m.connection_id, d.destination, m.content, e.tries, m.created_at, m.expires_at, true, e.reason
+        select d.chunk, d.seq, e.lane, d.message_id, m.connection_id, d.destination, m.content, e.tries, m.created_at, m.expires_at, true, e.reason, d.channel
         from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
         join exceptions e on e.chunk = x.chunk and e.seq = x.seq
         join deliveries d on d.chunk = x.chunk and d.seq = x.seq
@@ -153,6 +155,7 @@ fn read(app: &App, row: &tokio_postgres::Row, flights: &mut HashMap<DeliveryId, 
         created_at: row.get(8),
         expires_at: row.get(9),
         reason: row.get(11),
+        channel: ChannelName::from_number(row.get(12)),
         flight: flights.remove(&id),
     }
 }

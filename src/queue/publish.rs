@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Names, connect, quorum};
+use super::{Names, connect};
 use crate::App;
 use crate::books::Lane;
 use crate::jobs::Job;
@@ -160,7 +161,8 @@ async fn known_or_raised(app: &App, channel: &Channel) -> anyhow::Result<i32> {
     let client = app.db.client().await?;
     let row = client.query_one("/* queue::epoch */ select id, broker_epoch from node", &[]).await?;
     let marker = Names::new(&app.config.amqp).known(row.get(0));
-    if quorum(channel, &marker, None).await?.message_count() > 0 {
+    let queue = channel.queue_declare(marker.as_str().into(), super::durable(), FieldTable::default()).await?;
+    if queue.message_count() > 0 {
         return Ok(row.get(1));
     }
     let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";

@@ -11,5 +11,6 @@ mod node;
 mod openmsg;
 mod peers;
 mod people;
+mod queue;
 mod supervise;
 mod support;
