@@ -28,6 +28,8 @@ use crate::retry::Reconnect;
 const TOGETHER: usize = 64;
 /// A reply committed in time is waited for this much longer.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
+/// A connection that is being made is waited for this long.
+const CONNECTING: Duration = Duration::from_secs(2);
 /// RabbitMQ's name for the consumer of direct replies.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// Binds the seals, so that a reply cannot pass for an ask.
@@ -63,6 +65,7 @@ type Waiting = Arc<Mutex<HashMap<Uuid, oneshot::Sender<Reply>>>>;
 pub struct Asker {
     app: App,
     waiting: Waiting,
+    live: watch::Receiver<Option<Channel>>,
     out: Batcher<AskTaken, Result<(), AskError>>,
 }
 
@@ -72,15 +75,20 @@ impl Asker {
         let waiting = Waiting::default();
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_connected(app.clone(), live, Arc::clone(&waiting), stop));
-        let for_batches = app.clone();
+        let (for_batches, to_ask) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |asks: Vec<AskTaken>| {
-            let (app, channel) = (for_batches.clone(), channel.borrow().clone());
+            let (app, channel) = (for_batches.clone(), to_ask.borrow().clone());
             async move {
                 let sent = send_asks(&app, channel, &asks).await;
                 vec![sent; asks.len()]
             }
         });
-        Self { app: app.clone(), waiting, out }
+        Self { app: app.clone(), waiting, live: channel, out }
+    }
+
+    /// Whether a connection is up.
+    pub fn is_connected(&self) -> bool {
+        self.live.borrow().is_some()
     }
 
     /// Asks, and waits until `deadline` for the reply. `id` is the caller's to choose, so that it can burn a code for it before.
@@ -88,6 +96,7 @@ impl Asker {
         let (sender, reply) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         let _forget = Forget { waiting: &self.waiting, id };
+        connected(&self.live).await;
         self.out.call(AskTaken { id, deadline, ask }).await.unwrap_or(Err(AskError::NotSent))?;
         let left = deadline.duration_since(self.app.clock.now());
         // The worker may commit until the deadline; its word then needs a moment to get here.
@@ -97,6 +106,11 @@ impl Asker {
             _ => Err(AskError::TimedOut),
         }
     }
+}
+
+/// Waits a little for a connection; whether there is one then is seen when it is used.
+async fn connected(live: &watch::Receiver<Option<Channel>>) {
+    let _ = tokio::time::timeout(CONNECTING, live.clone().wait_for(Option::is_some)).await;
 }
 
 /// Takes an ask that nobody waits for any more off the list, also when the HTTP client has gone.
@@ -178,6 +192,7 @@ fn open_replies(app: &App, sealed: &[u8]) -> Vec<(Uuid, Reply)> {
 #[derive(Clone)]
 pub struct Replier {
     app: App,
+    live: watch::Receiver<Option<Channel>>,
     out: Batcher<(String, Uuid, Reply), ()>,
 }
 
@@ -186,16 +201,16 @@ impl Replier {
     pub fn start(app: &App, stop: CancellationToken) -> Self {
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_channel(app.clone(), live, stop));
-        let for_batches = app.clone();
+        let (for_batches, to_asker) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |replies: Vec<(String, Uuid, Reply)>| {
-            let (app, channel) = (for_batches.clone(), channel.borrow().clone());
+            let (app, channel) = (for_batches.clone(), to_asker.borrow().clone());
             async move {
                 let n = replies.len();
                 send_replies(&app, channel, replies).await;
                 vec![(); n]
             }
         });
-        Self { app: app.clone(), out }
+        Self { app: app.clone(), live: channel, out }
     }
 
     /// The asks in a broker message; none if it is not ours or not whole.
@@ -207,6 +222,8 @@ impl Replier {
     /// Answers one ask of `taken`. An answer that cannot be sent is forgotten: its asker says "temporarily".
     pub async fn reply(&self, to: Option<String>, id: Uuid, reply: Reply) {
         if let Some(to) = to {
+            // What was done for it is committed: an answer that is lost now leaves the two sides apart.
+            connected(&self.live).await;
             let _ = self.out.call((to, id, reply)).await;
         }
     }
