@@ -1,7 +1,8 @@
 //! What a peer's answer means for a delivery (specification §3.6, last column).
 
 use crate::books::{ClaimedDelivery, Outcome};
-use crate::connections::{self, Keyed};
+use crate::connections::{self, Connection, Keyed};
+use crate::handshakes;
 use crate::openmsg::reply::MessageReply;
 use crate::openmsg::{Code, Verdict};
 use crate::outbound::Answer;
@@ -67,8 +68,17 @@ async fn broken(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, code: Co
             Err(_) => report(Advice::Later),
         };
     }
+    let again = |advice| Report::of(Outcome::RefusedForNow, advice).code(code.wire());
+    let Connection { self_address, other_address, .. } = &keyed.connection;
+    match handshakes::is_open(&crew.app, self_address, other_address).await {
+        // A handshake of ours is on its way, and the peer may have stored its outcome already: we shall, too.
+        Ok(true) | Err(_) => return again(Advice::Later),
+        Ok(false) => {}
+    }
     match connections::mark_broken(&crew.app, keyed.version(), code.name()).await {
-        Ok(_) => {
+        // Replaced meanwhile: the next try is made under the new ones. Or known to be broken, as the next try will see.
+        Ok(false) => again(Advice::Now),
+        Ok(true) => {
             tracing::warn!(from = %keyed.connection.self_address, to = %keyed.connection.other_address, code = code.wire(),
                 "a connection is broken: it needs a new handshake");
             report(Advice::Never("connection-broken"))
