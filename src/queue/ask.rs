@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::FieldTable;
@@ -28,6 +28,8 @@ use crate::retry::Reconnect;
 const TOGETHER: usize = 64;
 /// A reply committed in time is waited for this much longer.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
+/// How long an ask waits for a connection to the broker.
+const COMING_BACK: Duration = Duration::from_secs(3);
 /// RabbitMQ's name for the consumer of direct replies.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// Binds the seals, so that a reply cannot pass for an ask.
@@ -62,6 +64,7 @@ type Waiting = Arc<Mutex<HashMap<Uuid, oneshot::Sender<Reply>>>>;
 #[derive(Clone)]
 pub struct Asker {
     app: App,
+    live: watch::Receiver<Option<Channel>>,
     waiting: Waiting,
     out: Batcher<AskTaken, Result<(), AskError>>,
 }
@@ -72,30 +75,38 @@ impl Asker {
         let waiting = Waiting::default();
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_connected(app.clone(), live, Arc::clone(&waiting), stop));
-        let for_batches = app.clone();
+        let (for_batches, of_batches) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |asks: Vec<AskTaken>| {
-            let (app, channel) = (for_batches.clone(), channel.borrow().clone());
+            let (app, channel) = (for_batches.clone(), of_batches.borrow().clone());
             async move {
                 let sent = send_asks(&app, channel, &asks).await;
                 vec![sent; asks.len()]
             }
         });
-        Self { app: app.clone(), waiting, out }
+        Self { app: app.clone(), live: channel, waiting, out }
     }
 
     /// Asks, and waits until `deadline` for the reply. `id` is the caller's to choose, so that it can burn a code for it before.
     pub async fn ask(&self, id: Uuid, deadline: Timestamp, ask: Ask) -> Result<Reply, AskError> {
+        // A broker that is just coming back is worth a moment; one that is away is said to be.
+        let mut live = self.live.clone();
+        let connected = live.wait_for(Option::is_some).map(|found| found.is_ok());
+        if !tokio::time::timeout(COMING_BACK.min(self.left(deadline)), connected).await.unwrap_or(false) {
+            return Err(AskError::NotSent);
+        }
         let (sender, reply) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         let _forget = Forget { waiting: &self.waiting, id };
         self.out.call(AskTaken { id, deadline, ask }).await.unwrap_or(Err(AskError::NotSent))?;
-        let left = deadline.duration_since(self.app.clock.now());
         // The worker may commit until the deadline; its word then needs a moment to get here.
-        let left = Duration::try_from(left).unwrap_or_default() + ON_THE_WAY;
-        match tokio::time::timeout(left, reply).await {
+        match tokio::time::timeout(self.left(deadline) + ON_THE_WAY, reply).await {
             Ok(Ok(reply)) => Ok(reply),
             _ => Err(AskError::TimedOut),
         }
+    }
+
+    fn left(&self, deadline: Timestamp) -> Duration {
+        Duration::try_from(deadline.duration_since(self.app.clock.now())).unwrap_or_default()
     }
 }
 

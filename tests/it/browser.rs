@@ -1,0 +1,121 @@
+//! The form page in a real browser with JavaScript switched off, driven over WebDriver (W3C) by Debian's chromedriver.
+
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::node::{Net, eventually, free_port};
+
+/// The key under which WebDriver names an element (W3C WebDriver, section 12.1).
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+struct Browser {
+    driver: Child,
+    session: String,
+    http: reqwest::Client,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    async fn without_javascript() -> Self {
+        let port = free_port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("chromedriver runs (ops/install brings it)");
+        let profile = tempfile::tempdir().unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let base = format!("http://127.0.0.1:{port}");
+        eventually("chromedriver answers", || async { http.get(format!("{base}/status")).send().await.is_ok() }).await;
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            &format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let no_script = json!({"profile.managed_default_content_settings.javascript": 2});
+        let options = json!({"goog:chromeOptions": {"args": arguments, "prefs": no_script}});
+        let mut browser = Self { driver, session: format!("{base}/session"), http, _profile: profile };
+        let made = browser.call("", json!({"capabilities": {"alwaysMatch": options}})).await;
+        browser.session = format!("{base}/session/{}", made["sessionId"].as_str().unwrap());
+        browser
+    }
+
+    async fn call(&self, path: &str, body: Value) -> Value {
+        let answer = self.http.post(format!("{}{path}", self.session)).json(&body).send().await.unwrap();
+        let mut answer: Value = answer.json().await.unwrap();
+        assert!(answer["value"]["error"].is_null(), "{path}: {}", answer["value"]["message"]);
+        answer["value"].take()
+    }
+
+    async fn open(&self, url: &str) {
+        self.call("/url", json!({"url": url})).await;
+    }
+
+    async fn find(&self, selector: &str) -> String {
+        let found = self.call("/element", json!({"using": "css selector", "value": selector})).await;
+        found[ELEMENT].as_str().unwrap().to_owned()
+    }
+
+    async fn type_into(&self, selector: &str, text: &str) {
+        let element = self.find(selector).await;
+        self.call(&format!("/element/{element}/value"), json!({"text": text})).await;
+    }
+
+    async fn click(&self, selector: &str) {
+        let element = self.find(selector).await;
+        self.call(&format!("/element/{element}/click"), json!({})).await;
+    }
+
+    async fn words(&self) -> String {
+        let body = self.find("body").await;
+        let answer = self.http.get(format!("{}/element/{body}/text", self.session)).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()["value"].as_str().unwrap().to_owned()
+    }
+
+    async fn close(mut self) {
+        let _ = self.http.delete(&self.session).send().await;
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+    }
+}
+
+#[tokio::test]
+async fn a_person_connects_on_the_form_page_without_javascript() {
+    let net = Net::new();
+    let mut node = net.node("shop.test").await;
+    let (_shop, ann) = (node.account("1000", "Shop").await, node.account("2000", "Ann").await);
+    let code = node.code("2000").await;
+    let key =
+        node.post("keys", json!({"sender": "form", "scopes": ["connections"], "account": "1000*shop.test"})).await;
+
+    let browser = Browser::without_javascript().await;
+    browser.open(&format!("http://{}/handshake", node.private)).await;
+    browser.type_into("input[name=api_key]", key["key"].as_str().unwrap()).await;
+    browser.click("button").await;
+    assert!(browser.words().await.contains("Connect to somebody"), "{}", browser.words().await);
+
+    browser.type_into("input[name=other_openmsg_address]", &ann).await;
+    browser.type_into("input[name=pass_code]", &code).await;
+    browser.click("form[action='/handshake'] button").await;
+    let words = browser.words().await;
+    assert!(words.contains(&ann), "{words}");
+    assert!(!words.contains(&code), "the code is shown: {words}");
+    browser.close().await;
+
+    assert_eq!(node.sent("1000", &ann, "Your order has left us.").await, "delivered");
+    assert_eq!(node.texts("2000").await, ["Your order has left us."]);
+    node.stop().await;
+}
