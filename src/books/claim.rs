@@ -2,6 +2,8 @@
 //!
 //! A chunk that returns no row is done, cancelled, or another's: ordinary outcomes, acknowledged and forgotten. Claim and look are
 //! two statements on purpose: a cancel locks the same chunk row, and what it wrote must be seen by the look after the lock.
+//! A claim believes the publisher that a chunk is due, within what the clocks of two processes may be apart: a job that is taken for
+//! too early is acknowledged, and would lie until somebody misses it.
 //! The claim's id is the caller's, and claiming again under the same id finds the same: so a caller that lost the answer asks again.
 
 use std::collections::HashMap;
@@ -13,6 +15,7 @@ use zeroize::Zeroizing;
 use super::outbox::{Flight, flights_of};
 use super::{BooksError, ChannelName, DeliveryId, Lane};
 use crate::App;
+use crate::clock::SKEW;
 use crate::crypto::Purpose;
 use crate::db::Client;
 
@@ -63,7 +66,7 @@ pub async fn claim_chunks(
 ) -> Result<HashMap<Uuid, Claimed>, BooksError> {
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM).await?;
-    let rows = client.query(&statement, &[&chunks, &claim, &worker, &app.clock.now()]).await?;
+    let rows = client.query(&statement, &[&chunks, &claim, &worker, &(app.clock.now() + SKEW)]).await?;
     let mut claimed: HashMap<Uuid, Claimed> =
         rows.iter().map(|row| (row.get(0), Claimed { claim, deliveries: Vec::new() })).collect();
     if claimed.is_empty() {
@@ -106,7 +109,8 @@ pub async fn claim_again(
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) = deliveries.iter().map(|d| (d.chunk, d.seq)).unzip();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM_AGAIN).await?;
-    let rows = client.query(&statement, &[&chunk, &seq, &claim, &worker, &app.clock.now()]).await?;
+    let rows =
+        client.query(&statement, &[&chunk, &seq, &claim, &worker, &app.clock.now(), &(app.clock.now() + SKEW)]).await?;
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) =
         rows.iter().map(|row| (row.get::<_, Uuid>(0), row.get::<_, i16>(1))).unzip();
     if chunk.is_empty() {
@@ -122,7 +126,7 @@ const CLAIM_AGAIN: &str = "/* books::claim_again */
 update exceptions e set state = 2, claim = $3, worker = $4, due_at = null, published_at = null, updated_at = $5
 from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
 where e.chunk = x.chunk and e.seq = x.seq
-  and ((e.state = 1 and e.due_at <= $5 and exists (select from workers where id = $4)) or (e.state = 2 and e.claim = $3))
+  and ((e.state = 1 and e.due_at <= $6 and exists (select from workers where id = $4)) or (e.state = 2 and e.claim = $3))
 returning e.chunk, e.seq";
 
 async fn look_again(client: &Client, chunk: &[Uuid], seq: &[i16]) -> Result<Vec<tokio_postgres::Row>, BooksError> {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Error, address, open_code};
 use crate::App;
+use crate::clock::SKEW;
 use crate::db::GenericClient;
 use crate::openmsg::{Address, PassCode};
 
@@ -51,7 +52,7 @@ update handshakes set published_at = null, published_to = null where id = any ($
 const CLAIM: &str = "/* handshakes::claim */
 update handshakes h set state = 1, worker = $2, claim = $3, tries = h.tries + 1
 from accounts a
-where h.id = $1 and h.state = 0 and h.due_at <= $4 and h.deadline > $4 and a.id = h.account_id and a.disabled_at is null
+where h.id = $1 and h.state = 0 and h.due_at <= $5 and h.deadline > $4 and a.id = h.account_id and a.disabled_at is null
     and exists (select from workers w where w.id = $2 and w.lease_until > $4)
 returning h.id, h.account_id, h.self_address, a.name, h.other_address, h.code, h.allow_replies, h.tries, h.deadline";
 
@@ -100,7 +101,10 @@ pub async fn not_published(app: &App, ids: &[Uuid]) -> Result<(), Error> {
 /// Takes a handshake for `worker` under the new id `claim`. `None`: another has it, it has ended, is not due, its account is
 /// disabled, or this worker's lease has run out.
 pub async fn claim(app: &App, id: Uuid, worker: Uuid, claim: Uuid) -> Result<Option<Claimed>, Error> {
-    let Some(row) = app.db.row(CLAIM, &[&id, &worker, &claim, &app.clock.now()]).await? else { return Ok(None) };
+    let Some(row) = app.db.row(CLAIM, &[&id, &worker, &claim, &app.clock.now(), &(app.clock.now() + SKEW)]).await?
+    else {
+        return Ok(None);
+    };
     Ok(Some(Claimed {
         id,
         account_id: row.get("account_id"),

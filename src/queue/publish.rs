@@ -135,29 +135,52 @@ async fn keep_connected(
 
 async fn open(app: &App) -> anyhow::Result<(Connection, Live)> {
     let (connection, channel) = connect(&app.config.amqp, "jobs out").await?;
+    let epoch = epoch(app, &connection).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let epoch = epoch(app, &channel).await?;
     Ok((connection, Live { channel, epoch }))
 }
 
 /// Finds out whether this broker still has what we published: a broker that lost its disk, or another one, has no marker.
 ///
-/// The epoch is raised before the marker is set, and read after it was seen: whoever sees the marker reads its epoch. Two
-/// processes that meet a new broker at the same moment raise it twice, which costs a publish.
-async fn epoch(app: &App, channel: &Channel) -> anyhow::Result<i32> {
+/// One connection at a time meets a new broker: two that disagreed about the epoch would take each other's publishes for void,
+/// over and over. The epoch is raised before the marker is set, so whoever finds the marker finds the epoch that goes with it.
+async fn epoch(app: &App, connection: &Connection) -> anyhow::Result<i32> {
     let node: uuid::Uuid =
         app.db.client().await?.query_one("/* queue::epoch node */ select id from node", &[]).await?.get(0);
-    let marker = Names::new(&app.config.amqp).known(node);
-    let queue = channel.queue_declare(marker.as_str().into(), super::durable(), FieldTable::default()).await?;
-    if queue.message_count() > 0 {
-        let row = app.db.client().await?.query_one("/* queue::epoch */ select broker_epoch from node", &[]).await?;
-        return Ok(row.get(0));
+    let names = Names::new(&app.config.amqp);
+    let marker = names.known(node);
+    for _ in 0..super::TRIES {
+        let channel = connection.create_channel().await?;
+        if is_marked(&channel, &marker).await? {
+            let row = app.db.client().await?.query_one("/* queue::epoch */ select broker_epoch from node", &[]).await?;
+            return Ok(row.get(0));
+        }
+        if super::lock(&channel, &names.declaring()).await.is_ok() {
+            // Looked again under the lock; where another was first, the next round finds its marker.
+            let met = if is_marked(&channel, &marker).await? { None } else { Some(meet(app, &channel, &marker).await) };
+            super::unlock(&channel, &names.declaring()).await?;
+            if let Some(epoch) = met {
+                return epoch;
+            }
+        }
+        tokio::time::sleep(super::BETWEEN).await;
     }
+    anyhow::bail!("another connection has been meeting this broker for too long")
+}
+
+async fn is_marked(channel: &Channel, marker: &str) -> lapin::Result<bool> {
+    Ok(channel.queue_declare(marker.into(), super::durable(), FieldTable::default()).await?.message_count() > 0)
+}
+
+async fn meet(app: &App, channel: &Channel, marker: &str) -> anyhow::Result<i32> {
     let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";
     let epoch: i32 = app.db.client().await?.query_one(raise, &[]).await?.get(0);
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let persistent = BasicProperties::default().with_delivery_mode(2);
-    let options = BasicPublishOptions::default();
-    channel.basic_publish("".into(), marker.as_str().into(), options, b"known", persistent).await?.await?;
+    channel
+        .basic_publish("".into(), marker.into(), BasicPublishOptions::default(), b"known", persistent)
+        .await?
+        .await?;
     tracing::info!(epoch, "met a new broker: what was published before is published again");
     Ok(epoch)
 }

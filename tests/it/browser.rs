@@ -1,10 +1,11 @@
 //! The form page in a real browser with JavaScript switched off, driven over WebDriver (W3C) by Debian's chromedriver.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::node::{Net, eventually, free_port};
+use crate::node::Net;
 
 /// The key under which WebDriver names an element (W3C WebDriver, section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -18,16 +19,19 @@ struct Browser {
 
 impl Browser {
     async fn without_javascript() -> Self {
-        let port = free_port();
-        let driver = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
             .spawn()
             .expect("chromedriver runs (ops/install brings it)");
+        let said = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let port = said.filter_map(|line| {
+            line.strip_suffix('.')?.split_once("started successfully on port ")?.1.parse::<u16>().ok()
+        });
+        let port = { port }.next().expect("chromedriver says its port");
         let profile = tempfile::tempdir().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let base = format!("http://127.0.0.1:{port}");
-        eventually("chromedriver answers", || async { http.get(format!("{base}/status")).send().await.is_ok() }).await;
         let arguments = [
             "--headless",
             "--no-sandbox",

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api;
+mod broker;
 mod browser;
+mod clocks;
 mod embedded;
 mod house;
 mod node;

@@ -33,7 +33,8 @@ async fn peers(net: &Net) -> Vec<(Dialect, Peer)> {
 
 async fn write_both_ways(node: &crate::node::Node, dialect: Dialect, peer: &Peer) {
     let (ada, bob) = (node.address(ADA), peer.address(BOB));
-    let there = format!("Grüße 👋 an {dialect:?}");
+    // Long: a short package may by chance hold neither `-` nor `_`, and then anybody can read it.
+    let there = format!("Grüße 👋 an {dialect:?} {}", "x".repeat(500));
     if reads_our_packages(dialect) {
         assert_eq!(node.sent(ADA, &bob, &there).await, "delivered", "to {dialect:?}");
         assert_eq!(peer.inbox(BOB), [(ada.clone(), there)], "at {dialect:?}");
