@@ -5,6 +5,7 @@
 mod api;
 mod broker;
 mod browser;
+mod chaos;
 mod clocks;
 mod embedded;
 mod house;

@@ -92,6 +92,11 @@ impl Node {
         format!("{id}*{}", self.domain)
     }
 
+    /// An API key that may do everything.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Someone who calls its public listener.
     pub(crate) fn attacker(&self) -> Attacker {
         self.attacker.clone()
