@@ -189,6 +189,7 @@ fn open_replies(app: &App, sealed: &[u8]) -> Vec<(Uuid, Reply)> {
 #[derive(Clone)]
 pub struct Replier {
     app: App,
+    live: watch::Receiver<Option<Channel>>,
     out: Batcher<(String, Uuid, Reply), ()>,
 }
 
@@ -197,16 +198,16 @@ impl Replier {
     pub fn start(app: &App, stop: CancellationToken) -> Self {
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_channel(app.clone(), live, stop));
-        let for_batches = app.clone();
+        let (for_batches, of_batches) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |replies: Vec<(String, Uuid, Reply)>| {
-            let (app, channel) = (for_batches.clone(), channel.borrow().clone());
+            let (app, channel) = (for_batches.clone(), of_batches.borrow().clone());
             async move {
                 let n = replies.len();
                 send_replies(&app, channel, replies).await;
                 vec![(); n]
             }
         });
-        Self { app: app.clone(), out }
+        Self { app: app.clone(), live: channel, out }
     }
 
     /// The asks in a broker message; none if it is not ours or not whole.
@@ -215,11 +216,12 @@ impl Replier {
         opened.and_then(|plain| serde_json::from_slice(&plain).ok()).unwrap_or_default()
     }
 
-    /// Answers one ask of `taken`. An answer that cannot be sent is forgotten: its asker says "temporarily".
+    /// Answers one ask. An answer that cannot be sent while the broker is coming back is forgotten: its asker says "temporarily".
     pub async fn reply(&self, to: Option<String>, id: Uuid, reply: Reply) {
-        if let Some(to) = to {
-            let _ = self.out.call((to, id, reply)).await;
-        }
+        let Some(to) = to else { return };
+        // Asks come over a connection of their own, which may be there before ours is.
+        let _ = tokio::time::timeout(COMING_BACK, self.live.clone().wait_for(Option::is_some)).await;
+        let _ = self.out.call((to, id, reply)).await;
     }
 }
 

@@ -113,7 +113,12 @@ impl Application {
             for (index, id) in &done {
                 self.accepted.note(&left[*index].text, id).await;
             }
-            left = left.into_iter().enumerate().filter(|(n, _)| done.iter().all(|(m, _)| m != n)).map(|(_, r)| r).collect();
+            left = left
+                .into_iter()
+                .enumerate()
+                .filter(|(n, _)| done.iter().all(|(m, _)| m != n))
+                .map(|(_, r)| r)
+                .collect();
             if left.is_empty() {
                 return;
             }

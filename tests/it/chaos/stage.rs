@@ -77,7 +77,11 @@ impl Stage {
     /// Between handfast nodes everything arrives exactly once, whatever died.
     pub(super) async fn exactly_once(&self) {
         let balance = self.balance().await;
-        eprintln!("{balance:?}; refused {}, lost {}", self.application.accepted.refused(), self.application.accepted.lost());
+        eprintln!(
+            "{balance:?}; refused {}, lost {}",
+            self.application.accepted.refused(),
+            self.application.accepted.lost()
+        );
         assert_eq!((balance.doubles, balance.unconfirmed), (0, 0), "{balance:?}");
         assert_eq!(balance.delivered, balance.accepted);
     }
