@@ -140,7 +140,8 @@ async fn open(app: &App) -> anyhow::Result<(Connection, Live)> {
 }
 
 /// Finds out whether this broker still has what we published: a broker that lost its disk, or another one, has no marker.
-/// Two processes that meet a new broker at the same moment raise the epoch twice, which costs a publish.
+/// Processes that meet a new broker at the same moment must come to the same epoch, or each would publish what another has
+/// published already, for ever: the epoch is read before the marker is looked for, and raised only from there.
 async fn epoch(app: &App, channel: &Channel) -> anyhow::Result<i32> {
     let client = app.db.client().await?;
     let row = client.query_one("/* queue::epoch */ select id, broker_epoch from node", &[]).await?;
@@ -152,10 +153,14 @@ async fn epoch(app: &App, channel: &Channel) -> anyhow::Result<i32> {
     let persistent = BasicProperties::default().with_delivery_mode(2);
     let options = BasicPublishOptions::default();
     channel.basic_publish("".into(), marker.as_str().into(), options, b"known", persistent).await?.await?;
-    let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";
-    let epoch: i32 = client.query_one(raise, &[]).await?.get(0);
-    tracing::info!(epoch, "met a new broker: what was published before is published again");
-    Ok(epoch)
+    let raise = "/* queue::epoch raise */
+        update node set broker_epoch = broker_epoch + 1 where broker_epoch = $1 returning broker_epoch";
+    if let Some(raised) = client.query_opt(raise, &[&row.get::<_, i32>(1)]).await? {
+        let epoch: i32 = raised.get(0);
+        tracing::info!(epoch, "met a new broker: what was published before is published again");
+        return Ok(epoch);
+    }
+    Ok(client.query_one("/* queue::epoch raised */ select broker_epoch from node", &[]).await?.get(0))
 }
 
 /// Returns when the connection or the channel has ended, or on `stop`.
