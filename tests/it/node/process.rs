@@ -62,7 +62,8 @@ impl Process {
     pub(crate) async fn stop(mut self) {
         self.signal("TERM").await;
         let ended = tokio::time::timeout(FAREWELL, self.child.wait()).await;
-        let status = ended.unwrap_or_else(|_| panic!("{} did not end after SIGTERM", self.command)).expect("waited for");
+        let status =
+            ended.unwrap_or_else(|_| panic!("{} did not end after SIGTERM", self.command)).expect("waited for");
         assert!(status.success(), "{} ended with {status} after SIGTERM", self.command);
     }
 
