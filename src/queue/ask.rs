@@ -42,7 +42,7 @@ pub enum AskError {
     /// No connection to the broker: certainly no worker has seen it.
     #[error("the broker is away")]
     NotSent,
-    /// The deadline passed: a worker may have it.
+    /// The deadline passed, or the broker went away meanwhile: a worker may have it.
     #[error("no worker answered in time")]
     TimedOut,
 }
@@ -145,6 +145,8 @@ async fn keep_connected(app: App, live: watch::Sender<Option<Channel>>, waiting:
             tracing::debug!(%error, "asks lost their broker");
         }
         live.send_replace(None);
+        // Replies go to the channel that asked, and it is no more: whoever waits is told now, not at the deadline.
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
         tokio::select! {
             () = tokio::time::sleep(pace.next_wait()) => {}
             () = stop.cancelled() => {}
