@@ -90,7 +90,10 @@ async fn mark_published(app: &App, marks: Vec<(Vec<Uuid>, i32)>) -> Result<(), D
     Ok(())
 }
 
+/// A worker may have had the chunk in hand before its publish is written down. One that was handed back meanwhile has left the
+/// broker: marked now, it would lie there for as long as an unclaimed one may.
 const MARK: &str = "/* books::open mark_published */
 update chunks set published_at = $3, published_to = x.epoch
 from unnest($1::uuid[], $2::integer[]) as x(id, epoch)
-where chunks.id = x.id and chunks.state = 0";
+where chunks.id = x.id and chunks.state = 0
+  and chunks.published_at is null and chunks.tries = 0 and chunks.due_at <= $3";
