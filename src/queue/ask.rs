@@ -86,6 +86,11 @@ impl Asker {
         Self { app: app.clone(), live: channel, waiting, out }
     }
 
+    /// Whether a connection is up.
+    pub fn is_connected(&self) -> bool {
+        self.live.borrow().is_some()
+    }
+
     /// Asks, and waits until `deadline` for the reply. `id` is the caller's to choose, so that it can burn a code for it before.
     pub async fn ask(&self, id: Uuid, deadline: Timestamp, ask: Ask) -> Result<Reply, AskError> {
         // A broker that is just coming back is worth a moment; one that is away is said to be.
