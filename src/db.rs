@@ -126,8 +126,17 @@ impl Db {
 
     /// The database's clock.
     pub async fn now(&self) -> Result<Timestamp, DbError> {
-        let row = self.client().await?.query_one("/* db::now */ select clock_timestamp()", &[]).await?;
-        Ok(row.get(0))
+        Ok(self.now_and_how_long_it_took().await?.0)
+    }
+
+    /// The same, with how long the question was under way: the answer is at the most so old. Waiting for a connection, which
+    /// says nothing about the clock, is not part of it.
+    pub async fn now_and_how_long_it_took(&self) -> Result<(Timestamp, Duration), DbError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached("/* db::now */ select clock_timestamp()").await?;
+        let asked = std::time::Instant::now();
+        let row = client.query_one(&statement, &[]).await?;
+        Ok((row.get(0), asked.elapsed()))
     }
 
     /// Brings the schema up to this binary's; returns how many migrations ran.

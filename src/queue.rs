@@ -99,12 +99,23 @@ async fn all_there(channel: &Channel, names: &Names) -> lapin::Result<()> {
 /// Declares everything while no other connection does: of two that declare one quorum queue at the same moment, RabbitMQ lets one
 /// fail, and deletes the queue that the other one is already using.
 async fn declare_alone(channel: &Channel, names: &Names) -> lapin::Result<()> {
-    let lock = names.declaring();
-    let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(lock.as_str().into(), exclusive, FieldTable::default()).await?;
+    lock(channel, &names.declaring()).await?;
     let declared = declare(channel, names).await;
-    channel.queue_delete(lock.as_str().into(), QueueDeleteOptions::default()).await?;
+    unlock(channel, &names.declaring()).await?;
     declared
+}
+
+/// Only one connection has an exclusive queue of a name; it goes with its connection. An error, which closes the channel, means
+/// that another has it.
+async fn lock(channel: &Channel, name: &str) -> lapin::Result<()> {
+    let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.into(), exclusive, FieldTable::default()).await?;
+    Ok(())
+}
+
+async fn unlock(channel: &Channel, name: &str) -> lapin::Result<()> {
+    channel.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
+    Ok(())
 }
 
 async fn declare(channel: &Channel, names: &Names) -> lapin::Result<()> {

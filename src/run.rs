@@ -21,7 +21,8 @@ impl App {
         let db = Db::new(&config.database)?;
         let app = Self { config: Arc::new(config), clock: Clock::system(), db, keys: Arc::new(keys) };
         app.db.check_schema().await?;
-        app.clock.follow(app.db.now().await?);
+        let (truth, took) = app.db.now_and_how_long_it_took().await?;
+        app.clock.follow(truth + took / 2);
         app.check_keys().await?;
         Ok(app)
     }

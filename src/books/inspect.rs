@@ -11,11 +11,12 @@ use crate::App;
 use crate::openmsg::Address;
 
 /// The state of a delivery, as SQL: its exception's, if it has one; else delivered where its chunk is settled or an attempt
-/// says so; else its chunk's.
+/// says so; else its chunk's. What was cancelled in the very moment in which it was settled is what it turned out to be.
 const STATE: &str = "case
     when e.state = 1 and e.tries = 0 then 'pending' when e.state = 1 then 'retrying' when e.state = 2 then 'sending'
-    when e.state = 3 then 'cancelled' when e.state = 4 then 'expired' when e.state = 5 then 'failed'
-    when e.state = 6 then 'unconfirmed' when e.state = 7 or c.state = 2 then 'delivered'
+    when e.state = 3 and not exists (select from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) then 'cancelled'
+    when e.state = 4 then 'expired' when e.state = 5 then 'failed'
+    when e.state = 6 then 'unconfirmed' when e.state in (3, 7) or c.state = 2 then 'delivered'
     when exists (select from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) then 'delivered'
     when c.state = 1 then 'sending' else 'pending' end";
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::FieldTable;
@@ -28,8 +28,8 @@ use crate::retry::Reconnect;
 const TOGETHER: usize = 64;
 /// A reply committed in time is waited for this much longer.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
-/// A connection that is being made is waited for this long.
-const CONNECTING: Duration = Duration::from_secs(2);
+/// How long an ask waits for a connection to the broker.
+const COMING_BACK: Duration = Duration::from_secs(3);
 /// RabbitMQ's name for the consumer of direct replies.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// Binds the seals, so that a reply cannot pass for an ask.
@@ -42,7 +42,7 @@ pub enum AskError {
     /// No connection to the broker: certainly no worker has seen it.
     #[error("the broker is away")]
     NotSent,
-    /// The deadline passed: a worker may have it.
+    /// The deadline passed, or the broker went away meanwhile: a worker may have it.
     #[error("no worker answered in time")]
     TimedOut,
 }
@@ -64,8 +64,8 @@ type Waiting = Arc<Mutex<HashMap<Uuid, oneshot::Sender<Reply>>>>;
 #[derive(Clone)]
 pub struct Asker {
     app: App,
-    waiting: Waiting,
     live: watch::Receiver<Option<Channel>>,
+    waiting: Waiting,
     out: Batcher<AskTaken, Result<(), AskError>>,
 }
 
@@ -75,15 +75,15 @@ impl Asker {
         let waiting = Waiting::default();
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_connected(app.clone(), live, Arc::clone(&waiting), stop));
-        let (for_batches, to_ask) = (app.clone(), channel.clone());
+        let (for_batches, of_batches) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |asks: Vec<AskTaken>| {
-            let (app, channel) = (for_batches.clone(), to_ask.borrow().clone());
+            let (app, channel) = (for_batches.clone(), of_batches.borrow().clone());
             async move {
                 let sent = send_asks(&app, channel, &asks).await;
                 vec![sent; asks.len()]
             }
         });
-        Self { app: app.clone(), waiting, live: channel, out }
+        Self { app: app.clone(), live: channel, waiting, out }
     }
 
     /// Whether a connection is up.
@@ -93,24 +93,26 @@ impl Asker {
 
     /// Asks, and waits until `deadline` for the reply. `id` is the caller's to choose, so that it can burn a code for it before.
     pub async fn ask(&self, id: Uuid, deadline: Timestamp, ask: Ask) -> Result<Reply, AskError> {
+        // A broker that is just coming back is worth a moment; one that is away is said to be.
+        let mut live = self.live.clone();
+        let connected = live.wait_for(Option::is_some).map(|found| found.is_ok());
+        if !tokio::time::timeout(COMING_BACK.min(self.left(deadline)), connected).await.unwrap_or(false) {
+            return Err(AskError::NotSent);
+        }
         let (sender, reply) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         let _forget = Forget { waiting: &self.waiting, id };
-        connected(&self.live).await;
         self.out.call(AskTaken { id, deadline, ask }).await.unwrap_or(Err(AskError::NotSent))?;
-        let left = deadline.duration_since(self.app.clock.now());
         // The worker may commit until the deadline; its word then needs a moment to get here.
-        let left = Duration::try_from(left).unwrap_or_default() + ON_THE_WAY;
-        match tokio::time::timeout(left, reply).await {
+        match tokio::time::timeout(self.left(deadline) + ON_THE_WAY, reply).await {
             Ok(Ok(reply)) => Ok(reply),
             _ => Err(AskError::TimedOut),
         }
     }
-}
 
-/// Waits a little for a connection; whether there is one then is seen when it is used.
-async fn connected(live: &watch::Receiver<Option<Channel>>) {
-    let _ = tokio::time::timeout(CONNECTING, live.clone().wait_for(Option::is_some)).await;
+    fn left(&self, deadline: Timestamp) -> Duration {
+        Duration::try_from(deadline.duration_since(self.app.clock.now())).unwrap_or_default()
+    }
 }
 
 /// Takes an ask that nobody waits for any more off the list, also when the HTTP client has gone.
@@ -148,6 +150,8 @@ async fn keep_connected(app: App, live: watch::Sender<Option<Channel>>, waiting:
             tracing::debug!(%error, "asks lost their broker");
         }
         live.send_replace(None);
+        // Replies go to the channel that asked, and it is no more: whoever waits is told now, not at the deadline.
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
         tokio::select! {
             () = tokio::time::sleep(pace.next_wait()) => {}
             () = stop.cancelled() => {}
@@ -201,9 +205,9 @@ impl Replier {
     pub fn start(app: &App, stop: CancellationToken) -> Self {
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_channel(app.clone(), live, stop));
-        let (for_batches, to_asker) = (app.clone(), channel.clone());
+        let (for_batches, of_batches) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |replies: Vec<(String, Uuid, Reply)>| {
-            let (app, channel) = (for_batches.clone(), to_asker.borrow().clone());
+            let (app, channel) = (for_batches.clone(), of_batches.borrow().clone());
             async move {
                 let n = replies.len();
                 send_replies(&app, channel, replies).await;
@@ -219,13 +223,12 @@ impl Replier {
         opened.and_then(|plain| serde_json::from_slice(&plain).ok()).unwrap_or_default()
     }
 
-    /// Answers one ask of `taken`. An answer that cannot be sent is forgotten: its asker says "temporarily".
+    /// Answers one ask. An answer that cannot be sent while the broker is coming back is forgotten: its asker says "temporarily".
     pub async fn reply(&self, to: Option<String>, id: Uuid, reply: Reply) {
-        if let Some(to) = to {
-            // What was done for it is committed: an answer that is lost now leaves the two sides apart.
-            connected(&self.live).await;
-            let _ = self.out.call((to, id, reply)).await;
-        }
+        let Some(to) = to else { return };
+        // Asks come over a connection of their own, which may be there before ours is.
+        let _ = tokio::time::timeout(COMING_BACK, self.live.clone().wait_for(Option::is_some)).await;
+        let _ = self.out.call((to, id, reply)).await;
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -22,8 +21,6 @@ use crate::retry::Reconnect;
 
 /// Confirms outstanding at once: the broker's quorum write is waited for by all of them together.
 const WINDOW: usize = 500;
-/// A broker that takes longer to say whether it knows us is tried again; meanwhile the others may ask.
-const MARKING: Duration = Duration::from_secs(10);
 
 /// The broker has not confirmed it: away, blocked, or it said no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -138,38 +135,52 @@ async fn keep_connected(
 
 async fn open(app: &App) -> anyhow::Result<(Connection, Live)> {
     let (connection, channel) = connect(&app.config.amqp, "jobs out").await?;
+    let epoch = epoch(app, &connection).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let epoch = epoch(app, &channel).await?;
     Ok((connection, Live { channel, epoch }))
 }
 
 /// Finds out whether this broker still has what we published: a broker that lost its disk, or another one, has no marker.
 ///
-/// One process at a time: two that disagreed about the epoch would take each other's publishes for void, over and over. The
-/// epoch is raised before the marker is there, so whoever finds the marker finds the epoch that goes with it.
-async fn epoch(app: &App, channel: &Channel) -> anyhow::Result<i32> {
-    let mut client = app.db.client().await?;
-    let alone = client.transaction().await?;
-    let lock = "/* queue::epoch alone */ select pg_advisory_xact_lock(hashtext('handfast broker epoch'))";
-    alone.execute(lock, &[]).await?;
-    let epoch = tokio::time::timeout(MARKING, known_or_raised(app, channel)).await??;
-    alone.commit().await?;
-    Ok(epoch)
+/// One connection at a time meets a new broker: two that disagreed about the epoch would take each other's publishes for void,
+/// over and over. The epoch is raised before the marker is set, so whoever finds the marker finds the epoch that goes with it.
+async fn epoch(app: &App, connection: &Connection) -> anyhow::Result<i32> {
+    let node: uuid::Uuid =
+        app.db.client().await?.query_one("/* queue::epoch node */ select id from node", &[]).await?.get(0);
+    let names = Names::new(&app.config.amqp);
+    let marker = names.known(node);
+    for _ in 0..super::TRIES {
+        let channel = connection.create_channel().await?;
+        if is_marked(&channel, &marker).await? {
+            let row = app.db.client().await?.query_one("/* queue::epoch */ select broker_epoch from node", &[]).await?;
+            return Ok(row.get(0));
+        }
+        if super::lock(&channel, &names.declaring()).await.is_ok() {
+            // Looked again under the lock; where another was first, the next round finds its marker.
+            let met = if is_marked(&channel, &marker).await? { None } else { Some(meet(app, &channel, &marker).await) };
+            super::unlock(&channel, &names.declaring()).await?;
+            if let Some(epoch) = met {
+                return epoch;
+            }
+        }
+        tokio::time::sleep(super::BETWEEN).await;
+    }
+    anyhow::bail!("another connection has been meeting this broker for too long")
 }
 
-async fn known_or_raised(app: &App, channel: &Channel) -> anyhow::Result<i32> {
-    let client = app.db.client().await?;
-    let row = client.query_one("/* queue::epoch */ select id, broker_epoch from node", &[]).await?;
-    let marker = Names::new(&app.config.amqp).known(row.get(0));
-    let queue = channel.queue_declare(marker.as_str().into(), super::durable(), FieldTable::default()).await?;
-    if queue.message_count() > 0 {
-        return Ok(row.get(1));
-    }
+async fn is_marked(channel: &Channel, marker: &str) -> lapin::Result<bool> {
+    Ok(channel.queue_declare(marker.into(), super::durable(), FieldTable::default()).await?.message_count() > 0)
+}
+
+async fn meet(app: &App, channel: &Channel, marker: &str) -> anyhow::Result<i32> {
     let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";
-    let epoch: i32 = client.query_one(raise, &[]).await?.get(0);
+    let epoch: i32 = app.db.client().await?.query_one(raise, &[]).await?.get(0);
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let persistent = BasicProperties::default().with_delivery_mode(2);
-    let options = BasicPublishOptions::default();
-    channel.basic_publish("".into(), marker.as_str().into(), options, b"known", persistent).await?.await?;
+    channel
+        .basic_publish("".into(), marker.into(), BasicPublishOptions::default(), b"known", persistent)
+        .await?
+        .await?;
     tracing::info!(epoch, "met a new broker: what was published before is published again");
     Ok(epoch)
 }
@@ -177,7 +188,7 @@ async fn known_or_raised(app: &App, channel: &Channel) -> anyhow::Result<i32> {
 /// Returns when the connection or the channel has ended, or on `stop`.
 async fn until_broken(connection: &Connection, channel: &Channel, blocked: &AtomicBool, stop: &CancellationToken) {
     let mut events = std::pin::pin!(connection.events_listener());
-    let mut look = tokio::time::interval(Duration::from_millis(500));
+    let mut look = tokio::time::interval(std::time::Duration::from_millis(500));
     loop {
         tokio::select! {
             event = events.next() => match event {

@@ -27,7 +27,7 @@ async fn an_answer_waits_for_the_connection_that_carries_it() {
     let stop = CancellationToken::new();
     let asker = Asker::start(&app, stop.clone());
     let (into, mut taken) = mpsc::channel(1);
-    Consumer::start(app.config.amqp.clone(), Source::Asks, 1, into, stop.clone());
+    Consumer::start(app.config.amqp.clone(), Source::Asks, 1, into, stop.clone(), stop.clone());
     let (id, deadline) = (app.new_id(), app.clock.now() + Duration::from_secs(20));
     // Asked before there is a connection, too.
     let asking = asker.ask(id, deadline, Ask::ConfirmSender(anything()));

@@ -4,6 +4,8 @@
 
 mod api;
 mod broker;
+mod browser;
+mod chaos;
 mod clocks;
 mod embedded;
 mod house;

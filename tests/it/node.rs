@@ -92,6 +92,11 @@ impl Node {
         format!("{id}*{}", self.domain)
     }
 
+    /// An API key that may do everything.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Someone who calls its public listener.
     pub(crate) fn attacker(&self) -> Attacker {
         self.attacker.clone()
@@ -146,6 +151,12 @@ impl Node {
     /// Waits until `/readyz` says 200.
     pub(crate) async fn ready(&mut self) {
         self.until_status("readyz", 200).await;
+    }
+
+    /// Whether `/readyz` says 200 now.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/readyz", self.private);
+        self.http.get(&url).send().await.is_ok_and(|response| response.status().as_u16() == 200)
     }
 
     /// Waits until the private listener answers at all.

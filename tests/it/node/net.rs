@@ -118,12 +118,21 @@ impl Options {
             path(name)
         };
         let (certificate, key) = net.ca.issue(&self.host);
-        let amqp = std::env::var("HANDFAST_TEST_AMQP_URL").expect("HANDFAST_TEST_AMQP_URL names a RabbitMQ for tests");
+        // A test that stops servers brings its own.
+        let own = |name: &str| self.settings.get(name).is_some_and(|section| section.get("url").is_some());
+        let (own_database, own_amqp) = (own("database"), own("amqp"));
         let resolve: Table = net.known().iter().map(|(name, to)| (name.clone(), to.to_string().into())).collect();
-        let settings = self
+        let mut options = self;
+        if !own_database {
+            options = options.set("database.url", fresh_database().await.reveal());
+        }
+        if !own_amqp {
+            let amqp =
+                std::env::var("HANDFAST_TEST_AMQP_URL").expect("HANDFAST_TEST_AMQP_URL names a RabbitMQ for tests");
+            options = options.set("amqp.url", amqp);
+        }
+        let settings = options
             .set("data_dir", path("data"))
-            .set("database.url", fresh_database().await.reveal())
-            .set("amqp.url", amqp)
             .set("amqp.prefix", format!("it-{}", uuid::Uuid::new_v4().simple()))
             .set("public.listen", public.to_string())
             .set("public.tls_cert", file("cert.pem", &certificate))

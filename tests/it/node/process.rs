@@ -50,11 +50,16 @@ impl Process {
         assert!(sent.success(), "{} took no SIG{name}", self.command);
     }
 
-    pub(super) async fn kill(mut self) {
+    /// SIGKILL, and waits for its end.
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("killed");
     }
 
-    pub(super) async fn stop(mut self) {
+    /// SIGTERM.
+    ///
+    /// # Panics
+    /// Unless it ends by itself with exit code 0.
+    pub(crate) async fn stop(mut self) {
         self.signal("TERM").await;
         let ended = tokio::time::timeout(FAREWELL, self.child.wait()).await;
         let status =
