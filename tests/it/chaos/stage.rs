@@ -32,14 +32,14 @@ impl Stage {
     }
 
     /// Both nodes on servers that this test may stop.
-    pub(super) async fn on(pair: &Pair, workers: usize) -> Self {
+    pub(super) async fn on(pair: &Pair, workers: usize, with: impl Fn(Options) -> Options) -> Self {
         for name in ["a", "b"] {
             pair.ensure_database(name).await.expect("a database");
         }
         Self::set(workers, |domain, options| {
             let name = domain.split('.').next().expect("a name");
             let options = options.set("database.url", pair.database_url(name).reveal());
-            options.set("amqp.url", pair.amqp_url("handfast").reveal())
+            with(options.set("amqp.url", pair.amqp_url("handfast").reveal()))
         })
         .await
     }
