@@ -31,6 +31,11 @@ pub use send::SendCommand;
 pub use status::{CancelCommand, StatusCommand};
 pub use target::{Target, TargetError};
 
+// The demonstration works through the same client.
+pub(crate) use client::Patience;
+pub(crate) use send::{progress, template};
+pub(crate) use status::Summary;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// How far the clocks of a node's processes may be apart: each reads the database's over a round trip. What one process publishes
+/// because it is due, another may find due in a moment only; it is due all the same.
+pub const SKEW: Duration = Duration::from_secs(1);
+
 /// A clock that can be cloned into every part; all clones agree.
 #[derive(Clone, Debug)]
 pub struct Clock {

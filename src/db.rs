@@ -145,7 +145,9 @@ impl Db {
         // Two nodes starting at once must not both migrate; a session lock lives and dies with this connection.
         client.batch_execute("set statement_timeout = 0; select pg_advisory_lock(4860446)").await?;
         let report = embedded_migrations::migrations::runner().run_async(&mut **client).await;
-        client.batch_execute("select pg_advisory_unlock(4860446); set statement_timeout = '30s'").await?;
+        client
+            .batch_execute("/* db::migrate */ select pg_advisory_unlock(4860446); set statement_timeout = '30s'")
+            .await?;
         Ok(report.map_err(|e| DbError::Schema(format!("a migration failed: {e}")))?.applied_migrations().len())
     }
 
@@ -160,7 +162,7 @@ impl Db {
             Err(e) if e.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE) => None,
             Err(e) => return Err(e.into()),
         };
-        match (theirs, mine.map(|v| v as i32)) {
+        match (theirs, mine) {
             (None, _) => Err(DbError::Schema("the database has no schema yet: run `handfast migrate`".into())),
             (theirs, mine) if theirs < mine => Err(DbError::Schema(format!(
                 "the database's schema is of version {}, this program needs {}: run `handfast migrate`",

@@ -21,7 +21,7 @@
 pub(crate) mod leash;
 mod lock;
 mod owner;
-mod port;
+pub(crate) mod port;
 mod postgres;
 mod process;
 mod rabbitmq;
@@ -37,8 +37,8 @@ use postgres::Postgres;
 use rabbitmq::RabbitMq;
 use site::Site;
 
-pub(crate) use owner::{make_dir, we_are_root};
-pub(crate) use process::signal;
+pub(crate) use owner::{make_dir, we_are_root, write_file};
+pub(crate) use process::{signal, tail};
 
 /// Both servers, running. Dropping it without [`Pair::stop`] still makes them shut down, but nobody waits for it.
 pub struct Pair {

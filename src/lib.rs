@@ -26,7 +26,7 @@
 //! | what is promised | [`books`], [`jobs`], [`queue`], [`retry`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
-//! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`] |
+//! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
 pub mod accounts;
 pub mod batch;
@@ -38,6 +38,7 @@ pub mod config;
 pub mod connections;
 pub mod crypto;
 pub mod db;
+pub mod demo;
 pub mod doctor;
 pub mod doors;
 pub mod embedded;

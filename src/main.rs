@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use handfast::config::Config;
 use handfast::crypto::NodeKeys;
-use handfast::{App, cli, config, crypto, db, doctor, embedded, run, senders, supervise, telemetry, tls};
+use handfast::{App, cli, config, crypto, db, demo, doctor, embedded, run, senders, supervise, telemetry, tls};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -47,8 +47,10 @@ enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
+    /// Start two nodes, send them real orders, kill a worker, and count what arrived
+    Demo(demo::DemoCommand),
     #[command(flatten)]
-    Api(cli::Command),
+    Api(Box<cli::Command>),
     /// Run a command beside a private PostgreSQL and RabbitMQ (for tests)
     #[command(hide = true)]
     Pair {
@@ -124,6 +126,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             let (_, text) = senders::create(&app, &sender, &scopes.join(",").parse()?, None).await?;
             println!("{}", text.reveal());
         }
+        Command::Demo(command) => return Ok(command.run().await),
         Command::Api(command) => return Ok(command.run().await),
         Command::Pair { data, keep, command } => {
             tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();

@@ -5,7 +5,8 @@
 //! | `PREFIX.v1.jobs.interactive`, `PREFIX.v1.jobs.bulk` | quorum, delivery limit, dead letters to `PREFIX.v1.dead` | [`Job`](crate::jobs::Job)s: ids only |
 //! | `PREFIX.v1.asks` | classic, durable; messages transient with a TTL | sealed [`Ask`](crate::jobs::Ask)s; answers by direct reply-to |
 //! | `PREFIX.v1.dead` | quorum | jobs that killed their workers over and over: reconciled with Postgres |
-//! | `PREFIX.v1.known.NODE` | quorum | one marker: a broker without it is new, and everything published before is void |
+//! | `PREFIX.v1.known.NODE` | classic, durable | one marker: a broker without it is new, and everything published before is void |
+//! | `PREFIX.v1.declaring` | exclusive, for a moment | held by the connection that declares the others |
 //!
 //! Every loss of a connection, whatever the cause, takes one way: drop it, wait, connect anew, declare, consume. The broker's
 //! own recovery features are not used: what was in flight is known to Postgres. Arguments of a queue never change under its
@@ -19,7 +20,7 @@ pub use ask::{AskError, AskTaken, Asker, Replier};
 pub use consume::{Consumer, Source, Taken};
 pub use publish::{NotPublished, Publisher};
 
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties};
 
@@ -31,6 +32,10 @@ const DELIVERY_LIMIT: i64 = 20;
 
 /// Messages of asks that wait; beyond that the oldest go, whose askers are nearest to giving up.
 const MOST_ASKS: i64 = 10_000;
+
+/// Another connection is declaring: looked again this often, this much later.
+const TRIES: u32 = 50;
+const BETWEEN: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Names under the configured prefix.
 #[derive(Debug, Clone)]
@@ -51,6 +56,9 @@ impl Names {
     fn dead(&self) -> String {
         format!("{}.dead", self.prefix)
     }
+    fn declaring(&self) -> String {
+        format!("{}.declaring", self.prefix)
+    }
     fn known(&self, node: uuid::Uuid) -> String {
         format!("{}.known.{node}", self.prefix)
     }
@@ -61,9 +69,53 @@ async fn connect(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Conne
     let name = format!("handfast {purpose}");
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connection = Connection::connect(settings.url.reveal(), properties).await?;
-    let channel = connection.create_channel().await?;
-    declare(&channel, &Names::new(settings)).await?;
-    Ok((connection, channel))
+    let names = Names::new(settings);
+    let mut tries = 0;
+    loop {
+        let channel = connection.create_channel().await?;
+        if all_there(&channel, &names).await.is_ok() {
+            return Ok((connection, channel));
+        }
+        // What was missing has closed the channel.
+        let channel = connection.create_channel().await?;
+        match declare_alone(&channel, &names).await {
+            Ok(()) => return Ok((connection, channel)),
+            Err(error) if tries == TRIES => return Err(error),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+async fn all_there(channel: &Channel, names: &Names) -> lapin::Result<()> {
+    let looking = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let jobs = Lane::ALL.map(|lane| names.jobs(lane));
+    for name in jobs.iter().chain(&[names.asks(), names.dead()]) {
+        channel.queue_declare(name.as_str().into(), looking, FieldTable::default()).await?;
+    }
+    Ok(())
+}
+
+/// Declares everything while no other connection does: of two that declare one quorum queue at the same moment, RabbitMQ lets one
+/// fail, and deletes the queue that the other one is already using.
+async fn declare_alone(channel: &Channel, names: &Names) -> lapin::Result<()> {
+    lock(channel, &names.declaring()).await?;
+    let declared = declare(channel, names).await;
+    unlock(channel, &names.declaring()).await?;
+    declared
+}
+
+/// Only one connection has an exclusive queue of a name; it goes with its connection. An error, which closes the channel, means
+/// that another has it.
+async fn lock(channel: &Channel, name: &str) -> lapin::Result<()> {
+    let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.into(), exclusive, FieldTable::default()).await?;
+    Ok(())
+}
+
+async fn unlock(channel: &Channel, name: &str) -> lapin::Result<()> {
+    channel.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
+    Ok(())
 }
 
 async fn declare(channel: &Channel, names: &Names) -> lapin::Result<()> {

@@ -21,8 +21,8 @@ pub enum Advice {
     Done,
     /// Worth another try, by the ladder.
     Later,
-    /// Worth another try now, without a wait (a new stamp, a new nonce, the older keys).
-    Now,
+    /// Worth another try after exactly this long (a new stamp, a new nonce, the older keys).
+    In(Duration),
     /// Worth another try, not before this long.
     NotBefore(Duration),
     /// Never again; a word why.
@@ -58,7 +58,7 @@ impl Ladder {
             Advice::Done => return Next::Delivered,
             Advice::Never(why) => return Next::Fail(why),
             Advice::Unknown => return Next::Unconfirmed,
-            Advice::Now => Duration::ZERO,
+            Advice::In(wait) => *wait,
             Advice::Later => self.wait(attempts, random),
             Advice::NotBefore(least) => self.wait(attempts, random).max(*least),
         };
@@ -122,8 +122,9 @@ mod tests {
             (Advice::Later, 99, DAY, 0.5, Next::Again(seconds(1800))),
             (Advice::Later, 1, DAY, 0.0, Next::Again(seconds(48))),
             (Advice::Later, 1, seconds(60), 0.5, Next::Expire),
-            (Advice::Now, 1, DAY, 0.5, Next::Again(Duration::ZERO)),
-            (Advice::Now, 1, Duration::ZERO, 0.5, Next::Expire),
+            (Advice::In(seconds(2)), 1, DAY, 0.5, Next::Again(seconds(2))),
+            (Advice::In(Duration::ZERO), 1, DAY, 0.5, Next::Again(Duration::ZERO)),
+            (Advice::In(Duration::ZERO), 1, Duration::ZERO, 0.5, Next::Expire),
             (Advice::NotBefore(seconds(90)), 1, DAY, 0.5, Next::Again(seconds(90))),
             (Advice::NotBefore(seconds(10)), 1, DAY, 0.5, Next::Again(seconds(60))),
             (Advice::Never("rejected"), 1, DAY, 0.5, Next::Fail("rejected")),

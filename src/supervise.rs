@@ -8,7 +8,7 @@
 //! `work` themselves.
 
 mod child;
-mod readiness;
+pub(crate) mod readiness;
 
 use std::path::Path;
 use std::time::Duration;

@@ -109,7 +109,7 @@ impl DeliverOpenmsg {
         }
         // The commit took its time: the lease may have ended meanwhile.
         if !self.crew.lease.covers(hold) {
-            return Report { hash: Some(posted.hash), ..Report::untried(Advice::Now) };
+            return Report { hash: Some(posted.hash), ..Report::untried(Advice::In(Duration::ZERO)) };
         }
         let answer = self.post(keyed, &posted).await;
         let mut report = match judge::answered(&answer) {
@@ -183,7 +183,7 @@ impl DeliverOpenmsg {
 /// Nothing was sent; the books will be asked again soon.
 fn database_trouble(passing: bool) -> Report {
     if passing {
-        Report::untried(Advice::NotBefore(Duration::from_secs(1)))
+        Report::untried(Advice::In(Duration::from_secs(1)))
     } else {
         Report::untried(Advice::Later).code("internal")
     }

@@ -21,12 +21,13 @@ pub mod schedule;
 pub mod start_handshake;
 pub mod sweep;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::books::ChannelName;
 use crate::jobs::{Ask, Reply};
 use crate::queue::AskTaken;
 use crate::worker::{Channel, Crew};
@@ -40,9 +41,9 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
     }
 }
 
-/// The channel that deliveries go over. One so far; the next ones are chosen by the delivery's channel number.
-pub fn channel(crew: &Crew) -> Arc<dyn Channel> {
-    Arc::new(deliver_openmsg::DeliverOpenmsg::new(crew))
+/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below.
+pub fn channels(crew: &Crew) -> HashMap<ChannelName, Box<dyn Channel>> {
+    HashMap::from([(ChannelName::Openmsg, Box::new(deliver_openmsg::DeliverOpenmsg::new(crew)) as Box<dyn Channel>)])
 }
 
 /// Longest wait for the rounds of the keepers to end.

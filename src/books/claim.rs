@@ -4,18 +4,21 @@
 //! ready, and this worker may not have it: declared dead without knowing it yet, or with a clock behind that of whoever
 //! published. Then it must be published again, because the broker is about to forget it. Claim and look are
 //! two statements on purpose: a cancel locks the same chunk row, and what it wrote must be seen by the look after the lock.
+//! A claim believes the publisher that a chunk is due, within what the clocks of two processes may be apart: a job that is taken for
+//! too early is acknowledged, and would lie until somebody misses it.
 //! The claim's id is the caller's, and claiming again under the same id finds the same: so a caller that lost the answer asks again.
 
 use std::collections::HashMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::due::unpublish;
 use super::outbox::{Flight, flights_of};
-use super::{BooksError, DeliveryId, Lane};
+use super::{BooksError, ChannelName, DeliveryId, Lane};
 use crate::App;
+use crate::clock::SKEW;
 use crate::crypto::Purpose;
 use crate::db::Client;
 
@@ -35,6 +38,8 @@ pub struct ClaimedDelivery {
     pub again: bool,
     /// Its lane.
     pub lane: Lane,
+    /// Over what it goes; none when a newer program opened it.
+    pub channel: Option<ChannelName>,
     /// The message.
     pub message_id: Uuid,
     /// The connection it goes over.
@@ -55,9 +60,6 @@ pub struct ClaimedDelivery {
     pub flight: Option<Flight>,
 }
 
-/// Processes of one node agree about the time to less than this: what is due for one of them can be claimed by another.
-const DISAGREEMENT: SignedDuration = SignedDuration::from_millis(250);
-
 /// Claims those of `chunks` that are ready, for `worker`; what is missing in the answer is not ours.
 pub async fn claim_chunks(
     app: &App,
@@ -67,7 +69,7 @@ pub async fn claim_chunks(
 ) -> Result<HashMap<Uuid, Claimed>, BooksError> {
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM).await?;
-    let rows = client.query(&statement, &[&chunks, &claim, &worker, &(app.clock.now() + DISAGREEMENT)]).await?;
+    let rows = client.query(&statement, &[&chunks, &claim, &worker, &(app.clock.now() + SKEW)]).await?;
     if rows.len() < chunks.len() {
         unpublish(app, chunks, &[]).await?;
     }
@@ -94,7 +96,7 @@ where id = any($1) and ((state = 0 and due_at <= $4 and exists (select from work
 returning id, tries";
 
 const LOOK: &str = "/* books::claim_chunks look */
-select d.chunk, d.seq, c.lane, d.message_id, m.connection_id, d.destination, m.content, 0::smallint, m.created_at, m.expires_at, false, null::text
+select d.chunk, d.seq, c.lane, d.message_id, m.connection_id, d.destination, m.content, 0::smallint, m.created_at, m.expires_at, false, null::text, d.channel
 from chunks c
 join deliveries d on d.chunk = c.id
 join messages m on m.id = d.message_id
@@ -113,8 +115,8 @@ pub async fn claim_again(
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) = deliveries.iter().map(|d| (d.chunk, d.seq)).unzip();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM_AGAIN).await?;
-    let now = app.clock.now();
-    let rows = client.query(&statement, &[&chunk, &seq, &claim, &worker, &now, &(now + DISAGREEMENT)]).await?;
+    let rows =
+        client.query(&statement, &[&chunk, &seq, &claim, &worker, &app.clock.now(), &(app.clock.now() + SKEW)]).await?;
     if rows.len() < deliveries.len() {
         unpublish(app, &[], deliveries).await?;
     }
@@ -138,7 +140,7 @@ returning e.chunk, e.seq";
 
 async fn look_again(client: &Client, chunk: &[Uuid], seq: &[i16]) -> Result<Vec<tokio_postgres::Row>, BooksError> {
     let sql = "/* books::claim_again look */
-        select d.chunk, d.seq, e.lane, d.message_id, m.connection_id, d.destination, m.content, e.tries, m.created_at, m.expires_at, true, e.reason
+        select d.chunk, d.seq, e.lane, d.message_id, m.connection_id, d.destination, m.content, e.tries, m.created_at, m.expires_at, true, e.reason, d.channel
         from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
         join exceptions e on e.chunk = x.chunk and e.seq = x.seq
         join deliveries d on d.chunk = x.chunk and d.seq = x.seq
@@ -162,6 +164,7 @@ fn read(app: &App, row: &tokio_postgres::Row, flights: &mut HashMap<DeliveryId, 
         created_at: row.get(8),
         expires_at: row.get(9),
         reason: row.get(11),
+        channel: ChannelName::from_number(row.get(12)),
         flight: flights.remove(&id),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{AttemptView, BooksError, DeliveryId, DeliveryView, MessageFilter, MessageView, Outcome, State, Summary};
+use super::{
+    AttemptView, BooksError, ChannelName, DeliveryId, DeliveryView, MessageFilter, MessageView, Outcome, State, Summary,
+};
 use crate::App;
 use crate::openmsg::Address;
 
@@ -28,7 +30,7 @@ pub async fn find(app: &App, id: Uuid) -> Result<Option<MessageView>, BooksError
     let client = app.db.client().await?;
     let sql = format!(
         "/* books::find */ select m.id, m.from_address, m.to_address, {STATE}, m.tag, m.created_at, m.expires_at,
-            d.chunk, d.seq, d.destination, e.reason, e.due_at {JOINED} where m.id = $1 order by d.chunk, d.seq"
+            d.chunk, d.seq, d.destination, e.reason, e.due_at, d.channel {JOINED} where m.id = $1 order by d.chunk, d.seq"
     );
     let rows = client.query(&client.prepare_cached(&sql).await?, &[&id]).await?;
     let Some(first) = rows.first() else { return Ok(None) };
@@ -39,7 +41,7 @@ pub async fn find(app: &App, id: Uuid) -> Result<Option<MessageView>, BooksError
         let id = DeliveryId { chunk: row.get(7), seq: row.get(8) };
         view.deliveries.push(DeliveryView {
             id: id.uuid(),
-            channel: "openmsg",
+            channel: ChannelName::from_number(row.get(12)),
             destination: row.get(9),
             state: state(row),
             reason: row.get(10),

@@ -42,6 +42,28 @@ impl Lane {
     }
 }
 
+/// Over what a delivery goes. Each has its [`Channel`](crate::worker::Channel) among the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelName {
+    /// Another node's `message-receive`.
+    Openmsg,
+}
+
+impl ChannelName {
+    /// As stored.
+    pub fn number(self) -> i16 {
+        match self {
+            Self::Openmsg => 1,
+        }
+    }
+
+    /// As read; `None`: stored by a newer program.
+    pub fn from_number(number: i16) -> Option<Self> {
+        [Self::Openmsg].into_iter().find(|name| name.number() == number)
+    }
+}
+
 /// A delivery's place: its chunk, and its number there. Written as one UUID, the chunk's with the number in the last two bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId {
@@ -219,8 +241,8 @@ pub struct MessageView {
 pub struct DeliveryView {
     /// Its id.
     pub id: Uuid,
-    /// `openmsg`.
-    pub channel: &'static str,
+    /// Over what it goes; none when a newer program opened it.
+    pub channel: Option<ChannelName>,
     /// Domain.
     pub destination: String,
     /// Where it is.

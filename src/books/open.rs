@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use self::publishing::Publishing;
 use self::rows::Rows;
-use super::{Accepted, BooksError, Lane, NewMessage};
+use super::{Accepted, BooksError, ChannelName, Lane, NewMessage};
 use crate::App;
 use crate::batch::Batcher;
 use crate::jobs::ChunkRef;
@@ -107,6 +107,7 @@ async fn insert(app: &App, messages: Vec<NewMessage>) -> Result<(Vec<Accepted>, 
                 &rows.chunk_destination,
                 &rows.chunk_n,
                 &(now + app.config.retention.idempotency.duration()),
+                &ChannelName::Openmsg.number(),
             ],
         )
         .await?;
@@ -144,7 +145,7 @@ with given as (
     select id, connection_id, sender, from_address, to_address, lane, tag, content, $10, expires_at from fresh
 ), opened as (
     insert into deliveries (chunk, seq, message_id, channel, destination)
-    select chunk, seq, id, 1, destination from fresh
+    select chunk, seq, id, $21, destination from fresh
 ), filled as (
     insert into chunks (id, lane, destination, n, due_at)
     select c.id, c.lane, c.destination, c.n, $10

@@ -7,7 +7,7 @@ mod error;
 mod patience;
 
 pub use error::ClientError;
-pub(super) use patience::{Patience, growing, stopped_within};
+pub(crate) use patience::{Patience, growing, stopped_within};
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ impl Client {
     }
 
     /// A request to `/api/v1/` followed by the segments, each escaped.
-    pub(super) fn call(&self, method: Method, segments: &[&str]) -> Call<'_> {
+    pub(crate) fn call(&self, method: Method, segments: &[&str]) -> Call<'_> {
         let mut url = self.base.clone();
         url.set_query(None);
         url.set_fragment(None);
@@ -81,12 +81,12 @@ impl Client {
     }
 
     /// `GET`.
-    pub(super) fn get(&self, segments: &[&str]) -> Call<'_> {
+    pub(crate) fn get(&self, segments: &[&str]) -> Call<'_> {
         self.call(Method::GET, segments)
     }
 
     /// `POST`; not repeated after a lost answer unless marked [`Call::idempotent`].
-    pub(super) fn post(&self, segments: &[&str]) -> Call<'_> {
+    pub(crate) fn post(&self, segments: &[&str]) -> Call<'_> {
         self.call(Method::POST, segments)
     }
 
@@ -103,10 +103,10 @@ impl Client {
 }
 
 /// Told before every wait of a second or more: how long, and why.
-pub(super) type OnWait<'a> = &'a (dyn Fn(Duration, &ClientError) + Sync);
+pub(crate) type OnWait<'a> = &'a (dyn Fn(Duration, &ClientError) + Sync);
 
 /// A request in the making.
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     client: &'a Client,
     method: Method,
     url: Url,
@@ -120,22 +120,22 @@ pub(super) struct Call<'a> {
 }
 
 /// A good answer.
-pub(super) struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     client: &'a Client,
     headers: HeaderMap,
     /// The body as it came.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl<'a> Call<'a> {
     /// Adds `name=value` to the query.
-    pub(super) fn query(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn query(mut self, name: &str, value: impl ToString) -> Self {
         self.url.query_pairs_mut().append_pair(name, &value.to_string());
         self
     }
 
     /// Adds `name=value` if there is a value.
-    pub(super) fn query_maybe(self, name: &str, value: Option<impl ToString>) -> Self {
+    pub(crate) fn query_maybe(self, name: &str, value: Option<impl ToString>) -> Self {
         match value {
             Some(value) => self.query(name, value),
             None => self,
@@ -143,49 +143,49 @@ impl<'a> Call<'a> {
     }
 
     /// A JSON body.
-    pub(super) fn json(self, value: serde_json::Value) -> Self {
+    pub(crate) fn json(self, value: serde_json::Value) -> Self {
         self.body(Bytes::from(value.to_string()))
     }
 
     /// A body that is JSON already.
-    pub(super) fn body(mut self, json: Bytes) -> Self {
+    pub(crate) fn body(mut self, json: Bytes) -> Self {
         self.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.body = Some(json);
         self
     }
 
     /// Adds a header.
-    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
     /// Marks the request as one that may be carried out twice without harm.
-    pub(super) fn idempotent(mut self) -> Self {
+    pub(crate) fn idempotent(mut self) -> Self {
         self.idempotent = true;
         self
     }
 
     /// Allows for an answer that the node holds back for this long, beyond the usual 60 s.
-    pub(super) fn held(mut self, wait: Duration) -> Self {
+    pub(crate) fn held(mut self, wait: Duration) -> Self {
         self.timeout += wait;
         self
     }
 
     /// How long to repeat.
-    pub(super) fn patience(mut self, patience: Patience) -> Self {
+    pub(crate) fn patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
         self
     }
 
     /// Ends waits (never a request under way) when the token is cancelled.
-    pub(super) fn stop_with(mut self, stop: &'a CancellationToken) -> Self {
+    pub(crate) fn stop_with(mut self, stop: &'a CancellationToken) -> Self {
         self.stop = Some(stop);
         self
     }
 
     /// Who is told of waits, instead of standard error.
-    pub(super) fn on_wait(mut self, on_wait: OnWait<'a>) -> Self {
+    pub(crate) fn on_wait(mut self, on_wait: OnWait<'a>) -> Self {
         self.on_wait = on_wait;
         self
     }
@@ -194,7 +194,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// The last failure, when it is final or patience is at its end.
-    pub(super) async fn send(self) -> Result<Answer<'a>, ClientError> {
+    pub(crate) async fn send(self) -> Result<Answer<'a>, ClientError> {
         let started = Instant::now();
         for tried in 1_u32.. {
             let failure = match self.attempt(Some(self.timeout)).await {
@@ -218,7 +218,7 @@ impl<'a> Call<'a> {
     }
 
     /// Asks, and reads the answer as JSON.
-    pub(super) async fn parse<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+    pub(crate) async fn parse<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         self.send().await?.parse()
     }
 
@@ -294,12 +294,12 @@ impl Answer<'_> {
     ///
     /// # Errors
     /// If it is not what the API promises.
-    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_str(&self.text).map_err(|e| self.client.odd(e.to_string()))
     }
 
     /// Whether the node had carried out this very request before.
-    pub(super) fn replayed(&self) -> bool {
+    pub(crate) fn replayed(&self) -> bool {
         self.headers.get("idempotent-replayed").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"))
     }
 }

@@ -49,8 +49,14 @@ pub struct InboxCommand {
     target: Target,
     #[command(subcommand)]
     what: Option<What>,
+    /// ID or whole address of the account
+    #[arg(required = true)]
+    address: Option<String>,
+    /// Only what was not acknowledged yet
+    #[arg(long)]
+    unread: bool,
     #[command(flatten)]
-    list: Option<ListCommand>,
+    extent: Extent,
 }
 
 #[derive(Debug, Args)]
@@ -108,16 +114,21 @@ struct FollowCommand {
 
 impl InboxCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let what = self.what.or(self.list.map(What::List));
-        let what = what.ok_or_else(|| Failure::Usage("whose inbox? See `handfast inbox --help`".into()))?;
         let session = self.target.session()?;
-        match what {
+        match self.wanted()? {
             What::List(what) => list_entries(&session, &what).await,
             What::Read { id, ack } => read(&session, id, ack).await,
             What::Ack { ids } => acknowledge_all(&session, &ids).await,
             What::Follow(follow) => Follow::new(&session, follow).run(&stop_on_signal()).await,
             What::Count { address } => count(&session, address.as_deref()).await,
         }
+    }
+
+    /// What the short form means.
+    fn wanted(self) -> Result<What, Failure> {
+        let Self { what, address, unread, extent, .. } = self;
+        let list = address.map(|address| What::List(ListCommand { address, unread, extent }));
+        what.or(list).ok_or_else(|| Failure::Usage("whose inbox? See `handfast inbox --help`".into()))
     }
 }
 
@@ -271,6 +282,24 @@ fn may_pass(error: &ClientError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    #[command(no_binary_name = true)]
+    struct Line {
+        #[command(flatten)]
+        inbox: InboxCommand,
+    }
+
+    #[test]
+    fn an_address_alone_asks_for_the_list() {
+        for line in
+            [&["1000"][..], &["1000", "--unread", "--limit", "5"], &["list", "1000"], &["--json", "list", "1000"]]
+        {
+            let wanted = Line::try_parse_from(line).unwrap().inbox.wanted();
+            assert!(matches!(wanted, Ok(What::List(list)) if list.address == "1000"), "{line:?}");
+        }
+    }
 
     #[test]
     fn an_entry_is_shown_in_full_and_harmless() {

@@ -6,11 +6,11 @@
 
 mod batch;
 mod campaign;
-mod progress;
+pub(crate) mod progress;
 mod report;
 mod run;
 mod source;
-mod template;
+pub(crate) mod template;
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -113,38 +113,38 @@ pub struct CancelCommand {
 /// How many messages are in which state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(super) struct Summary {
-    pub(super) accepted: u64,
-    pub(super) pending: u64,
-    pub(super) sending: u64,
-    pub(super) retrying: u64,
-    pub(super) delivered: u64,
-    pub(super) failed: u64,
-    pub(super) cancelled: u64,
-    pub(super) expired: u64,
-    pub(super) unconfirmed: u64,
-    pub(super) doubles: u64,
+pub(crate) struct Summary {
+    pub(crate) accepted: u64,
+    pub(crate) pending: u64,
+    pub(crate) sending: u64,
+    pub(crate) retrying: u64,
+    pub(crate) delivered: u64,
+    pub(crate) failed: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) expired: u64,
+    pub(crate) unconfirmed: u64,
+    pub(crate) doubles: u64,
 }
 
 impl Summary {
     /// Asks for the messages with this tag, or for all.
-    pub(super) async fn of(client: &Client, tag: Option<&str>, patience: Patience) -> Result<(Self, String), Failure> {
+    pub(crate) async fn of(client: &Client, tag: Option<&str>, patience: Patience) -> Result<(Self, String), Failure> {
         let answer = client.get(&["messages", "summary"]).query_maybe("tag", tag).patience(patience).send().await?;
         Ok((answer.parse()?, answer.text))
     }
 
     /// Messages that may still change by themselves.
-    pub(super) fn open(&self) -> u64 {
+    pub(crate) fn open(&self) -> u64 {
         self.pending + self.sending + self.retrying
     }
 
     /// Messages that ended in another way than delivered.
-    pub(super) fn missed(&self) -> u64 {
+    pub(crate) fn missed(&self) -> u64 {
         self.failed + self.cancelled + self.expired + self.unconfirmed
     }
 
     /// One line a state, aligned; states without messages are left out, but for delivered and failed.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let always = ["accepted", "delivered", "failed"];
         let counts = [
             ("accepted", self.accepted),

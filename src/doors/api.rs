@@ -44,7 +44,7 @@ use crate::listen::{self, Body};
 use crate::senders::Authenticator;
 
 use super::Serve;
-use call::{Call, Shared, Unread};
+use call::{Answer, Call, Shared, Unread};
 use problem::{Kind, Problem};
 
 /// The door. Call it inside the runtime.
@@ -94,14 +94,30 @@ async fn answer(
         }
         (route.run)(Call { shared, key, parameters, query, headers, body: Unread::new(body) }).await
     };
-    let answer = AssertUnwindSafe(work).catch_unwind().await;
-    let answer = answer.unwrap_or_else(|_| {
-        tracing::error!(route = routes::name(&method, path), "an endpoint panicked");
-        Err(Problem::new(Kind::Internal, "The failure is in the node's log."))
-    });
+    let answer = caught(work, || routes::name(&method, path)).await;
     let mut response = answer.unwrap_or_else(Problem::into_response);
     if bodyless {
         *response.body_mut() = Default::default();
     }
     response
+}
+
+/// A panic is a defect of one request: it is answered and logged, and ends nothing else.
+async fn caught(work: impl Future<Output = Answer>, route: impl FnOnce() -> &'static str) -> Answer {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(route = route(), "an endpoint panicked");
+        Err(Problem::new(Kind::Internal, "The failure is in the node's log."))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        let answer = caught(async { panic!("a defect") }, || "test").await;
+        assert_eq!(answer.err().map(|problem| problem.kind()), Some(Kind::Internal));
+        assert!(caught(async { call::nothing() }, || "test").await.is_ok());
+    }
 }

@@ -11,6 +11,7 @@
 //! pages; a pass code is never shown again, not even beside its error. Leaves out everything else the API can do.
 
 mod page;
+mod posted;
 mod session;
 
 use std::panic::AssertUnwindSafe;
@@ -21,23 +22,21 @@ use futures_util::FutureExt;
 use http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
-use url::form_urlencoded;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::Tail;
 use warp::reply::Response;
-use zeroize::Zeroizing;
 
 use crate::accounts::{self, Account};
 use crate::config::{ByteSize, Period};
 use crate::handshakes::{self, Handshake, NewHandshake};
 use crate::listen::{self, Body, BodyError};
-use crate::openmsg::{Address, AddressId, PassCode};
 use crate::senders::{self, Key, Scope};
 
 use super::Serve;
 use crate::failure::{Failure, chain};
 use page::Form;
+use posted::{Posted, Wanted, read_wanted};
 use session::Session;
 
 /// Largest body: three short fields.
@@ -86,7 +85,13 @@ struct Visit {
 }
 
 /// An answer that ends the visit early.
-struct Turned(Response);
+struct Turned(Box<Response>);
+
+impl Turned {
+    fn with(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
 
 impl<E: Failure> From<E> for Turned {
     fn from(error: E) -> Self {
@@ -96,7 +101,7 @@ impl<E: Failure> From<E> for Turned {
         } else {
             (StatusCode::INTERNAL_SERVER_ERROR, OUR_SIDE)
         };
-        Self(page::failure(status, words))
+        Self(Box::new(page::failure(status, words)))
     }
 }
 
@@ -113,7 +118,7 @@ impl Visit {
             ("logout", _) => Ok(page::wrong_method("POST")),
             _ => Ok(page::failure(StatusCode::NOT_FOUND, "There is no such page.")),
         };
-        answer.unwrap_or_else(|Turned(response)| response)
+        answer.unwrap_or_else(|Turned(response)| *response)
     }
 
     /// The session and its key, if there is one that still holds.
@@ -146,7 +151,7 @@ impl Visit {
     }
 
     async fn log_in(self) -> Result<Response, Turned> {
-        self.from_our_own_page()?;
+        self.refuse_other_sites()?;
         let fields = self.read_fields().await?;
         let app = &self.serve.app;
         let key = senders::authenticate(app, fields.get("api_key").trim()).await?;
@@ -161,14 +166,14 @@ impl Visit {
     }
 
     async fn log_out(self) -> Result<Response, Turned> {
-        self.from_our_own_page()?;
+        self.refuse_other_sites()?;
         let mut response = redirect("/handshake/login");
         response.headers_mut().insert(SET_COOKIE, session::end(&self.serve.app));
         Ok(response)
     }
 
     async fn start(self) -> Result<Response, Turned> {
-        self.from_our_own_page()?;
+        self.refuse_other_sites()?;
         let Some((session, key)) = self.session().await? else { return Ok(redirect("/handshake/login")) };
         let accounts = self.accounts(&key).await?;
         let fields = self.read_fields().await?;
@@ -179,32 +184,37 @@ impl Visit {
                 &Form { error: Some(words.into()), ..Form::new(&session, &accounts) },
             ));
         }
-        let other = fields.get("other_openmsg_address");
-        let wanted = read_wanted(&fields, &self.serve.app.config.domain);
-        let wanted = wanted.and_then(|wanted| match &key.account {
-            Some(own) if own.address != wanted.from => Err("Your key is bound to another account.".into()),
-            _ => Ok(wanted),
-        });
-        let wanted = match wanted {
-            Ok(wanted) => wanted,
+        let (account, wanted) = match self.check(&key, &fields).await? {
+            Ok(checked) => checked,
             Err(error) => {
+                let other = fields.get("other_openmsg_address");
                 let form = Form { error: Some(error), other, ..Form::new(&session, &accounts) };
                 return Ok(page::form(StatusCode::UNPROCESSABLE_ENTITY, &form));
             }
-        };
-        let account = accounts::find(&self.serve.app, &wanted.from).await?.filter(|account| !account.disabled);
-        let Some(account) = account else {
-            let error = Some(format!("There is no account {} that is in use.", wanted.from));
-            let form = Form { error, other, ..Form::new(&session, &accounts) };
-            return Ok(page::form(StatusCode::UNPROCESSABLE_ENTITY, &form));
         };
         let handshake = run(&self.serve, &key, &account, wanted).await?;
         Ok(page::result(&session, &handshake))
     }
 
+    /// What is asked for and by which account, or words for what is wrong with it.
+    async fn check(&self, key: &Key, fields: &Posted) -> Result<Result<(Account, Wanted), String>, Turned> {
+        let wanted = match read_wanted(fields, &self.serve.app.config.domain) {
+            Ok(wanted) => wanted,
+            Err(words) => return Ok(Err(words)),
+        };
+        if key.account.as_ref().is_some_and(|own| own.address != wanted.from) {
+            return Ok(Err("Your key is bound to another account.".into()));
+        }
+        let account = accounts::find(&self.serve.app, &wanted.from).await?.filter(|account| !account.disabled);
+        Ok(match account {
+            Some(account) => Ok((account, wanted)),
+            None => Err(format!("There is no account {} that is in use.", wanted.from)),
+        })
+    }
+
     async fn read_fields(&self) -> Result<Posted, Turned> {
         let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(body) = body else { return Ok(Posted(Vec::new())) };
+        let Some(body) = body else { return Ok(Posted::parse(b"")) };
         let body = body.read(BODY_LIMIT, BODY_TIMEOUT).await;
         body.map(|bytes| Posted::parse(&bytes)).map_err(|error| {
             let status = match error {
@@ -212,12 +222,12 @@ impl Visit {
                 BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
                 BodyError::Broken => StatusCode::BAD_REQUEST,
             };
-            Turned(page::failure(status, "The form did not arrive as a whole."))
+            Turned::with(page::failure(status, "The form did not arrive as a whole."))
         })
     }
 
     /// Refuses what another site's page sent: browsers say where a form came from.
-    fn from_our_own_page(&self) -> Result<(), Turned> {
+    fn refuse_other_sites(&self) -> Result<(), Turned> {
         let header = |name| self.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let host = header(HOST.as_str()).unwrap_or_default();
         let own_origin = header(ORIGIN.as_str()).is_none_or(|origin| {
@@ -228,7 +238,7 @@ impl Visit {
         if own_origin && own_site {
             return Ok(());
         }
-        Err(Turned(page::failure(
+        Err(Turned::with(page::failure(
             StatusCode::FORBIDDEN,
             "This form was sent from another site's page, and was not carried out.",
         )))
@@ -238,39 +248,6 @@ impl Visit {
 /// Whether a key is enough for this door.
 fn may_connect(key: &Key) -> bool {
     key.scopes.allows(Scope::Connections, true)
-}
-
-/// What the form asks for.
-struct Wanted {
-    from: Address,
-    to: Address,
-    code: PassCode,
-}
-
-/// The form's fields into types, or words for the first that is wrong; the code is not in the words.
-fn read_wanted(fields: &Posted, domain: &str) -> Result<Wanted, String> {
-    let to: Address = fields
-        .get("other_openmsg_address")
-        .parse()
-        .map_err(|error| format!("The other address is not valid: {error}."))?;
-    let code = fields.get("pass_code").trim();
-    let code = code.parse().map_err(|_| "The pass code is not valid: it consists of six digits.".to_owned())?;
-    let from =
-        read_own(fields.get("from").trim(), domain).map_err(|words| format!("Your address is not valid: {words}."))?;
-    if from == to {
-        return Err("Both addresses are the same.".into());
-    }
-    Ok(Wanted { from, to, code })
-}
-
-fn read_own(text: &str, domain: &str) -> Result<Address, String> {
-    if text.contains('*') {
-        let address: Address = text.parse().map_err(|error| format!("{error}"))?;
-        return if address.domain().as_str() == domain { Ok(address) } else { Err(format!("it ends in *{domain}")) };
-    }
-    let id: AddressId = text.parse().map_err(|error| format!("{error}"))?;
-    let domain = domain.parse().map_err(|error| format!("{error}"))?;
-    Address::new(&id, &domain).map_err(|error| error.to_string())
 }
 
 /// Starts the handshake and waits for its end, as long as a person waits for a page.
@@ -291,7 +268,7 @@ async fn run(serve: &Serve, key: &Key, account: &Account, wanted: Wanted) -> Res
     loop {
         let handshake = handshakes::get(&serve.app, id).await?;
         let handshake =
-            handshake.ok_or_else(|| Turned(page::failure(StatusCode::NOT_FOUND, "The handshake is gone.")))?;
+            handshake.ok_or_else(|| Turned::with(page::failure(StatusCode::NOT_FOUND, "The handshake is gone.")))?;
         if handshake.finished_at.is_some() || Instant::now() >= until || serve.stopping.is_cancelled() {
             return Ok(handshake);
         }
@@ -299,55 +276,8 @@ async fn run(serve: &Serve, key: &Key, account: &Account, wanted: Wanted) -> Res
     }
 }
 
-/// The fields of a posted form; wiped when dropped, because one of them is a secret.
-struct Posted(Vec<(String, Zeroizing<String>)>);
-
-impl Posted {
-    fn parse(body: &[u8]) -> Self {
-        let own = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
-            (name.into_owned(), Zeroizing::new(value.into_owned()))
-        };
-        Self(form_urlencoded::parse(body).map(own).collect())
-    }
-
-    /// The field, or nothing at all.
-    fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
-    }
-}
-
 fn redirect(to: &'static str) -> Response {
     let mut response = page::bare(StatusCode::SEE_OTHER);
     response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_form_is_read_into_types_and_the_code_is_in_no_error() {
-        let read = |body: &str| read_wanted(&Posted::parse(body.as_bytes()), "our.example");
-        let good = read("from=1000&other_openmsg_address=2*a.example&pass_code=042137").unwrap();
-        assert_eq!((good.from.as_str(), good.code.as_str()), ("1000*our.example", "042137"));
-        for wrong in [
-            "",
-            "from=1000&other_openmsg_address=2*a.example&pass_code=98765",
-            "from=1000&other_openmsg_address=nobody&pass_code=987654",
-            "from=7*b.example&other_openmsg_address=2*a.example&pass_code=987654",
-            "from=2*our.example&other_openmsg_address=2*our.example&pass_code=987654",
-        ] {
-            let error = read(wrong).err().unwrap();
-            assert!(!error.contains("9876"), "{error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_body_is_answered(body: Vec<u8>) {
-            let _ = read_wanted(&Posted::parse(&body), "our.example");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, TcpListener};
 const RANGE: std::ops::Range<u16> = 15_000..31_000;
 
 /// `N` different ports that were free on loopback a moment ago. Whoever uses them must be ready to lose the race.
-pub(super) fn free<const N: usize>() -> io::Result<[u16; N]> {
+pub(crate) fn free<const N: usize>() -> io::Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     for _ in 0..1000 {
         if held.len() == N {

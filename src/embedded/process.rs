@@ -167,7 +167,7 @@ pub(crate) fn signal(pid: u32, signal: i32) {
 }
 
 /// The last lines of a log after its first `start` bytes, bounded.
-fn tail(log: &Path, start: u64) -> String {
+pub(crate) fn tail(log: &Path, start: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();

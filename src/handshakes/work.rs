@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Error, address, open_code};
 use crate::App;
+use crate::clock::SKEW;
 use crate::db::GenericClient;
 use crate::openmsg::{Address, PassCode};
 
@@ -51,7 +52,7 @@ update handshakes set published_at = null, published_to = null where id = any ($
 const CLAIM: &str = "/* handshakes::claim */
 update handshakes h set state = 1, worker = $2, claim = $3, tries = h.tries + 1
 from accounts a
-where h.id = $1 and h.state = 0 and h.due_at <= $4 and h.deadline > $4 and a.id = h.account_id and a.disabled_at is null
+where h.id = $1 and h.state = 0 and h.due_at <= $5 and h.deadline > $4 and a.id = h.account_id and a.disabled_at is null
     and exists (select from workers w where w.id = $2 and w.lease_until > $4)
 returning h.id, h.account_id, h.self_address, a.name, h.other_address, h.code, h.allow_replies, h.tries, h.deadline";
 
@@ -79,6 +80,10 @@ const EXPIRE: &str = "/* handshakes::expire */
 update handshakes set state = 3, error = $2, finished_at = $1, code = null, claim = null, worker = null, asking = false
 where id = any (array(select id from handshakes where state in (0, 1) and deadline <= $1 limit 1000 for update skip locked))";
 
+const IS_OPEN: &str = "/* handshakes::is_open */
+select from handshakes where state = 0 and self_address = $1 and other_address = $2
+union all select from handshakes where state = 1 and self_address = $1 and other_address = $2 limit 1";
+
 const PURGE: &str = "/* handshakes::purge */
 delete from handshakes where id = any (array(
     select id from handshakes where finished_at <= $1 order by finished_at limit 1000))";
@@ -91,6 +96,11 @@ pub async fn due(app: &App, limit: i64) -> Result<Vec<Uuid>, Error> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// Whether a handshake between these two waits or runs.
+pub async fn is_open(app: &App, from: &Address, to: &Address) -> Result<bool, Error> {
+    Ok(app.db.row(IS_OPEN, &[&from.as_str(), &to.as_str()]).await?.is_some())
+}
+
 /// These could not be published: they are due again at once.
 pub async fn not_published(app: &App, ids: &[Uuid]) -> Result<(), Error> {
     app.db.execute(NOT_PUBLISHED, &[&ids]).await?;
@@ -100,7 +110,10 @@ pub async fn not_published(app: &App, ids: &[Uuid]) -> Result<(), Error> {
 /// Takes a handshake for `worker` under the new id `claim`. `None`: another has it, it has ended, is not due, its account is
 /// disabled, or this worker's lease has run out.
 pub async fn claim(app: &App, id: Uuid, worker: Uuid, claim: Uuid) -> Result<Option<Claimed>, Error> {
-    let Some(row) = app.db.row(CLAIM, &[&id, &worker, &claim, &app.clock.now()]).await? else { return Ok(None) };
+    let Some(row) = app.db.row(CLAIM, &[&id, &worker, &claim, &app.clock.now(), &(app.clock.now() + SKEW)]).await?
+    else {
+        return Ok(None);
+    };
     Ok(Some(Claimed {
         id,
         account_id: row.get("account_id"),

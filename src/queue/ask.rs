@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::FieldTable;
@@ -28,6 +28,8 @@ use crate::retry::Reconnect;
 const TOGETHER: usize = 64;
 /// A reply committed in time is waited for this much longer.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
+/// How long an ask waits for a connection to the broker.
+const COMING_BACK: Duration = Duration::from_secs(3);
 /// RabbitMQ's name for the consumer of direct replies.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// Binds the seals, so that a reply cannot pass for an ask.
@@ -62,6 +64,7 @@ type Waiting = Arc<Mutex<HashMap<Uuid, oneshot::Sender<Reply>>>>;
 #[derive(Clone)]
 pub struct Asker {
     app: App,
+    live: watch::Receiver<Option<Channel>>,
     waiting: Waiting,
     out: Batcher<AskTaken, Result<(), AskError>>,
 }
@@ -72,30 +75,43 @@ impl Asker {
         let waiting = Waiting::default();
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_connected(app.clone(), live, Arc::clone(&waiting), stop));
-        let for_batches = app.clone();
+        let (for_batches, of_batches) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |asks: Vec<AskTaken>| {
-            let (app, channel) = (for_batches.clone(), channel.borrow().clone());
+            let (app, channel) = (for_batches.clone(), of_batches.borrow().clone());
             async move {
                 let sent = send_asks(&app, channel, &asks).await;
                 vec![sent; asks.len()]
             }
         });
-        Self { app: app.clone(), waiting, out }
+        Self { app: app.clone(), live: channel, waiting, out }
+    }
+
+    /// Whether a connection is up.
+    pub fn is_connected(&self) -> bool {
+        self.live.borrow().is_some()
     }
 
     /// Asks, and waits until `deadline` for the reply. `id` is the caller's to choose, so that it can burn a code for it before.
     pub async fn ask(&self, id: Uuid, deadline: Timestamp, ask: Ask) -> Result<Reply, AskError> {
+        // A broker that is just coming back is worth a moment; one that is away is said to be.
+        let mut live = self.live.clone();
+        let connected = live.wait_for(Option::is_some).map(|found| found.is_ok());
+        if !tokio::time::timeout(COMING_BACK.min(self.left(deadline)), connected).await.unwrap_or(false) {
+            return Err(AskError::NotSent);
+        }
         let (sender, reply) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         let _forget = Forget { waiting: &self.waiting, id };
         self.out.call(AskTaken { id, deadline, ask }).await.unwrap_or(Err(AskError::NotSent))?;
-        let left = deadline.duration_since(self.app.clock.now());
         // The worker may commit until the deadline; its word then needs a moment to get here.
-        let left = Duration::try_from(left).unwrap_or_default() + ON_THE_WAY;
-        match tokio::time::timeout(left, reply).await {
+        match tokio::time::timeout(self.left(deadline) + ON_THE_WAY, reply).await {
             Ok(Ok(reply)) => Ok(reply),
             _ => Err(AskError::TimedOut),
         }
+    }
+
+    fn left(&self, deadline: Timestamp) -> Duration {
+        Duration::try_from(deadline.duration_since(self.app.clock.now())).unwrap_or_default()
     }
 }
 
@@ -180,6 +196,7 @@ fn open_replies(app: &App, sealed: &[u8]) -> Vec<(Uuid, Reply)> {
 #[derive(Clone)]
 pub struct Replier {
     app: App,
+    live: watch::Receiver<Option<Channel>>,
     out: Batcher<(String, Uuid, Reply), ()>,
 }
 
@@ -188,16 +205,16 @@ impl Replier {
     pub fn start(app: &App, stop: CancellationToken) -> Self {
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_channel(app.clone(), live, stop));
-        let for_batches = app.clone();
+        let (for_batches, of_batches) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |replies: Vec<(String, Uuid, Reply)>| {
-            let (app, channel) = (for_batches.clone(), channel.borrow().clone());
+            let (app, channel) = (for_batches.clone(), of_batches.borrow().clone());
             async move {
                 let n = replies.len();
                 send_replies(&app, channel, replies).await;
                 vec![(); n]
             }
         });
-        Self { app: app.clone(), out }
+        Self { app: app.clone(), live: channel, out }
     }
 
     /// The asks in a broker message; none if it is not ours or not whole.
@@ -206,11 +223,12 @@ impl Replier {
         opened.and_then(|plain| serde_json::from_slice(&plain).ok()).unwrap_or_default()
     }
 
-    /// Answers one ask of `taken`. An answer that cannot be sent is forgotten: its asker says "temporarily".
+    /// Answers one ask. An answer that cannot be sent while the broker is coming back is forgotten: its asker says "temporarily".
     pub async fn reply(&self, to: Option<String>, id: Uuid, reply: Reply) {
-        if let Some(to) = to {
-            let _ = self.out.call((to, id, reply)).await;
-        }
+        let Some(to) = to else { return };
+        // Asks come over a connection of their own, which may be there before ours is.
+        let _ = tokio::time::timeout(COMING_BACK, self.live.clone().wait_for(Option::is_some)).await;
+        let _ = self.out.call((to, id, reply)).await;
     }
 }
 

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Names, connect, quorum};
+use super::{Names, connect};
 use crate::App;
 use crate::books::Lane;
 use crate::jobs::Job;
@@ -134,33 +135,54 @@ async fn keep_connected(
 
 async fn open(app: &App) -> anyhow::Result<(Connection, Live)> {
     let (connection, channel) = connect(&app.config.amqp, "jobs out").await?;
+    let epoch = epoch(app, &connection).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let epoch = epoch(app, &channel).await?;
     Ok((connection, Live { channel, epoch }))
 }
 
 /// Finds out whether this broker still has what we published: a broker that lost its disk, or another one, has no marker.
-/// Processes that meet a new broker at the same moment must come to the same epoch, or each would publish what another has
-/// published already, for ever: the epoch is read before the marker is looked for, and raised only from there.
-async fn epoch(app: &App, channel: &Channel) -> anyhow::Result<i32> {
-    let client = app.db.client().await?;
-    let row = client.query_one("/* queue::epoch */ select id, broker_epoch from node", &[]).await?;
-    let marker = Names::new(&app.config.amqp).known(row.get(0));
-    let known = quorum(channel, &marker, None).await?.message_count() > 0;
-    if known {
-        return Ok(row.get(1));
+///
+/// One connection at a time meets a new broker: two that disagreed about the epoch would take each other's publishes for void,
+/// over and over. The epoch is raised before the marker is set, so whoever finds the marker finds the epoch that goes with it.
+async fn epoch(app: &App, connection: &Connection) -> anyhow::Result<i32> {
+    let node: uuid::Uuid =
+        app.db.client().await?.query_one("/* queue::epoch node */ select id from node", &[]).await?.get(0);
+    let names = Names::new(&app.config.amqp);
+    let marker = names.known(node);
+    for _ in 0..super::TRIES {
+        let channel = connection.create_channel().await?;
+        if is_marked(&channel, &marker).await? {
+            let row = app.db.client().await?.query_one("/* queue::epoch */ select broker_epoch from node", &[]).await?;
+            return Ok(row.get(0));
+        }
+        if super::lock(&channel, &names.declaring()).await.is_ok() {
+            // Looked again under the lock; where another was first, the next round finds its marker.
+            let met = if is_marked(&channel, &marker).await? { None } else { Some(meet(app, &channel, &marker).await) };
+            super::unlock(&channel, &names.declaring()).await?;
+            if let Some(epoch) = met {
+                return epoch;
+            }
+        }
+        tokio::time::sleep(super::BETWEEN).await;
     }
+    anyhow::bail!("another connection has been meeting this broker for too long")
+}
+
+async fn is_marked(channel: &Channel, marker: &str) -> lapin::Result<bool> {
+    Ok(channel.queue_declare(marker.into(), super::durable(), FieldTable::default()).await?.message_count() > 0)
+}
+
+async fn meet(app: &App, channel: &Channel, marker: &str) -> anyhow::Result<i32> {
+    let raise = "/* queue::epoch raise */ update node set broker_epoch = broker_epoch + 1 returning broker_epoch";
+    let epoch: i32 = app.db.client().await?.query_one(raise, &[]).await?.get(0);
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let persistent = BasicProperties::default().with_delivery_mode(2);
-    let options = BasicPublishOptions::default();
-    channel.basic_publish("".into(), marker.as_str().into(), options, b"known", persistent).await?.await?;
-    let raise = "/* queue::epoch raise */
-        update node set broker_epoch = broker_epoch + 1 where broker_epoch = $1 returning broker_epoch";
-    if let Some(raised) = client.query_opt(raise, &[&row.get::<_, i32>(1)]).await? {
-        let epoch: i32 = raised.get(0);
-        tracing::info!(epoch, "met a new broker: what was published before is published again");
-        return Ok(epoch);
-    }
-    Ok(client.query_one("/* queue::epoch raised */ select broker_epoch from node", &[]).await?.get(0))
+    channel
+        .basic_publish("".into(), marker.into(), BasicPublishOptions::default(), b"known", persistent)
+        .await?
+        .await?;
+    tracing::info!(epoch, "met a new broker: what was published before is published again");
+    Ok(epoch)
 }
 
 /// Returns when the connection or the channel has ended, or on `stop`.

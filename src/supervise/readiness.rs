@@ -48,7 +48,8 @@ fn whereabouts(config: &Config) -> String {
     text
 }
 
-async fn is_ready(address: SocketAddr) -> io::Result<bool> {
+/// Whether `/readyz` of the private listener says yes.
+pub(crate) async fn is_ready(address: SocketAddr) -> io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

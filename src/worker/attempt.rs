@@ -48,7 +48,10 @@ impl Worker {
             tracing::error!(message = %delivery.message_id, "a message cannot be opened: is the node key the right one?");
             return settled(&delivery, 0, None, Next::Fail("unreadable"), Some("unreadable".into()));
         }
-        let trying = AssertUnwindSafe(self.channel.deliver(&delivery, &hold)).catch_unwind().await;
+        let Some(channel) = delivery.channel.and_then(|name| self.channels.get(&name)) else {
+            return settled(&delivery, 0, None, Next::Fail("no-such-channel"), Some("no-such-channel".into()));
+        };
+        let trying = AssertUnwindSafe(channel.deliver(&delivery, &hold)).catch_unwind().await;
         let report = trying.unwrap_or_else(|_| {
             tracing::error!(delivery = %delivery.id, "a delivery panicked");
             Report::of(Outcome::Unknown, crate::retry::Advice::Later).code("internal")

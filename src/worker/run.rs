@@ -1,5 +1,6 @@
 //! Taking, running, settling.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::statements::{claims, parkings, settles, until_it_answers};
 use super::{Channel, Crew};
 use crate::App;
 use crate::batch::Batcher;
-use crate::books::{self, Claimed, DeliveryId, Held, Lane, Settle, Settled};
+use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, Settled};
 use crate::jobs::{ChunkRef, Job};
 use crate::outbound::Outbound;
 use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
@@ -36,7 +37,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What the tasks of this process share.
 pub(super) struct Worker {
     pub(super) crew: Crew,
-    pub(super) channel: Arc<dyn Channel>,
+    pub(super) channels: HashMap<ChannelName, Box<dyn Channel>>,
     pub(super) ladder: Ladder,
     pub(super) load: Load,
     pub(super) cancelled: Cancelled,
@@ -115,7 +116,7 @@ impl Worker {
         let settings = &app.config.delivery;
         let waits = settings.schedule.iter().map(|wait| wait.duration()).collect();
         Self {
-            channel: crate::workers::channel(&crew),
+            channels: crate::workers::channels(&crew),
             ladder: Ladder::new(waits, settings.jitter),
             load: Load::new(settings),
             in_hand: InHand::start(&app, &crew.lease, end.clone()),

@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api;
+mod broker;
+mod browser;
 mod chaos;
+mod clocks;
 mod embedded;
 mod house;
 mod node;
 mod openmsg;
 mod peers;
 mod people;
+mod queue;
 mod supervise;
 mod support;

@@ -33,7 +33,7 @@ use crate::peers::Attacker;
 pub(crate) use self::{
     books::Counts,
     client::Answer,
-    net::{Net, Options, free_port},
+    net::{Net, Options, Port},
 };
 
 /// Longest wait for anything that a node should do soon.
@@ -57,6 +57,7 @@ pub(crate) struct Node {
     http: reqwest::Client,
     attacker: Attacker,
     dir: tempfile::TempDir,
+    _port: Port,
 }
 
 impl Node {
@@ -65,14 +66,16 @@ impl Node {
         crypto::init().expect("the cryptographic library starts");
         handfast::tls::install_provider();
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let (public, private) = (net.socket_of(&options.domain), SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let (public, port) = (net.socket_of(&options.domain), Port::free());
+        let private = port.socket();
         let workers = options.workers;
         let domain = options.domain.clone();
         let config = options.write(net, dir.path(), public, private).await;
         let (app, key) = prepare(config).await;
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         let attacker = Attacker::new(&net.ca, &domain, public);
-        let mut node = Self { domain, app, public, private, serve: None, work: Vec::new(), key, http, attacker, dir };
+        let mut node =
+            Self { domain, app, public, private, serve: None, work: Vec::new(), key, http, attacker, dir, _port: port };
         node.start_serve();
         for _ in 0..workers {
             node.start_work();

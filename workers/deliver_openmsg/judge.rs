@@ -1,7 +1,10 @@
 //! What a peer's answer means for a delivery (specification §3.6, last column).
 
+use std::time::Duration;
+
 use crate::books::{ClaimedDelivery, Outcome};
 use crate::connections::{self, Keyed};
+use crate::handshakes;
 use crate::openmsg::reply::MessageReply;
 use crate::openmsg::{Code, Verdict};
 use crate::outbound::Answer;
@@ -13,6 +16,10 @@ use crate::workers::peer::PeerError;
 const KEPT: usize = 256;
 /// Noted on a delivery that is tried under the secrets before the last handshake.
 const UNDER_OLDER: &str = "under-older-secrets";
+/// Noted on a delivery all of whose connection's secrets were refused.
+const REFUSED: &str = "secrets-refused";
+/// A handshake under way is finished after this long.
+const ONCE_MORE: Duration = Duration::from_secs(2);
 
 /// The peer's word, if it is one.
 pub(super) fn answered(answer: &Result<Answer, PeerError>) -> Option<MessageReply> {
@@ -39,7 +46,7 @@ pub(super) async fn reply(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed
             report(Outcome::RefusedForNow, Advice::Later)
         }
         Verdict::RetryOnce if delivery.reason.as_deref() != Some(code.wire()) => {
-            report(Outcome::RefusedForNow, Advice::Now)
+            report(Outcome::RefusedForNow, Advice::In(Duration::ZERO))
         }
         Verdict::RetryOnce => report(Outcome::RefusedForNow, Advice::Later),
         Verdict::Refused => report(Outcome::RefusedForGood, Advice::Never("rejected")),
@@ -58,23 +65,36 @@ async fn accepted_now(crew: &Crew, keyed: &Keyed) -> Report {
 }
 
 /// The two sides hold different secrets. Where a handshake was half done, the peer still holds those from before it (weakness
-/// 6.12): they are tried before the connection is given up.
+/// 6.12): they are tried next. Where one is being finished at this moment, either side may be ahead: what both refuse is tried
+/// once more a little later. Only then is the connection given up.
 async fn broken(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, code: Code) -> Report {
     let report = |advice| Report::of(Outcome::RefusedForGood, advice).code(code.wire());
-    if keyed.older.is_some() && delivery.reason.as_deref() != Some(UNDER_OLDER) {
-        return match connections::prefer_older(&crew.app, keyed.version()).await {
-            Ok(_) => Report { note: Some(UNDER_OLDER), ..report(Advice::Now) },
+    let noted = delivery.reason.as_deref();
+    let connection = &keyed.connection;
+    if noted == Some(REFUSED) {
+        // A handshake of ours is on its way, and the peer may have stored its outcome already: we shall, too.
+        if handshakes::is_open(&crew.app, &connection.self_address, &connection.other_address).await.unwrap_or(true) {
+            return Report { note: Some(REFUSED), ..report(Advice::In(ONCE_MORE)) };
+        }
+        return match connections::mark_broken(&crew.app, keyed.version(), code.name()).await {
+            Ok(true) => {
+                tracing::warn!(from = %connection.self_address, to = %connection.other_address, code = code.wire(),
+                    "a connection is broken: it needs a new handshake");
+                report(Advice::Never("connection-broken"))
+            }
+            // Another handshake has put others in their place, or another delivery has just marked it.
+            Ok(false) => report(Advice::In(Duration::ZERO)),
             Err(_) => report(Advice::Later),
         };
     }
-    match connections::mark_broken(&crew.app, keyed.version(), code.name()).await {
-        Ok(_) => {
-            tracing::warn!(from = %keyed.connection.self_address, to = %keyed.connection.other_address, code = code.wire(),
-                "a connection is broken: it needs a new handshake");
-            report(Advice::Never("connection-broken"))
-        }
-        Err(_) => report(Advice::Later),
+    let older = keyed.older.is_some();
+    if older && connections::prefer_older(&crew.app, keyed.version()).await.is_err() {
+        return report(Advice::Later);
     }
+    if older && noted != Some(UNDER_OLDER) {
+        return Report { note: Some(UNDER_OLDER), ..report(Advice::In(Duration::ZERO)) };
+    }
+    Report { note: Some(REFUSED), ..report(Advice::In(ONCE_MORE)) }
 }
 
 /// Status and first bytes of an answer that was not a success.

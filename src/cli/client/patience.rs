@@ -8,22 +8,22 @@ use super::error::ClientError;
 
 /// How long a request is repeated, counted from its first try.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct Patience {
+pub(crate) struct Patience {
     /// While nothing answers or answers are lost.
-    pub(in crate::cli) away: Duration,
+    pub(crate) away: Duration,
     /// While the node says "temporarily" (503).
-    pub(in crate::cli) unavailable: Duration,
+    pub(crate) unavailable: Duration,
     /// While the node says "too many requests" (429).
-    pub(in crate::cli) busy: Duration,
+    pub(crate) busy: Duration,
 }
 
 impl Patience {
     /// Someone sits and waits.
-    pub(in crate::cli) const SHORT: Self =
+    pub(crate) const SHORT: Self =
         Self { away: Duration::from_secs(1), unavailable: Duration::from_secs(15), busy: Duration::from_secs(30) };
 
     /// A long run that should outlive a restart of the node, and is slowed down at the node's word for as long as it takes.
-    pub(in crate::cli) fn long(away: Duration) -> Self {
+    pub(crate) fn long(away: Duration) -> Self {
         Self { away, unavailable: away, busy: Duration::MAX }
     }
 
@@ -61,12 +61,12 @@ pub(super) struct Failed {
 }
 
 /// 0.25, 0.5, 1, 2, 4, 8, 10, 10 … seconds.
-pub(in crate::cli) fn growing(tried: u32) -> Duration {
+pub(crate) fn growing(tried: u32) -> Duration {
     Duration::from_millis((250_u64 << tried.saturating_sub(1).min(10)).min(10_000))
 }
 
 /// Waits; true if the token was cancelled meanwhile.
-pub(in crate::cli) async fn stopped_within(stop: Option<&CancellationToken>, wait: Duration) -> bool {
+pub(crate) async fn stopped_within(stop: Option<&CancellationToken>, wait: Duration) -> bool {
     match stop {
         Some(stop) => tokio::time::timeout(wait, stop.cancelled()).await.is_ok(),
         None => {

@@ -8,7 +8,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Progress on standard error.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     started: Instant,
     last_line: Mutex<Instant>,
@@ -17,7 +17,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Progress towards `total` units, or towards an unknown end.
-    pub(super) fn new(total: Option<u64>, unit: &str) -> Self {
+    pub(crate) fn new(total: Option<u64>, unit: &str) -> Self {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         let form = match (total, unit) {
             (None, _) => "{spinner} {msg}",
@@ -33,12 +33,12 @@ impl Progress {
     }
 
     /// Learns where the end is.
-    pub(super) fn total(&self, total: u64) {
+    pub(crate) fn total(&self, total: u64) {
         self.bar.set_length(total);
     }
 
     /// Shows where the run stands.
-    pub(super) fn at(&self, position: u64, words: impl FnOnce(f64) -> String) {
+    pub(crate) fn at(&self, position: u64, words: impl FnOnce(f64) -> String) {
         let seconds = self.started.elapsed().as_secs_f64();
         if self.bar.is_hidden() {
             if is_due(&self.last_line) {
@@ -51,19 +51,19 @@ impl Progress {
     }
 
     /// Says something above the bar.
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.bar.suspend(|| eprintln!("{text}"));
     }
 
     /// Says something that several requests may come upon at once, at most every few seconds.
-    pub(super) fn say_sometimes(&self, text: &str) {
+    pub(crate) fn say_sometimes(&self, text: &str) {
         if is_due(&self.last_aside) {
             self.say(text);
         }
     }
 
     /// Takes the bar away.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
 }
@@ -78,6 +78,6 @@ fn is_due(last: &Mutex<Instant>) -> bool {
 }
 
 /// `1,234,567`.
-pub(super) fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     HumanCount(n).to_string()
 }

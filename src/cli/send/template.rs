@@ -7,7 +7,7 @@ use std::fmt;
 
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
@@ -19,7 +19,7 @@ enum Part {
 
 /// What is wrong with a template. Positions count characters from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TemplateError {
+pub(crate) enum TemplateError {
     /// `{` without its `}`.
     #[error("the {{ at character {0} is never closed (write {{{{ for a brace)")]
     Open(usize),
@@ -34,14 +34,14 @@ pub(super) enum TemplateError {
 /// A gap that the row has nothing for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the row has no value for {{{0}}}")]
-pub(super) struct Missing(pub(super) String);
+pub(crate) struct Missing(pub(crate) String);
 
 impl Template {
     /// Reads a template.
     ///
     /// # Errors
     /// Where the first mistake is.
-    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut chars = text.chars().zip(1..).peekable();
@@ -65,7 +65,7 @@ impl Template {
     }
 
     /// The names of its gaps.
-    pub(super) fn gaps(&self) -> BTreeSet<&str> {
+    pub(crate) fn gaps(&self) -> BTreeSet<&str> {
         let gap = |part: &'_ Part| matches!(part, Part::Gap(_));
         self.parts.iter().filter(|part| gap(part)).map(Part::as_str).collect()
     }
@@ -74,7 +74,7 @@ impl Template {
     ///
     /// # Errors
     /// The first gap that `value` has nothing for.
-    pub(super) fn render<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, Missing> {
+    pub(crate) fn render<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, Missing> {
         let mut text = String::new();
         for part in &self.parts {
             match part {

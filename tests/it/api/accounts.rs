@@ -17,7 +17,10 @@ async fn an_account_is_made_seen_changed_and_disabled() {
     assert_eq!((status.as_u16(), problem(&body)), (409, "conflict"));
     let change = json!({"name": "Store", "accepts_messages": false});
     let (status, changed) = read(node.ask(Method::PATCH, "/accounts/1000").json(&change)).await;
-    assert_eq!((status.as_u16(), &changed["name"], &changed["accepts_messages"]), (200, &json!("Store"), &json!(false)));
+    assert_eq!(
+        (status.as_u16(), &changed["name"], &changed["accepts_messages"]),
+        (200, &json!("Store"), &json!(false))
+    );
     let (_, disabled) = node.post("/accounts/1000/disable", &json!({})).await;
     assert_eq!(disabled["disabled"], true);
     let (status, _) = read(node.ask(Method::POST, "/accounts/1000/enable")).await;

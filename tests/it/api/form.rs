@@ -14,7 +14,13 @@ fn form_type() -> HeaderMap {
 }
 
 async fn sign_in(node: &Node, key: &str) -> Response {
-    node.http.post(node.url("/handshake/login")).headers(form_type()).body(encode(&[("api_key", key)])).send().await.unwrap()
+    node.http
+        .post(node.url("/handshake/login"))
+        .headers(form_type())
+        .body(encode(&[("api_key", key)]))
+        .send()
+        .await
+        .unwrap()
 }
 
 /// The session's cookie and its form's token.

@@ -29,7 +29,10 @@ async fn entries_are_listed_and_acknowledged_by_their_own_account_only() {
     assert_eq!(node.post(&format!("/inbox/{}/ack", id(0)), &json!({})).await.1, json!({"acknowledged": 1}));
     assert_eq!(node.post("/inbox/ack", &json!({"ids": [id(0), id(1)]})).await.1, json!({"acknowledged": 1}));
     assert_eq!(node.get("/inbox/count").await.1, json!({"total": 3, "unacknowledged": 1}));
-    assert_eq!(read(node.ask_as(&foreign, Method::GET, "/inbox/count")).await.1, json!({"total": 0, "unacknowledged": 0}));
+    assert_eq!(
+        read(node.ask_as(&foreign, Method::GET, "/inbox/count")).await.1,
+        json!({"total": 0, "unacknowledged": 0})
+    );
     let (_, open) = node.get("/inbox?account=1&unacknowledged=true").await;
     assert_eq!(open["items"].as_array().unwrap().len(), 1);
     let (status, body) = node.get("/inbox").await;

@@ -13,7 +13,10 @@ async fn a_key_is_made_used_listed_and_revoked() {
     let wanted = json!({"sender": "shop", "scopes": ["messages", "inbox:read"], "account": "1"});
     let (status, made) = node.post("/keys", &wanted).await;
     assert_eq!(status, 201);
-    assert_eq!((&made["account"], &made["scopes"]), (&json!(format!("1*{DOMAIN}")), &json!(["messages", "inbox:read"])));
+    assert_eq!(
+        (&made["account"], &made["scopes"]),
+        (&json!(format!("1*{DOMAIN}")), &json!(["messages", "inbox:read"]))
+    );
     let text = made["key"].as_str().unwrap();
     assert_eq!(read(node.ask_as(text, Method::GET, "/messages")).await.0, 200);
     let (_, list) = node.get("/keys").await;

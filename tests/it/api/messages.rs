@@ -112,7 +112,9 @@ async fn lines_are_answered_as_they_are_committed() {
     assert_eq!((&first["index"], &first["replayed"]), (&json!(0), &json!(false)));
     let (_, summary) = node.get("/messages/summary").await;
     assert_eq!(summary["accepted"], 1);
-    rows.send(Ok(format!("{}\n\n{}no json\n{}", "x".repeat(20_000), line("second"), line("third").trim_end()))).await.unwrap();
+    rows.send(Ok(format!("{}\n\n{}no json\n{}", "x".repeat(20_000), line("second"), line("third").trim_end())))
+        .await
+        .unwrap();
     drop(rows);
     assert_eq!(problem(&answers.next(&mut response).await["error"]), "too-large");
     assert_eq!(answers.next(&mut response).await["index"], 2);
@@ -126,7 +128,9 @@ async fn lines_are_answered_as_they_are_committed() {
 #[tokio::test]
 async fn many_lines_are_all_answered_in_order() {
     let (node, _) = connected().await;
-    let line = |n: usize| json!({"from": "1", "to": "7*peer.example", "text": n.to_string(), "key": format!("k{n}")}).to_string() + "\n";
+    let line = |n: usize| {
+        json!({"from": "1", "to": "7*peer.example", "text": n.to_string(), "key": format!("k{n}")}).to_string() + "\n"
+    };
     let all: String = (0..2500).map(line).collect();
     let request = node.ask(Method::POST, "/messages/batch").header("content-type", "application/x-ndjson").body(all);
     let text = request.send().await.unwrap().text().await.unwrap();

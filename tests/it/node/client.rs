@@ -1,8 +1,10 @@
 //! The node's own API, as an application uses it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use super::{Node, eventually};
+use super::{Node, PATIENCE, eventually};
 
 /// States in which something is still going to happen.
 const OPEN: [&str; 3] = ["pending", "sending", "retrying"];
@@ -110,8 +112,15 @@ impl Node {
 
     /// Waits until nothing more is going to happen to a message, and returns it.
     pub(crate) async fn settled(&self, id: &str) -> Value {
-        eventually("the message is settled", async || !OPEN.contains(&self.state(id).await.as_str())).await;
-        self.message(id).await
+        let begun = Instant::now();
+        loop {
+            let message = self.message(id).await;
+            if !OPEN.contains(&message["state"].as_str().expect("a state")) {
+                return message;
+            }
+            assert!(begun.elapsed() < PATIENCE, "never settled: {message:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Sends, waits, and returns the final state.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -23,12 +23,13 @@ pub(crate) struct Net {
     /// What the peers resolve by.
     pub(crate) names: Names,
     known: Mutex<BTreeMap<String, SocketAddr>>,
+    ports: Mutex<Vec<Port>>,
 }
 
 impl Net {
     /// An empty one.
     pub(crate) fn new() -> Self {
-        Self { ca: TestCa::new(), names: Names::default(), known: Mutex::default() }
+        Self { ca: TestCa::new(), names: Names::default(), known: Mutex::default(), ports: Mutex::default() }
     }
 
     /// Starts a peer.
@@ -48,8 +49,10 @@ impl Net {
     pub(crate) fn socket_of(&self, domain: &str) -> SocketAddr {
         let known = self.known().get(domain).copied();
         known.unwrap_or_else(|| {
-            let socket = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+            let port = Port::free();
+            let socket = port.socket();
             self.name(domain, socket);
+            self.ports.lock().expect("no test panics while it holds this").push(port);
             socket
         })
     }
@@ -138,9 +141,28 @@ impl Options {
     }
 }
 
-/// A port that nobody listened on a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let any = || rand::random_range(PORTS);
-    std::iter::repeat_with(any).take(1000).find(free).expect("a free port")
+/// A port that nobody listens on, kept from the other tests for as long as this lives.
+pub(crate) struct Port {
+    /// Its number.
+    pub(crate) number: u16,
+    /// The same port of another protocol: only a mark that all tests of this machine see.
+    _mark: UdpSocket,
+}
+
+impl Port {
+    /// Any free one.
+    pub(crate) fn free() -> Self {
+        let take = || {
+            let (number, here) = (rand::random_range(PORTS), Ipv4Addr::LOCALHOST);
+            let _mark = UdpSocket::bind((here, number)).ok()?;
+            TcpListener::bind((here, number)).ok()?;
+            Some(Self { number, _mark })
+        };
+        std::iter::repeat_with(take).take(1000).flatten().next().expect("a free port")
+    }
+
+    /// On loopback.
+    pub(crate) fn socket(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.number))
+    }
 }
