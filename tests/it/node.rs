@@ -107,17 +107,11 @@ impl Node {
         self.serve = Some(Process::start("serve", self.dir.path()));
     }
 
-    /// Starts one more ingress beside the first, and waits until its applications' listener, at the address that is returned,
-    /// is ready.
-    pub(crate) async fn start_second_serve(&self) -> (Process, SocketAddr) {
-        let private = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        (self.start_second_serve_at(private).await, private)
-    }
-
-    /// The same at this address.
-    pub(crate) async fn start_second_serve_at(&self, private: SocketAddr) -> Process {
-        let public = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let settings = [("HANDFAST_PUBLIC__LISTEN", public.to_string()), ("HANDFAST_PRIVATE__LISTEN", private.to_string())];
+    /// Starts one more ingress beside the first, and waits until it is ready.
+    pub(crate) async fn start_second_serve(&self, public: &Port, private: &Port) -> Process {
+        let (public, private) = (public.socket(), private.socket());
+        let settings =
+            [("HANDFAST_PUBLIC__LISTEN", public.to_string()), ("HANDFAST_PRIVATE__LISTEN", private.to_string())];
         let process = Process::start_with("serve", self.dir.path(), &settings);
         let url = format!("http://{private}/readyz");
         let ready = async || self.http.get(&url).send().await.is_ok_and(|response| response.status().is_success());

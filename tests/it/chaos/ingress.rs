@@ -5,6 +5,7 @@ use serde_json::json;
 use super::application::Way;
 use super::dice::Dice;
 use super::stage::Stage;
+use crate::node::Port;
 
 #[tokio::test]
 async fn whatever_was_accepted_before_a_kill_is_delivered_and_the_rest_can_be_handed_over_again() {
@@ -53,8 +54,9 @@ async fn a_batch_that_a_kill_cut_off_is_accepted_once_however_often_it_comes() {
 async fn two_ingresses_and_four_workers_accept_and_deliver_each_key_once() {
     let mut dice = Dice::new();
     let mut stage = Stage::new(2, |options| options).await;
-    let (mut second, private) = stage.a.start_second_serve().await;
-    let other = stage.application.over(private);
+    let (public, private) = (Port::free(), Port::free());
+    let mut second = stage.a.start_second_serve(&public, &private).await;
+    let other = stage.application.over(private.socket());
     let rows = stage.rows("twice", 240);
     for (n, part) in rows.chunks(40).enumerate() {
         let way = [Way::Batch, Way::Lines][dice.from(0..2)];
@@ -64,7 +66,7 @@ async fn two_ingresses_and_four_workers_accept_and_deliver_each_key_once() {
             2 => {
                 let kill = async {
                     second.kill().await;
-                    stage.a.start_second_serve_at(private).await
+                    stage.a.start_second_serve(&public, &private).await
                 };
                 ((), (), second) = tokio::join!(one, two, kill);
             }

@@ -23,6 +23,7 @@ pub(super) struct Stage {
     /// Who writes to whom.
     pub(super) routes: Vec<(String, String)>,
     pub(super) application: Application,
+    _net: Net,
 }
 
 impl Stage {
@@ -67,7 +68,7 @@ impl Stage {
             node.connected(WITH_PEER, &peer.address(WITH_PEER), &code).await;
         }
         let application = Application::of(&a);
-        Self { a, b, peer, routes, application }
+        Self { a, b, peer, routes, application, _net: net }
     }
 
     /// What strangers are told while something is missing: SM_E008, which means try again later.

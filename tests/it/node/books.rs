@@ -60,7 +60,7 @@ impl Node {
         let summary = self.get("messages/summary").await;
         let open = ["pending", "sending", "retrying"].into_iter();
         let mut left: Vec<String> = open
-            .filter(|state| summary[*state] != Value::from(0))
+            .filter(|state| summary[*state] != 0)
             .map(|state| format!("{state}: {}", summary[state]))
             .collect();
         let handshakes: i64 = self.value("select count(*) from handshakes where finished_at is null").await;
