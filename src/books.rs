@@ -23,8 +23,8 @@ mod settle;
 mod workers;
 
 pub use cancel::{cancel, cancelled_among};
-pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, park};
-pub use due::{Due, due_again, due_chunks, expire_due, published_ahead, unpublish};
+pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
+pub use due::{Due, confirmed, due_again, due_chunks, expire_due, published, published_ahead, unpublish};
 pub use inspect::{find, list, summary};
 pub use model::*;
 pub use open::{Acceptor, purge_keys};

@@ -19,8 +19,9 @@ mod embedded_migrations {
 pub use deadpool_postgres::{Client, GenericClient, Transaction};
 pub use tokio_postgres::Row;
 
-/// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise.
-const SESSION: &str = "set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
+/// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise. They are
+/// therefore made once a connection: planning joins of partitioned tables anew for every execution cost more than all the rest.
+const SESSION: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
                        set timezone = 'UTC'; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
 
 /// Why the database did not answer as hoped.
@@ -110,6 +111,20 @@ impl Db {
         Ok(client.query(&statement, parameters).await?)
     }
 
+    /// All rows of one statement whose best plan hangs on the values: filters that may be left out.
+    pub async fn rows_planned_by_values(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute("/* db::by_values */ set local plan_cache_mode = force_custom_plan").await?;
+        let rows = transaction.query(sql, parameters).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+
     /// The only row of one statement, if there is one.
     pub async fn row(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, DbError> {
         let client = self.client().await?;
@@ -126,8 +141,17 @@ impl Db {
 
     /// The database's clock.
     pub async fn now(&self) -> Result<Timestamp, DbError> {
-        let row = self.client().await?.query_one("/* db::now */ select clock_timestamp()", &[]).await?;
-        Ok(row.get(0))
+        Ok(self.now_and_how_long_it_took().await?.0)
+    }
+
+    /// The same, with how long the question was under way: the answer is at the most so old. Waiting for a connection, which
+    /// says nothing about the clock, is not part of it.
+    pub async fn now_and_how_long_it_took(&self) -> Result<(Timestamp, Duration), DbError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached("/* db::now */ select clock_timestamp()").await?;
+        let asked = std::time::Instant::now();
+        let row = client.query_one(&statement, &[]).await?;
+        Ok((row.get(0), asked.elapsed()))
     }
 
     /// Brings the schema up to this binary's; returns how many migrations ran.

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::App;
 use crate::books::Acceptor;
-use crate::queue::Publisher;
+use crate::queue::{Asker, Publisher};
 
 /// What doors are given; cheap to clone.
 #[derive(Clone)]
@@ -36,6 +36,8 @@ pub struct Serve {
     pub acceptor: Acceptor,
     /// Puts jobs on the broker.
     pub publisher: Publisher,
+    /// Asks workers.
+    pub asker: Asker,
     /// Cancelled when the process is asked to stop: open streams and waits end.
     pub stopping: CancellationToken,
 }

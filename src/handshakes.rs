@@ -11,7 +11,9 @@ mod asking;
 mod work;
 
 pub use asking::{Confirmed, confirm, open_asking};
-pub use work::{Claimed, claim, due, expire, finish_connected, finish_failed, hand_on, not_published, purge, retry_at};
+pub use work::{
+    Claimed, claim, due, expire, finish_connected, finish_failed, hand_on, is_open, not_published, purge, retry_at,
+};
 
 use std::time::Duration;
 

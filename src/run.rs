@@ -21,7 +21,8 @@ impl App {
         let db = Db::new(&config.database)?;
         let app = Self { config: Arc::new(config), clock: Clock::system(), db, keys: Arc::new(keys) };
         app.db.check_schema().await?;
-        app.clock.follow(app.db.now().await?);
+        let (truth, took) = app.db.now_and_how_long_it_took().await?;
+        app.clock.follow(truth + took / 2);
         app.check_keys().await?;
         Ok(app)
     }
@@ -52,7 +53,7 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let asker = Asker::start(&app, end.clone());
     let acceptor = Acceptor::start(&app, &publisher);
     let strangers = doors::public_routes(&app, &asker)?;
-    let ours = doors::private_routes(Serve { app: app.clone(), acceptor, publisher, stopping: stop.clone() });
+    let ours = doors::private_routes(Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() });
     tracing::info!(public = %public_at, private = %private_at, domain = app.config.domain, "serving");
     tokio::join!(public.serve(warp::service(strangers), stop.clone()), private.serve(warp::service(ours), stop),);
     tracing::info!("served everything in hand");

@@ -8,6 +8,7 @@
 
 mod attempt;
 mod cancelled;
+mod in_hand;
 mod lease;
 mod load;
 mod run;
@@ -17,6 +18,7 @@ mod statements;
 pub use lease::{Hold, Lease};
 pub use run::start;
 pub use shared::Shared;
+pub(crate) use statements::until_it_answers;
 
 use futures_util::future::BoxFuture;
 

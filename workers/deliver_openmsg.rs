@@ -20,7 +20,7 @@ use crate::connections::{Keyed, State};
 use crate::openmsg::message::{Composed, Envelope};
 use crate::outbound::Answer;
 use crate::retry::Advice;
-use crate::worker::{Channel, Crew, Hold, Report};
+use crate::worker::{Channel, Crew, Hold, Report, until_it_answers};
 
 /// How long an outbox row answers: the message is too old for its receiver after that (§1.3).
 const IN_FLIGHT: Duration = Duration::from_secs(60);
@@ -139,7 +139,8 @@ impl DeliverOpenmsg {
         if answer.as_ref().is_err_and(PeerError::nothing_sent) {
             return Report::of(Outcome::NotSent, Advice::Later).code(word);
         }
-        match books::forget_unasked(&self.crew.app, &posted.hash).await {
+        // While the database is away nothing could be written down either; and a guess would call it unconfirmed for good.
+        match until_it_answers(|| books::forget_unasked(&self.crew.app, &posted.hash)).await {
             Ok(true) => return Report::of(Outcome::RefusedForNow, Advice::Later).code(word),
             Ok(false) if keyed.connection.other_remembers => {
                 return Report::of(Outcome::Unknown, Advice::Later).code(word);

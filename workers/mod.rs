@@ -22,6 +22,7 @@ pub mod start_handshake;
 pub mod sweep;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,9 @@ pub fn channels(crew: &Crew) -> HashMap<ChannelName, Box<dyn Channel>> {
     HashMap::from([(ChannelName::Openmsg, Box::new(deliver_openmsg::DeliverOpenmsg::new(crew)) as Box<dyn Channel>)])
 }
 
+/// Longest wait for the rounds of the keepers to end.
+const LAST_ROUND: Duration = Duration::from_secs(3);
+
 /// Loops that belong to no job.
 pub struct Keepers(JoinSet<()>);
 
@@ -59,8 +63,12 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
 }
 
 impl Keepers {
-    /// Ends them.
+    /// Waits for the rounds they are in, which end soon after `stop`: one broken off would leave marks of publishes that were
+    /// never made. What hangs is ended.
     pub async fn end(mut self) {
-        self.0.shutdown().await;
+        let rounds = async { while self.0.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_ROUND, rounds).await.is_err() {
+            self.0.shutdown().await;
+        }
     }
 }

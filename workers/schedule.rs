@@ -54,17 +54,23 @@ async fn round(crew: &Crew) -> anyhow::Result<()> {
             handshakes::not_published(app, &[id]).await?;
         }
     }
-    let again = books::due_again(app, epoch, AT_ONCE).await?;
+    publish_again(crew, epoch).await?;
+    publish_chunks(crew, epoch).await?;
+    Ok(())
+}
+
+async fn publish_again(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
+    let again = books::due_again(&crew.app, epoch, AT_ONCE).await?;
     for lane in Lane::ALL {
         let mine: Vec<DeliveryId> = again.iter().filter(|due| due.lane == lane).map(|due| due.what).collect();
         for part in mine.chunks(PER_JOB) {
             let job = Job::DeliverAgain(part.iter().map(|id| id.uuid()).collect());
-            if crew.publisher.publish(lane, &job).await.is_err() {
-                books::unpublish(app, &[], part).await?;
+            match crew.publisher.publish(lane, &job).await {
+                Ok(epoch) => books::confirmed(&crew.app, epoch, &[], part).await?,
+                Err(_) => books::unpublish(&crew.app, &[], part).await?,
             }
         }
     }
-    publish_chunks(crew, epoch).await?;
     Ok(())
 }
 
@@ -77,9 +83,10 @@ async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
     for lane in Lane::ALL {
         let mine: Vec<ChunkRef> = due.iter().filter(|due| due.lane == lane).map(|due| due.what.clone()).collect();
         for part in mine.chunks(4) {
-            if crew.publisher.publish(lane, &Job::Deliver(part.to_vec())).await.is_err() {
-                let ids: Vec<Uuid> = part.iter().map(|chunk| chunk.id).collect();
-                books::unpublish(&crew.app, &ids, &[]).await?;
+            let ids: Vec<Uuid> = part.iter().map(|chunk| chunk.id).collect();
+            match crew.publisher.publish(lane, &Job::Deliver(part.to_vec())).await {
+                Ok(epoch) => books::confirmed(&crew.app, epoch, &ids, &[]).await?,
+                Err(_) => books::unpublish(&crew.app, &ids, &[]).await?,
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Claiming: from published to held by one worker.
 //!
-//! A chunk that returns no row is done, cancelled, or another's: ordinary outcomes, acknowledged and forgotten. Claim and look are
+//! A chunk that returns no row is done, cancelled, or another's: ordinary outcomes, acknowledged and forgotten. Or it is still
+//! ready, and this worker may not have it: declared dead without knowing it yet, or with a clock behind that of whoever
+//! published. Then it must be published again, because the broker is about to forget it. Claim and look are
 //! two statements on purpose: a cancel locks the same chunk row, and what it wrote must be seen by the look after the lock.
 //! A claim believes the publisher that a chunk is due, within what the clocks of two processes may be apart: a job that is taken for
 //! too early is acknowledged, and would lie until somebody misses it.
@@ -12,6 +14,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::due::unpublish;
 use super::outbox::{Flight, flights_of};
 use super::{BooksError, ChannelName, DeliveryId, Lane};
 use crate::App;
@@ -67,6 +70,9 @@ pub async fn claim_chunks(
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM).await?;
     let rows = client.query(&statement, &[&chunks, &claim, &worker, &(app.clock.now() + SKEW)]).await?;
+    if rows.len() < chunks.len() {
+        unpublish(app, chunks, &[]).await?;
+    }
     let mut claimed: HashMap<Uuid, Claimed> =
         rows.iter().map(|row| (row.get(0), Claimed { claim, deliveries: Vec::new() })).collect();
     if claimed.is_empty() {
@@ -111,6 +117,9 @@ pub async fn claim_again(
     let statement = client.prepare_cached(CLAIM_AGAIN).await?;
     let rows =
         client.query(&statement, &[&chunk, &seq, &claim, &worker, &app.clock.now(), &(app.clock.now() + SKEW)]).await?;
+    if rows.len() < deliveries.len() {
+        unpublish(app, &[], deliveries).await?;
+    }
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) =
         rows.iter().map(|row| (row.get::<_, Uuid>(0), row.get::<_, i16>(1))).unzip();
     if chunk.is_empty() {
@@ -168,12 +177,43 @@ pub async fn park(app: &App, chunks: &[Uuid], until: Timestamp) -> Result<(), Bo
     Ok(())
 }
 
-/// Gives back those of `chunks` that are held under a claim that cannot be run, for a while.
-pub async fn give_back(app: &App, claim: Uuid, chunks: &[Uuid], until: Timestamp) -> Result<(), BooksError> {
-    let sql = "/* books::give_back */ update chunks
+/// Gives back those chunks that are still held under the claim beside them; due at `until`.
+pub async fn give_back(app: &App, chunks: &[(Uuid, Uuid)], until: Timestamp) -> Result<(), BooksError> {
+    let (chunk, claim): (Vec<Uuid>, Vec<Uuid>) = chunks.iter().copied().unzip();
+    let sql = "/* books::give_back */ update chunks c
         set state = 0, claim = null, worker = null, published_at = null, due_at = $3
-        where id = any($2) and state = 1 and claim = $1";
+        from unnest($1::uuid[], $2::uuid[]) as x(id, claim)
+        where c.id = x.id and c.claim = x.claim and c.state = 1";
     let client = app.db.client().await?;
-    client.execute(&client.prepare_cached(sql).await?, &[&claim, &chunks, &until]).await?;
+    client.execute(&client.prepare_cached(sql).await?, &[&chunk, &claim, &until]).await?;
     Ok(())
+}
+
+/// The same for deliveries that were claimed as exceptions.
+pub async fn give_back_again(app: &App, again: &[(DeliveryId, Uuid)], until: Timestamp) -> Result<(), BooksError> {
+    let chunk: Vec<Uuid> = again.iter().map(|(id, _)| id.chunk).collect();
+    let seq: Vec<i16> = again.iter().map(|(id, _)| id.seq).collect();
+    let claim: Vec<Uuid> = again.iter().map(|(_, claim)| *claim).collect();
+    let sql = "/* books::give_back_again */ update exceptions e
+        set state = 1, claim = null, worker = null, published_at = null, due_at = $4, updated_at = $5
+        from unnest($1::uuid[], $2::smallint[], $3::uuid[]) as x(chunk, seq, claim)
+        where e.chunk = x.chunk and e.seq = x.seq and e.claim = x.claim and e.state = 2";
+    let client = app.db.client().await?;
+    client.execute(&client.prepare_cached(sql).await?, &[&chunk, &seq, &claim, &until, &app.clock.now()]).await?;
+    Ok(())
+}
+
+/// What a worker holds by the books, each with its claim: chunks, and deliveries claimed as exceptions.
+pub async fn held_by(app: &App, worker: Uuid) -> Result<(Vec<(Uuid, Uuid)>, Vec<(DeliveryId, Uuid)>), BooksError> {
+    let sql = "/* books::held_by */
+        select id, null::smallint, claim from chunks where state = 1 and worker = $1
+        union all select chunk, seq, claim from exceptions where state = 2 and worker = $1";
+    let (mut chunks, mut again) = (Vec::new(), Vec::new());
+    for row in app.db.rows(sql, &[&worker]).await? {
+        match row.get(1) {
+            None => chunks.push((row.get(0), row.get(2))),
+            Some(seq) => again.push((DeliveryId { chunk: row.get(0), seq }, row.get(2))),
+        }
+    }
+    Ok((chunks, again))
 }

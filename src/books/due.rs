@@ -2,7 +2,8 @@
 //!
 //! A chunk is published again only when its publish was not confirmed, the broker is not the one it was published to, or
 //! nothing claimed it for [`UNCLAIMED`]. Marking and choosing are one statement with SKIP LOCKED: any number of schedulers may
-//! run. The mark comes before the publish; where the publish then fails, [`unpublish`] takes it back.
+//! run. The mark comes before the publish and names no broker; [`confirmed`] names it; where the publish fails, [`unpublish`]
+//! takes the mark back, and where its scheduler died in between, the mark is void after [`UNCONFIRMED`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +18,8 @@ use crate::jobs::ChunkRef;
 
 /// A fresh chunk is its acceptor's to publish for this long.
 const GRACE: Duration = Duration::from_secs(2);
+/// A scheduler's publish that no broker has confirmed by then never will be.
+const UNCONFIRMED: Duration = Duration::from_secs(8);
 /// After this long in the broker unclaimed, a chunk is published again.
 const UNCLAIMED: Duration = Duration::from_secs(300);
 
@@ -29,13 +32,14 @@ pub struct Due<T> {
     pub what: T,
 }
 
-/// Chunks to publish now, marked as published to the broker of `epoch`; at most `limit`.
+/// Chunks to publish now to the broker of `epoch`, marked as being published; at most `limit`.
 pub async fn due_chunks(app: &App, epoch: i32, limit: i64) -> Result<Vec<Due<ChunkRef>>, BooksError> {
     let now = app.clock.now();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(DUE_CHUNKS).await?;
     let fresh = crate::clock::uuid_at(now - GRACE);
-    let rows = client.query(&statement, &[&now, &fresh, &epoch, &(now - UNCLAIMED), &limit]).await?;
+    let rows =
+        client.query(&statement, &[&now, &fresh, &epoch, &(now - UNCLAIMED), &limit, &(now - UNCONFIRMED)]).await?;
     let due = |row: &tokio_postgres::Row| Due {
         lane: Lane::from_number(row.get(1)),
         what: ChunkRef { id: row.get(0), destination: row.get(2), n: row.get(3) },
@@ -47,10 +51,10 @@ const DUE_CHUNKS: &str = "/* books::due_chunks */
 with due as (
     select id from chunks
     where state = 0 and due_at <= $1 and (id < $2 or tries > 0)
-      and (published_at is null or published_to is distinct from $3 or published_at < $4)
+      and (published_at is null or published_to <> $3 or published_at < $4 or (published_to is null and published_at < $6))
     order by due_at limit $5 for update skip locked
 )
-update chunks set published_at = $1, published_to = $3 from due where chunks.id = due.id
+update chunks set published_at = $1, published_to = null from due where chunks.id = due.id
 returning chunks.id, chunks.lane, chunks.destination, chunks.n";
 
 /// Deliveries that are due again, marked likewise; at most `limit`.
@@ -58,7 +62,7 @@ pub async fn due_again(app: &App, epoch: i32, limit: i64) -> Result<Vec<Due<Deli
     let now = app.clock.now();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(DUE_AGAIN).await?;
-    let rows = client.query(&statement, &[&now, &epoch, &(now - UNCLAIMED), &limit]).await?;
+    let rows = client.query(&statement, &[&now, &epoch, &(now - UNCLAIMED), &limit, &(now - UNCONFIRMED)]).await?;
     let due = |row: &tokio_postgres::Row| Due {
         lane: Lane::from_number(row.get(2)),
         what: DeliveryId { chunk: row.get(0), seq: row.get(1) },
@@ -70,25 +74,57 @@ const DUE_AGAIN: &str = "/* books::due_again */
 with due as (
     select chunk, seq from exceptions
     where state = 1 and due_at <= $1
-      and (published_at is null or published_to is distinct from $2 or published_at < $3)
+      and (published_at is null or published_to <> $2 or published_at < $3 or (published_to is null and published_at < $5))
     order by due_at limit $4 for update skip locked
 )
-update exceptions e set published_at = $1, published_to = $2 from due where e.chunk = due.chunk and e.seq = due.seq
+update exceptions e set published_at = $1, published_to = null from due where e.chunk = due.chunk and e.seq = due.seq
 returning e.chunk, e.seq, e.lane";
 
-/// The publish failed after the mark: the mark is taken back, for at once.
+/// The broker of `epoch` has what was marked. What was handed back or claimed meanwhile stays as it is.
+pub async fn confirmed(app: &App, epoch: i32, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {
+    let client = app.db.client().await?;
+    if !chunks.is_empty() {
+        let sql = "/* books::confirmed chunks */
+            update chunks set published_to = $2
+            where id = any($1) and state = 0 and published_at is not null and published_to is null";
+        client.execute(&client.prepare_cached(sql).await?, &[&chunks, &epoch]).await?;
+    }
+    if !again.is_empty() {
+        let (chunk, seq): (Vec<Uuid>, Vec<i16>) = again.iter().map(|d| (d.chunk, d.seq)).unzip();
+        let sql = "/* books::confirmed again */
+            update exceptions e set published_to = $3 from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
+            where e.chunk = x.chunk and e.seq = x.seq and e.state = 1 and e.published_at is not null and e.published_to is null";
+        client.execute(&client.prepare_cached(sql).await?, &[&chunk, &seq, &epoch]).await?;
+    }
+    Ok(())
+}
+
+/// Chunks that their acceptor published, each with the epoch of the broker that confirmed. One that a worker has had in its
+/// hands by now is left as it is: a mark on what was handed back would hide it from the scheduler.
+pub async fn published(app: &App, chunks: &[Uuid], epochs: &[i32]) -> Result<(), DbError> {
+    let client = app.db.client().await?;
+    client.execute(&client.prepare_cached(PUBLISHED).await?, &[&chunks, &epochs, &app.clock.now()]).await?;
+    Ok(())
+}
+
+const PUBLISHED: &str = "/* books::published */
+update chunks set published_at = $3, published_to = x.epoch
+from unnest($1::uuid[], $2::integer[]) as x(id, epoch)
+where chunks.id = x.id and chunks.state = 0 and chunks.tries = 0 and chunks.due_at <= $3 and chunks.published_at is null";
+
+/// The publish failed after the mark, or whoever took it may not claim it: the mark is taken back, for as soon as it is due.
 pub async fn unpublish(app: &App, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {
     let client = app.db.client().await?;
     if !chunks.is_empty() {
-        let sql =
-            "/* books::unpublish chunks */ update chunks set published_at = null where id = any($1) and state = 0";
+        let sql = "/* books::unpublish chunks */ update chunks set published_at = null
+            where id = any($1) and state = 0 and published_at is not null";
         client.execute(&client.prepare_cached(sql).await?, &[&chunks]).await?;
     }
     if !again.is_empty() {
         let (chunk, seq): (Vec<Uuid>, Vec<i16>) = again.iter().map(|d| (d.chunk, d.seq)).unzip();
         let sql = "/* books::unpublish again */
             update exceptions e set published_at = null from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-            where e.chunk = x.chunk and e.seq = x.seq and e.state = 1";
+            where e.chunk = x.chunk and e.seq = x.seq and e.state = 1 and e.published_at is not null";
         client.execute(&client.prepare_cached(sql).await?, &[&chunk, &seq]).await?;
     }
     Ok(())

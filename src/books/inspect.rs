@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
@@ -11,11 +12,12 @@ use crate::App;
 use crate::openmsg::Address;
 
 /// The state of a delivery, as SQL: its exception's, if it has one; else delivered where its chunk is settled or an attempt
-/// says so; else its chunk's.
+/// says so; else its chunk's. What was cancelled in the very moment in which it was settled is what it turned out to be.
 const STATE: &str = "case
     when e.state = 1 and e.tries = 0 then 'pending' when e.state = 1 then 'retrying' when e.state = 2 then 'sending'
-    when e.state = 3 then 'cancelled' when e.state = 4 then 'expired' when e.state = 5 then 'failed'
-    when e.state = 6 then 'unconfirmed' when e.state = 7 or c.state = 2 then 'delivered'
+    when e.state = 3 and not exists (select from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) then 'cancelled'
+    when e.state = 4 then 'expired' when e.state = 5 then 'failed'
+    when e.state = 6 then 'unconfirmed' when e.state in (3, 7) or c.state = 2 then 'delivered'
     when exists (select from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) then 'delivered'
     when c.state = 1 then 'sending' else 'pending' end";
 
@@ -85,10 +87,10 @@ pub async fn list(app: &App, filter: &MessageFilter) -> Result<Vec<MessageView>,
             order by m.id desc
         ) as found where ($5::text is null or state = $5) limit $6"
     );
-    let client = app.db.client().await?;
     let state = filter.state.map(State::name);
-    let rows =
-        client.query(&sql, &[&filter.from, &filter.to, &filter.tag, &filter.after, &state, &filter.limit]).await?;
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&filter.from, &filter.to, &filter.tag, &filter.after, &state, &filter.limit];
+    let rows = app.db.rows_planned_by_values(&sql, &parameters).await?;
     Ok(rows.iter().map(message).collect())
 }
 
@@ -99,10 +101,9 @@ pub async fn summary(app: &App, tag: Option<&str>, from: Option<&Address>) -> Re
             count(*) filter (where (select count(*) from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) > 1)
         {JOINED} where ($1::text is null or m.tag = $1) and ($2::text is null or m.from_address = $2) group by 1"
     );
-    let client = app.db.client().await?;
     let from = from.map(ToString::to_string);
     let mut summary = Summary::default();
-    for row in client.query(&sql, &[&tag, &from]).await? {
+    for row in app.db.rows_planned_by_values(&sql, &[&tag, &from]).await? {
         let n: i64 = row.get(1);
         summary.accepted += n;
         summary.doubles += row.get::<_, i64>(2);

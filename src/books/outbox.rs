@@ -83,11 +83,17 @@ pub async fn confirm_many(app: &App, asked: &[([u8; 32], String)]) -> Result<Vec
     Ok(asked.iter().map(|(hash, nonce)| known.contains(&(hash.to_vec(), nonce.clone()))).collect())
 }
 
-/// Deletes the row unless the peer has asked for it. True: it was never asked for, and can be sent anew.
+/// Deletes the row unless the peer has asked for it. True: it was never asked for, and can be sent anew. May be called again
+/// when the answer was lost: a row that is no more was deleted by the first call, because nothing else deletes one whose
+/// delivery is not settled. Two statements on purpose: a confirm that the first one waited for is seen by the second one only.
 pub async fn forget_unasked(app: &App, hash: &[u8; 32]) -> Result<bool, BooksError> {
-    let sql = "/* books::outbox forget_unasked */ delete from outbox where hash = $1 and asked_at is null";
     let client = app.db.client().await?;
-    Ok(client.execute(&client.prepare_cached(sql).await?, &[&hash.as_slice()]).await? > 0)
+    let sql = "/* books::outbox forget_unasked */ delete from outbox where hash = $1 and asked_at is null";
+    if client.execute(&client.prepare_cached(sql).await?, &[&hash.as_slice()]).await? > 0 {
+        return Ok(true);
+    }
+    let sql = "/* books::outbox forget_unasked left */ select not exists (select from outbox where hash = $1)";
+    Ok(client.query_one(&client.prepare_cached(sql).await?, &[&hash.as_slice()]).await?.get(0))
 }
 
 /// The recipient of our own POST in flight with this hash: an incoming message with it is a reflection (weakness 6.7b).

@@ -25,20 +25,28 @@ pub async fn renew(app: &App, worker: Uuid, first: bool, lease: Duration) -> Res
 }
 
 /// Hands on what workers past their lease held; answers how many of them there were. Their rows go first: a worker that
-/// comes back finds its row missing, and starts anew.
+/// comes back finds its row missing, and starts anew. What is held in the name of somebody who has no row is handed on too: a
+/// claim that was committed just after its worker was declared dead.
 pub async fn hand_on_dead(app: &App) -> Result<usize, BooksError> {
     let now = app.clock.now();
     let mut client = app.db.client().await?;
     let transaction = client.transaction().await?;
     let sql = "/* books::workers hand_on_dead */ delete from workers where id in (
         select id from workers where lease_until < $1 for update skip locked) returning id";
-    let dead: Vec<Uuid> = transaction.query(sql, &[&now]).await?.iter().map(|row| row.get(0)).collect();
-    if !dead.is_empty() {
-        release(&transaction, &dead, now).await?;
+    let mut gone: Vec<Uuid> = transaction.query(sql, &[&now]).await?.iter().map(|row| row.get(0)).collect();
+    let dead = gone.len();
+    gone.extend(transaction.query(NAMELESS, &[]).await?.iter().map(|row| row.get::<_, Uuid>(0)));
+    if !gone.is_empty() {
+        release(&transaction, &gone, now).await?;
     }
     transaction.commit().await?;
-    Ok(dead.len())
+    Ok(dead)
 }
+
+const NAMELESS: &str = "/* books::workers nameless */
+select worker from chunks where state = 1 and worker is not null and not exists (select from workers w where w.id = worker)
+union select worker from exceptions where state = 2 and worker is not null and not exists (select from workers w where w.id = worker)
+union select worker from handshakes where state = 1 and worker is not null and not exists (select from workers w where w.id = worker)";
 
 /// This worker stops: its row goes, and what it still holds is handed on.
 pub async fn die(app: &App, worker: Uuid) -> Result<(), BooksError> {

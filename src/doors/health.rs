@@ -50,7 +50,7 @@ pub async fn readiness(serve: &Serve) -> Vec<Missing> {
         Ok(Ok(false)) => missing.push(Missing::Worker),
         Ok(Err(_)) | Err(_) => missing.push(Missing::Database),
     }
-    if !serve.publisher.is_connected() {
+    if !serve.publisher.is_connected() || !serve.asker.is_connected() {
         missing.push(Missing::Broker);
     }
     missing

@@ -80,6 +80,10 @@ const EXPIRE: &str = "/* handshakes::expire */
 update handshakes set state = 3, error = $2, finished_at = $1, code = null, claim = null, worker = null, asking = false
 where id = any (array(select id from handshakes where state in (0, 1) and deadline <= $1 limit 1000 for update skip locked))";
 
+const IS_OPEN: &str = "/* handshakes::is_open */
+select from handshakes where state = 0 and self_address = $1 and other_address = $2
+union all select from handshakes where state = 1 and self_address = $1 and other_address = $2 limit 1";
+
 const PURGE: &str = "/* handshakes::purge */
 delete from handshakes where id = any (array(
     select id from handshakes where finished_at <= $1 order by finished_at limit 1000))";
@@ -90,6 +94,11 @@ pub async fn due(app: &App, limit: i64) -> Result<Vec<Uuid>, Error> {
     let now = app.clock.now();
     let rows = app.db.rows(DUE, &[&now, &(now - PUBLISH_AGAIN), &limit]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Whether a handshake between these two waits or runs.
+pub async fn is_open(app: &App, from: &Address, to: &Address) -> Result<bool, Error> {
+    Ok(app.db.row(IS_OPEN, &[&from.as_str(), &to.as_str()]).await?.is_some())
 }
 
 /// These could not be published: they are due again at once.

@@ -42,7 +42,7 @@ pub enum AskError {
     /// No connection to the broker: certainly no worker has seen it.
     #[error("the broker is away")]
     NotSent,
-    /// The deadline passed: a worker may have it.
+    /// The deadline passed, or the broker went away meanwhile: a worker may have it.
     #[error("no worker answered in time")]
     TimedOut,
 }
@@ -84,6 +84,11 @@ impl Asker {
             }
         });
         Self { app: app.clone(), live: channel, waiting, out }
+    }
+
+    /// Whether a connection is up.
+    pub fn is_connected(&self) -> bool {
+        self.live.borrow().is_some()
     }
 
     /// Asks, and waits until `deadline` for the reply. `id` is the caller's to choose, so that it can burn a code for it before.
@@ -145,6 +150,8 @@ async fn keep_connected(app: App, live: watch::Sender<Option<Channel>>, waiting:
             tracing::debug!(%error, "asks lost their broker");
         }
         live.send_replace(None);
+        // Replies go to the channel that asked, and it is no more: whoever waits is told now, not at the deadline.
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
         tokio::select! {
             () = tokio::time::sleep(pace.next_wait()) => {}
             () = stop.cancelled() => {}
@@ -189,6 +196,7 @@ fn open_replies(app: &App, sealed: &[u8]) -> Vec<(Uuid, Reply)> {
 #[derive(Clone)]
 pub struct Replier {
     app: App,
+    live: watch::Receiver<Option<Channel>>,
     out: Batcher<(String, Uuid, Reply), ()>,
 }
 
@@ -197,16 +205,16 @@ impl Replier {
     pub fn start(app: &App, stop: CancellationToken) -> Self {
         let (live, channel) = watch::channel(None);
         tokio::spawn(keep_channel(app.clone(), live, stop));
-        let for_batches = app.clone();
+        let (for_batches, of_batches) = (app.clone(), channel.clone());
         let out = Batcher::spawn(TOGETHER, Duration::from_micros(500), move |replies: Vec<(String, Uuid, Reply)>| {
-            let (app, channel) = (for_batches.clone(), channel.borrow().clone());
+            let (app, channel) = (for_batches.clone(), of_batches.borrow().clone());
             async move {
                 let n = replies.len();
                 send_replies(&app, channel, replies).await;
                 vec![(); n]
             }
         });
-        Self { app: app.clone(), out }
+        Self { app: app.clone(), live: channel, out }
     }
 
     /// The asks in a broker message; none if it is not ours or not whole.
@@ -215,11 +223,12 @@ impl Replier {
         opened.and_then(|plain| serde_json::from_slice(&plain).ok()).unwrap_or_default()
     }
 
-    /// Answers one ask of `taken`. An answer that cannot be sent is forgotten: its asker says "temporarily".
+    /// Answers one ask. An answer that cannot be sent while the broker is coming back is forgotten: its asker says "temporarily".
     pub async fn reply(&self, to: Option<String>, id: Uuid, reply: Reply) {
-        if let Some(to) = to {
-            let _ = self.out.call((to, id, reply)).await;
-        }
+        let Some(to) = to else { return };
+        // Asks come over a connection of their own, which may be there before ours is.
+        let _ = tokio::time::timeout(COMING_BACK, self.live.clone().wait_for(Option::is_some)).await;
+        let _ = self.out.call((to, id, reply)).await;
     }
 }
 

@@ -1,9 +1,9 @@
 //! Consuming: one channel a consumer, on a connection apart from publishing, so that a blocked publisher never holds up acks.
 
 use futures_util::StreamExt;
-use lapin::Acker;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
+use lapin::{Acker, Connection};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ pub enum Source {
     Dead,
 }
 
-/// A message taken from a queue, not yet acknowledged.
+/// A message taken from a queue, not yet acknowledged or handed back.
 pub struct Taken {
     /// Where it came from.
     pub source: Source,
@@ -39,6 +39,12 @@ impl Taken {
     pub async fn ack(self) {
         let _ = self.acker.ack(BasicAckOptions::default()).await;
     }
+
+    /// Gives it back to the broker, for another worker.
+    pub async fn hand_back(self) {
+        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        let _ = self.acker.nack(options).await;
+    }
 }
 
 /// Consumers of one process.
@@ -46,17 +52,30 @@ pub struct Consumer;
 
 impl Consumer {
     /// Starts a task that feeds what `source` holds, at most `prefetch` unacknowledged, into `into`, until `stop`.
+    /// What it fed by then can be acknowledged until `done`.
     pub fn start(
         settings: config::Amqp,
         source: Source,
         prefetch: u16,
         into: mpsc::Sender<Taken>,
         stop: CancellationToken,
+        done: CancellationToken,
     ) -> tokio::task::JoinHandle<()> {
         tokio::spawn(async move {
             let mut pace = Reconnect::default();
             while !stop.is_cancelled() {
                 let fed = feed(&settings, source, prefetch, &into, &stop, &mut pace).await;
+                let fed = match fed {
+                    Ok(Some(connection)) => {
+                        // The receiver sees the end of the feed while acknowledgements still go.
+                        drop(into);
+                        done.cancelled().await;
+                        let _ = connection.close(200, "bye".into()).await;
+                        return;
+                    }
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                };
                 if let Err(error) = fed {
                     tracing::debug!(?source, %error, "a consumer lost its broker");
                 }
@@ -76,7 +95,7 @@ async fn feed(
     into: &mpsc::Sender<Taken>,
     stop: &CancellationToken,
     pace: &mut Reconnect,
-) -> lapin::Result<()> {
+) -> lapin::Result<Option<Connection>> {
     let (connection, channel) = connect(settings, "jobs in").await?;
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let names = Names::new(settings);
@@ -94,7 +113,7 @@ async fn feed(
             () = stop.cancelled() => break,
         };
         // The end of the stream is a cancel by the server: consume anew.
-        let Some(delivery) = delivery else { return Ok(()) };
+        let Some(delivery) = delivery else { return Ok(None) };
         let delivery = delivery?;
         let reply_to = delivery.properties.reply_to().as_ref().map(|r| r.to_string());
         let taken = Taken { source, body: delivery.data, reply_to, acker: delivery.acker };
@@ -102,9 +121,7 @@ async fn feed(
             break;
         }
     }
-    // Stopping: no more is taken, while what was taken may still be acked over this connection.
     let tag = consumer.tag();
     channel.basic_cancel(tag, lapin::options::BasicCancelOptions::default()).await?;
-    into.closed().await;
-    connection.close(200, "bye".into()).await
+    Ok(Some(connection))
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::attempt::Ran;
 use super::cancelled::Cancelled;
+use super::in_hand::{self, InHand};
 use super::lease::{Hold, Lease};
 use super::load::Load;
 use super::statements::{claims, parkings, settles, until_it_answers};
@@ -29,6 +31,9 @@ use crate::retry::{Ladder, Reconnect};
 /// Broker messages taken and not acknowledged, per lane.
 const PREFETCH: u16 = 100;
 
+/// Longest wait for the broker to take its leave.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// What the tasks of this process share.
 pub(super) struct Worker {
     pub(super) crew: Crew,
@@ -36,6 +41,7 @@ pub(super) struct Worker {
     pub(super) ladder: Ladder,
     pub(super) load: Load,
     pub(super) cancelled: Cancelled,
+    in_hand: InHand,
     handshakes: Arc<Semaphore>,
     claims: Batcher<(Uuid, Hold), Option<Claimed>>,
     settles: Batcher<Settle, Result<bool, bool>>,
@@ -60,8 +66,11 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let worker = Arc::new(Worker::new(crew.clone(), stop.clone(), end.clone()));
     let (into, mut taken) = mpsc::channel(usize::from(PREFETCH));
     let sources = [Source::Asks, Source::Jobs(Lane::Interactive), Source::Jobs(Lane::Bulk), Source::Dead];
+    let mut consumers = JoinSet::new();
     for source in sources {
-        Consumer::start(app.config.amqp.clone(), source, PREFETCH, into.clone(), stop.clone());
+        let consumer =
+            Consumer::start(app.config.amqp.clone(), source, PREFETCH, into.clone(), stop.clone(), end.clone());
+        consumers.spawn(consumer);
     }
     drop(into);
     let keepers = crate::workers::keep(&crew, &stop);
@@ -71,7 +80,16 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         let worker = Arc::clone(&worker);
         tasks.spawn(async move { worker.handle(taken).await });
     }
-    taken.close();
+    // What was taken and not begun is for others, at once.
+    tasks.spawn(async move {
+        let back = async {
+            while let Some(taken) = taken.recv().await {
+                taken.hand_back().await
+            }
+        };
+        // A consumer that is just connecting may be late to see the end.
+        let _ = tokio::time::timeout(FAREWELL, back).await;
+    });
     tasks.close();
     let grace = app.config.delivery.grace.duration();
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
@@ -79,6 +97,9 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     }
     keepers.end().await;
     books::die(&app, crew.lease.hold().worker).await?;
+    end.cancel();
+    let farewell = async { while consumers.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
     Ok(())
 }
 
@@ -98,6 +119,7 @@ impl Worker {
             channels: crate::workers::channels(&crew),
             ladder: Ladder::new(waits, settings.jitter),
             load: Load::new(settings),
+            in_hand: InHand::start(&app, &crew.lease, end.clone()),
             cancelled: Cancelled::start(&app, end),
             handshakes: Arc::new(Semaphore::new(settings.handshakes)),
             claims: claims(&app),
@@ -113,11 +135,10 @@ impl Worker {
             Source::Asks => self.answer(taken).await,
             Source::Dead => self.reconcile(taken).await,
             Source::Jobs(_) => match serde_json::from_slice(&taken.body) {
-                Ok(job) => {
-                    if self.run_job(job).await {
-                        taken.ack().await;
-                    }
-                }
+                Ok(job) => match self.run_job(job).await {
+                    true => taken.ack().await,
+                    false => taken.hand_back().await,
+                },
                 Err(_) => {
                     tracing::warn!(bytes = taken.body.len(), "a job that is none of ours was dropped");
                     taken.ack().await;
@@ -131,7 +152,8 @@ impl Worker {
         match job {
             Job::Deliver(chunks) => {
                 let all = chunks.into_iter().map(|chunk| self.deliver_chunk(chunk)).collect::<FuturesUnordered<_>>();
-                all.all(|done| async move { done }).await
+                // Each is run to its end, also when another one was left.
+                all.fold(true, |all, done| async move { all && done }).await
             }
             Job::DeliverAgain(ids) => self.deliver_again(&ids).await,
             Job::StartHandshake(id) => {
@@ -193,11 +215,11 @@ impl Worker {
         if room.is_none() && !mixed {
             return self.parkings.call(chunk.id).await.is_ok();
         }
-        let hold = self.crew.lease.hold();
+        let (taken, hold) = (self.in_hand.take(vec![chunk.id]), self.crew.lease.hold());
         match self.claims.call((chunk.id, hold)).await {
             Ok(Some(claimed)) => {
                 let held = |done| Held::Chunk { id: chunk.id, done };
-                self.run_claimed(claimed, mixed, hold, held).await
+                self.run_claimed(claimed, taken, mixed, hold, held).await
             }
             // Done, cancelled, or another's.
             Ok(None) => true,
@@ -207,10 +229,11 @@ impl Worker {
 
     async fn deliver_again(&self, ids: &[Uuid]) -> bool {
         let deliveries: Vec<DeliveryId> = ids.iter().filter_map(|id| DeliveryId::from_uuid(*id)).collect();
+        let taken = self.in_hand.take(deliveries.iter().map(|delivery| delivery.uuid()).collect());
         let (app, hold) = (&self.crew.app, self.crew.lease.hold());
         let claim = app.new_id();
         match until_it_answers(|| books::claim_again(app, hold.worker, claim, &deliveries)).await {
-            Ok(claimed) => self.run_claimed(claimed, true, hold, |_| Held::Again).await,
+            Ok(claimed) => self.run_claimed(claimed, taken, true, hold, |_| Held::Again).await,
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "deliveries could not be claimed");
                 true
@@ -219,13 +242,20 @@ impl Worker {
     }
 
     /// Runs what a claim holds, settling what is finished on the way. True when all of it is settled.
-    async fn run_claimed(&self, claimed: Claimed, mixed: bool, hold: Hold, held: impl Fn(bool) -> Held) -> bool {
+    async fn run_claimed(
+        &self,
+        claimed: Claimed,
+        taken: in_hand::Taken,
+        mixed: bool,
+        hold: Hold,
+        held: impl Fn(bool) -> Held,
+    ) -> bool {
         let Claimed { claim, deliveries } = claimed;
         let watched: Vec<_> = deliveries.iter().map(|d| self.cancelled.watch(d.id.chunk)).collect();
         let mut running: FuturesUnordered<_> = deliveries.into_iter().map(|d| self.run_one(d, mixed, hold)).collect();
         let every = self.crew.app.config.delivery.settle_every.duration();
         let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        let (mut results, mut left) = (Vec::new(), false);
+        let (mut results, mut left, mut written) = (Vec::new(), false, true);
         loop {
             tokio::select! {
                 ran = running.next() => match ran {
@@ -236,17 +266,21 @@ impl Worker {
                 },
                 _ = beat.tick() => if !results.is_empty() {
                     let part = std::mem::take(&mut results);
-                    self.settle(claim, held(false), part, hold).await;
+                    written &= self.settle(claim, held(false), part, hold).await;
                 },
             }
         }
         drop(watched);
-        let settled = self.settle(claim, held(!left), results, hold).await;
-        // What is left belongs to a dead lease, and is handed on as a new job; when stopping, the broker hands this one on.
-        settled && !(left && self.stop.is_cancelled())
+        written &= self.settle(claim, held(!left), results, hold).await;
+        if !written {
+            // What was sent and cannot be written down must not be sent again by this process, over and over.
+            taken.keep();
+        }
+        // What is left is handed on as a new job; when stopping, the broker hands this one on.
+        !(left && self.stop.is_cancelled())
     }
 
-    /// Tries until the books take it: while Postgres is away, nobody can take over what we hold.
+    /// Tries until the books take it: while Postgres is away, nobody can take over what we hold. False where they never will.
     async fn settle(&self, claim: Uuid, held: Held, results: Vec<Settled>, hold: Hold) -> bool {
         let settle = Settle { claim, held, results, worker: hold.worker };
         let mut pace = Reconnect::default();
@@ -260,8 +294,7 @@ impl Worker {
                 }
                 Ok(Err(true)) => tokio::time::sleep(pace.next_wait()).await,
                 // Refused: said where it was tried. The rows stay claimed, and are handed on when this worker ends.
-                Ok(Err(false)) => return true,
-                Err(_) => return false,
+                Ok(Err(false)) | Err(_) => return false,
             }
         }
     }

@@ -28,7 +28,8 @@ pub(super) fn claims(app: &App) -> Batcher<(Uuid, Hold), Option<Claimed>> {
                 Ok(mut claimed) => ids.iter().map(|id| claimed.remove(id)).collect(),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "chunks could not be claimed");
-                    let _ = books::give_back(&app, claim, &ids, app.clock.now() + Duration::from_secs(60)).await;
+                    let held: Vec<_> = ids.iter().map(|id| (*id, claim)).collect();
+                    let _ = books::give_back(&app, &held, app.clock.now() + Duration::from_secs(60)).await;
                     ids.iter().map(|_| None).collect()
                 }
             }
@@ -37,7 +38,7 @@ pub(super) fn claims(app: &App) -> Batcher<(Uuid, Hold), Option<Claimed>> {
 }
 
 /// Asks until the database answers: what it may have done without our knowing is found again under the same claim.
-pub(super) async fn until_it_answers<T, F>(mut ask: impl FnMut() -> F) -> Result<T, books::BooksError>
+pub(crate) async fn until_it_answers<T, F>(mut ask: impl FnMut() -> F) -> Result<T, books::BooksError>
 where
     F: Future<Output = Result<T, books::BooksError>>,
 {
@@ -58,13 +59,31 @@ pub(super) fn settles(app: &App) -> Batcher<Settle, Result<bool, bool>> {
         async move {
             match books::settle_many(&app, &settles).await {
                 Ok(held) => held.into_iter().map(Ok).collect(),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "results could not be settled");
-                    settles.iter().map(|_| Err(error.is_passing())).collect()
+                // Whatever is wrong with one of them is not the others' fault.
+                Err(error) if !error.is_passing() && settles.len() > 1 => {
+                    let mut each = Vec::with_capacity(settles.len());
+                    for settle in &settles {
+                        each.push(settle_alone(&app, settle).await);
+                    }
+                    each
                 }
+                Err(error) => settles.iter().map(|_| Err(refused(&error))).collect(),
             }
         }
     })
+}
+
+async fn settle_alone(app: &App, settle: &Settle) -> Result<bool, bool> {
+    match books::settle_many(app, std::slice::from_ref(settle)).await {
+        Ok(held) => Ok(held.first().copied().unwrap_or(false)),
+        Err(error) => Err(refused(&error)),
+    }
+}
+
+/// Says so; answers whether trying again may help.
+fn refused(error: &books::BooksError) -> bool {
+    tracing::error!(error = error as &dyn std::error::Error, "results could not be settled");
+    error.is_passing()
 }
 
 /// Hands chunks of a full destination back.

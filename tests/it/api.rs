@@ -18,7 +18,7 @@ use handfast::doors::{Serve, private_routes};
 use handfast::inbox::{NewEntry, store_many};
 use handfast::listen::{Listener, Settings};
 use handfast::openmsg::{AuthCode, CryptKey, IdentCode};
-use handfast::queue::Publisher;
+use handfast::queue::{Asker, Publisher};
 use handfast::senders::{self, Scopes};
 use handfast::{App, crypto};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -57,7 +57,8 @@ impl Node {
         let stop = CancellationToken::new();
         let publisher = Publisher::start(&app, stop.clone());
         let acceptor = Acceptor::start(&app, &publisher);
-        let serve = Serve { app: app.clone(), acceptor, publisher, stopping: stop.clone() };
+        let asker = Asker::start(&app, stop.clone());
+        let serve = Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() };
         let listener = Listener::bind(Settings::private(&app.config)).await.unwrap();
         let address = listener.local_addr();
         tokio::spawn(listener.serve(warp::service(private_routes(serve)), stop.clone()));

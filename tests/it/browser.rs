@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use crate::node::Net;
+use crate::node::{Net, eventually};
 
 /// The key under which WebDriver names an element (W3C WebDriver, section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -77,10 +78,17 @@ impl Browser {
         self.call(&format!("/element/{element}/click"), json!({})).await;
     }
 
-    async fn words(&self) -> String {
-        let body = self.find("body").await;
-        let answer = self.http.get(format!("{}/element/{body}/text", self.session)).send().await.unwrap();
-        answer.json::<Value>().await.unwrap()["value"].as_str().unwrap().to_owned()
+    /// What the page says, once it says `part`: a click may come back before the next page is there.
+    async fn words_with(&self, part: &str) -> String {
+        let last = Mutex::new(String::new());
+        let says = || async {
+            let page =
+                self.http.get(format!("{}/source", self.session)).send().await.unwrap().json::<Value>().await.unwrap();
+            *last.lock().unwrap() = page["value"].as_str().unwrap_or_default().to_owned();
+            last.lock().unwrap().contains(part)
+        };
+        eventually(&format!("the page says {part}"), says).await;
+        last.into_inner().unwrap()
     }
 
     async fn close(mut self) {
@@ -109,12 +117,12 @@ async fn a_person_connects_on_the_form_page_without_javascript() {
     browser.open(&format!("http://{}/handshake", node.private)).await;
     browser.type_into("input[name=api_key]", key["key"].as_str().unwrap()).await;
     browser.click("button").await;
-    assert!(browser.words().await.contains("Connect to somebody"), "{}", browser.words().await);
+    browser.words_with("Connect to somebody").await;
 
     browser.type_into("input[name=other_openmsg_address]", &ann).await;
     browser.type_into("input[name=pass_code]", &code).await;
     browser.click("form[action='/handshake'] button").await;
-    let words = browser.words().await;
+    let words = browser.words_with("role=\"status\"").await;
     assert!(words.contains(&ann), "{words}");
     assert!(!words.contains(&code), "the code is shown: {words}");
     browser.close().await;

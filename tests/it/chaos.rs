@@ -5,6 +5,7 @@
 //! printed and can be given in `HANDFAST_CHAOS_SEED`. No test asserts how long anything takes, only that it comes to its end.
 
 mod application;
+mod books;
 mod broker;
 mod cancel;
 mod database;

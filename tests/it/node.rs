@@ -153,6 +153,12 @@ impl Node {
         self.until_status("readyz", 200).await;
     }
 
+    /// Whether `/readyz` says 200 now.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/readyz", self.private);
+        self.http.get(&url).send().await.is_ok_and(|response| response.status().as_u16() == 200)
+    }
+
     /// Waits until the private listener answers at all.
     pub(crate) async fn alive(&mut self) {
         self.until_status("healthz", 200).await;

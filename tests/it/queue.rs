@@ -36,7 +36,7 @@ async fn a_job_published_while_many_declare_the_queues_arrives() {
     let (into, mut taken) = mpsc::channel(10);
     let publishers: Vec<Publisher> = (0..4).map(|_| Publisher::start(&app, stop.clone())).collect();
     for source in [Source::Jobs(Lane::Bulk), Source::Jobs(Lane::Interactive), Source::Asks, Source::Dead] {
-        Consumer::start(app.config.amqp.clone(), source, 10, into.clone(), stop.clone());
+        Consumer::start(app.config.amqp.clone(), source, 10, into.clone(), stop.clone(), stop.clone());
     }
     let mut sent = Vec::new();
     for publisher in &publishers {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::books::{ClaimedDelivery, Outcome};
 use crate::connections::{self, Keyed};
+use crate::handshakes;
 use crate::openmsg::reply::MessageReply;
 use crate::openmsg::{Code, Verdict};
 use crate::outbound::Answer;
@@ -69,10 +70,15 @@ async fn accepted_now(crew: &Crew, keyed: &Keyed) -> Report {
 async fn broken(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, code: Code) -> Report {
     let report = |advice| Report::of(Outcome::RefusedForGood, advice).code(code.wire());
     let noted = delivery.reason.as_deref();
+    let connection = &keyed.connection;
     if noted == Some(REFUSED) {
+        // A handshake of ours is on its way, and the peer may have stored its outcome already: we shall, too.
+        if handshakes::is_open(&crew.app, &connection.self_address, &connection.other_address).await.unwrap_or(true) {
+            return Report { note: Some(REFUSED), ..report(Advice::In(ONCE_MORE)) };
+        }
         return match connections::mark_broken(&crew.app, keyed.version(), code.name()).await {
             Ok(true) => {
-                tracing::warn!(from = %keyed.connection.self_address, to = %keyed.connection.other_address, code = code.wire(),
+                tracing::warn!(from = %connection.self_address, to = %connection.other_address, code = code.wire(),
                     "a connection is broken: it needs a new handshake");
                 report(Advice::Never("connection-broken"))
             }

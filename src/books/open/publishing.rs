@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Chunks;
 use crate::App;
 use crate::batch::Batcher;
-use crate::books::Lane;
+use crate::books::{self, Lane};
 use crate::db::DbError;
 use crate::jobs::{ChunkRef, Job};
 use crate::queue::Publisher;
@@ -84,16 +84,5 @@ async fn mark_published(app: &App, marks: Vec<(Vec<Uuid>, i32)>) -> Result<(), D
         epochs.extend(std::iter::repeat_n(epoch, chunks.len()));
         ids.extend(chunks);
     }
-    let client = app.db.client().await?;
-    let statement = client.prepare_cached(MARK).await?;
-    client.execute(&statement, &[&ids, &epochs, &app.clock.now()]).await?;
-    Ok(())
+    books::published(app, &ids, &epochs).await
 }
-
-/// A worker may have had the chunk in hand before its publish is written down. One that was handed back meanwhile has left the
-/// broker: marked now, it would lie there for as long as an unclaimed one may.
-const MARK: &str = "/* books::open mark_published */
-update chunks set published_at = $3, published_to = x.epoch
-from unnest($1::uuid[], $2::integer[]) as x(id, epoch)
-where chunks.id = x.id and chunks.state = 0
-  and chunks.published_at is null and chunks.tries = 0 and chunks.due_at <= $3";

@@ -113,7 +113,12 @@ impl Application {
             for (index, id) in &done {
                 self.accepted.note(&left[*index].text, id).await;
             }
-            left = left.into_iter().enumerate().filter(|(n, _)| done.iter().all(|(m, _)| m != n)).map(|(_, r)| r).collect();
+            left = left
+                .into_iter()
+                .enumerate()
+                .filter(|(n, _)| done.iter().all(|(m, _)| m != n))
+                .map(|(_, r)| r)
+                .collect();
             if left.is_empty() {
                 return;
             }
@@ -123,17 +128,23 @@ impl Application {
 
     /// Keeps handing over, from several tasks, each way in turn, over `routes` (from, to); `most` messages at the most.
     pub(super) fn stream(&self, routes: &[(String, String)], tasks: usize, most: usize) -> Stream {
+        self.stream_named("stream", routes, tasks, most)
+    }
+
+    /// The same, for one stream of several: their texts begin with its name.
+    pub(super) fn stream_named(&self, name: &str, routes: &[(String, String)], tasks: usize, most: usize) -> Stream {
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         for task in 0..tasks {
             let (this, stop, routes) = (self.clone(), stop.clone(), routes.to_vec());
+            let name = format!("{name}-{task}");
             running.spawn(async move {
                 let mut n = 0;
                 for way in [Way::Single, Way::Batch, Way::Lines].into_iter().cycle() {
                     if stop.is_cancelled() || n * tasks >= most {
                         return;
                     }
-                    let rows = rows(&routes, task, n, if way == Way::Single { 1 } else { ROWS });
+                    let rows = rows(&routes, &name, n, if way == Way::Single { 1 } else { ROWS });
                     this.hand_over(&rows, way).await;
                     n += rows.len();
                     tokio::time::sleep(PAUSE).await;
@@ -219,10 +230,10 @@ impl Stream {
     }
 }
 
-fn rows(routes: &[(String, String)], task: usize, begin: usize, n: usize) -> Vec<Row> {
+fn rows(routes: &[(String, String)], name: &str, begin: usize, n: usize) -> Vec<Row> {
     let row = |n: usize| {
-        let (from, to) = routes[(task + n) % routes.len()].clone();
-        Row { from, to, text: format!("task-{task}-message-{n}") }
+        let (from, to) = routes[n % routes.len()].clone();
+        Row { from, to, text: format!("{name}-{n}") }
     };
     (begin..begin + n).map(row).collect()
 }

@@ -39,7 +39,8 @@ async fn a_batch_that_a_kill_cut_off_is_accepted_once_however_often_it_comes() {
     let before = stage.application.accepted.all().await;
     assert_eq!(before.len(), rows.len());
     // Once more in one piece: every row is told the id it has.
-    let batch: Vec<_> = rows.iter().map(|r| json!({"from": r.from, "to": r.to, "text": r.text, "key": r.text})).collect();
+    let batch: Vec<_> =
+        rows.iter().map(|r| json!({"from": r.from, "to": r.to, "text": r.text, "key": r.text})).collect();
     let again = stage.a.post("messages/batch", json!({"messages": batch})).await;
     for result in again["results"].as_array().expect("results") {
         let row = &rows[result["index"].as_u64().expect("an index") as usize];

@@ -75,7 +75,9 @@ pub(super) async fn settle(from: &Node, accepted: &Accepted, inboxes: impl Async
     for (text, id) in &ledger {
         let there = copies.contains_key(text);
         match books[id].as_str() {
-            "delivered" => assert!(there, "{text} ({id}) is called delivered and in no inbox: {}", from.message(id).await),
+            "delivered" => {
+                assert!(there, "{text} ({id}) is called delivered and in no inbox: {}", from.message(id).await)
+            }
             "unconfirmed" => {}
             other => panic!("{text} ended as {other}: {}", from.message(id).await),
         }

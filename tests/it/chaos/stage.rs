@@ -1,18 +1,25 @@
-//! Two connected nodes between which messages flow, both ways being the same one way here: A sends, B receives.
+//! Two connected nodes between which messages flow: A sends, B receives. And a peer that is no handfast node, connected with both.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
+
+use handfast::embedded::Pair;
 
 use super::application::{Application, Row};
 use super::ledger::{self, Balance};
 use crate::node::{Net, Node, Options};
+use crate::peers::{Dialect, Peer};
 
 /// Accounts on each side; each of A's is connected with one of B's.
 const ACCOUNTS: u32 = 6;
+/// The account on each side that is connected with the peer's only user.
+pub(super) const WITH_PEER: &str = "9";
 
 /// Sender and receiver.
 pub(super) struct Stage {
     pub(super) a: Node,
     pub(super) b: Node,
+    pub(super) peer: Peer,
     /// Who writes to whom.
     pub(super) routes: Vec<(String, String)>,
     pub(super) application: Application,
@@ -21,11 +28,29 @@ pub(super) struct Stage {
 impl Stage {
     /// Both nodes with as many workers, and settings by `with`.
     pub(super) async fn new(workers: usize, with: impl Fn(Options) -> Options) -> Self {
+        Self::set(workers, |_, options| with(options)).await
+    }
+
+    /// Both nodes on servers that this test may stop.
+    pub(super) async fn on(pair: &Pair, workers: usize) -> Self {
+        for name in ["a", "b"] {
+            pair.ensure_database(name).await.expect("a database");
+        }
+        Self::set(workers, |domain, options| {
+            let name = domain.split('.').next().expect("a name");
+            let options = options.set("database.url", pair.database_url(name).reveal());
+            options.set("amqp.url", pair.amqp_url("handfast").reveal())
+        })
+        .await
+    }
+
+    async fn set(workers: usize, with: impl Fn(&str, Options) -> Options) -> Self {
         let net = Net::new();
+        let peer = net.peer(Dialect::V1, "php.test").await;
         let _ = (net.socket_of("a.test"), net.socket_of("b.test"));
         let options = |domain| {
             let options = Options::of(domain).workers(workers).set("openmsg.messages_per_connection", 1_000_000);
-            with(options.set("delivery.in_flight_per_destination", 16).set("delivery.chunk", 20))
+            with(domain, options.set("delivery.in_flight_per_destination", 16).set("delivery.chunk", 20))
         };
         let (a, b) = tokio::join!(Node::start(&net, options("a.test")), Node::start(&net, options("b.test")));
         let mut routes = Vec::new();
@@ -35,8 +60,21 @@ impl Stage {
             a.connected(&from, &receiver, &b.code(&to).await).await;
             routes.push((sender, receiver));
         }
+        peer.user(WITH_PEER, "Pia");
+        for node in [&a, &b] {
+            node.account(WITH_PEER, "Shop").await;
+            let code = peer.issue_code(WITH_PEER);
+            node.connected(WITH_PEER, &peer.address(WITH_PEER), &code).await;
+        }
         let application = Application::of(&a);
-        Self { a, b, routes, application }
+        Self { a, b, peer, routes, application }
+    }
+
+    /// What strangers are told while something is missing: SM_E008, which means try again later.
+    pub(super) async fn peers_are_told_to_try_later(&self) {
+        let sent = self.peer.send(WITH_PEER, &self.b.address(WITH_PEER), "is anybody there?").await;
+        let code = sent.expect_err("nobody is there").code;
+        assert_eq!(code.as_deref(), Some("SM_E008"));
     }
 
     /// Messages over all routes in turn, their texts beginning with `name`.
@@ -62,22 +100,36 @@ impl Stage {
         crate::node::eventually("messages arrive", async || self.arrived().await >= wanted).await;
     }
 
+    /// Waits until so many more have arrived, or all there are.
+    pub(super) async fn arrive_or_done(&self, more: usize) {
+        let wanted = self.arrived().await + more;
+        let open = "select count(*) from chunks where state <> 2";
+        let done = async || self.a.value::<i64>(open).await == 0;
+        crate::node::eventually("messages arrive", async || self.arrived().await >= wanted || done().await).await;
+    }
+
+    /// Every text in every inbox.
+    pub(super) async fn received(&self) -> Vec<String> {
+        let mut texts: Vec<String> = self.peer.inbox(WITH_PEER).into_iter().map(|(_, text)| text).collect();
+        for (_, receiver) in &self.routes {
+            texts.extend(ledger::inbox(&self.b, receiver.split('*').next().expect("an id")).await);
+        }
+        texts
+    }
+
     /// The ledgers, when everything is done.
     pub(super) async fn balance(&self) -> Balance {
-        ledger::settle(&self.a, &self.application.accepted, async || {
-            let mut texts = Vec::new();
-            for (_, receiver) in &self.routes {
-                texts.extend(ledger::inbox(&self.b, receiver.split('*').next().expect("an id")).await);
-            }
-            texts
-        })
-        .await
+        ledger::settle(&self.a, &self.application.accepted, async || self.received().await).await
     }
 
     /// Between handfast nodes everything arrives exactly once, whatever died.
     pub(super) async fn exactly_once(&self) {
         let balance = self.balance().await;
-        eprintln!("{balance:?}; refused {}, lost {}", self.application.accepted.refused(), self.application.accepted.lost());
+        eprintln!(
+            "{balance:?}; refused {}, lost {}",
+            self.application.accepted.refused(),
+            self.application.accepted.lost()
+        );
         assert_eq!((balance.doubles, balance.unconfirmed), (0, 0), "{balance:?}");
         assert_eq!(balance.delivered, balance.accepted);
     }
@@ -86,4 +138,11 @@ impl Stage {
     pub(super) fn longer_than_a_lease(&self) -> Duration {
         self.a.app.config.delivery.lease.duration() + Duration::from_millis(1500)
     }
+}
+
+/// A folder for servers of a test's own, which their user can pass to.
+pub(super) fn servers() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).expect("opened");
+    dir
 }

@@ -66,7 +66,8 @@ async fn workers_that_are_told_to_go_finish_what_they_hold() {
         let pid = going.pid().expect("a process");
         going.stop().await;
         // With nobody else there, nothing may be held by anybody now.
-        let held = "select (select count(*) from chunks where state = 1) + (select count(*) from exceptions where state = 2)";
+        let held =
+            "select (select count(*) from chunks where state = 1) + (select count(*) from exceptions where state = 2)";
         assert_eq!(node.value::<i64>(held).await, 0, "worker {pid} left something claimed");
         node.start_work();
     }

@@ -121,7 +121,8 @@ impl Options {
             options = options.set("database.url", fresh_database().await.reveal());
         }
         if !own_amqp {
-            let amqp = std::env::var("HANDFAST_TEST_AMQP_URL").expect("HANDFAST_TEST_AMQP_URL names a RabbitMQ for tests");
+            let amqp =
+                std::env::var("HANDFAST_TEST_AMQP_URL").expect("HANDFAST_TEST_AMQP_URL names a RabbitMQ for tests");
             options = options.set("amqp.url", amqp);
         }
         let settings = options

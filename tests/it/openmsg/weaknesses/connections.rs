@@ -1,8 +1,11 @@
 //! Connections: half-done handshakes, one-way ones, refused and deleted ones (rows 6.12, 6.13, 6.18, 6.20).
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::super::scene::{ADA, BOB, Scene, refused};
+use crate::node::eventually;
 use crate::peers::{Behaviour, Dialect, Endpoint, Trick};
 
 /// A handshake of Bob's whose answer never reaches his node: we have new secrets, it has not.
@@ -51,6 +54,22 @@ async fn row_6_12_a_connection_the_peer_no_longer_knows_is_marked_broken_and_men
         scene.node.connected(ADA, &scene.bob(), &scene.peer.issue_code(BOB)).await;
         scene.both_ways(&format!("mended after {code}")).await;
     }
+}
+
+#[tokio::test]
+async fn row_6_12_a_message_sent_while_our_own_handshake_is_under_way_arrives() {
+    let scene = Scene::connected().await;
+    // The peer has stored the new secrets, and tells us a second later.
+    scene.peer.behave(Behaviour::At(Endpoint::Auth, Trick::Late(Duration::from_secs(1))));
+    let (bob, code) = (scene.bob(), scene.peer.issue_code(BOB));
+    let writing = async {
+        let confirmed = || scene.peer.calls().iter().filter(|call| call.url.ends_with("/auth-confirm/")).count() == 1;
+        eventually("the peer has stored new secrets", async || confirmed()).await;
+        scene.ada_writes("meanwhile").await
+    };
+    let (handshake, state) = tokio::join!(scene.node.connect(ADA, &bob, &code), writing);
+    assert_eq!((handshake["state"].as_str(), state.as_str()), (Some("connected"), "delivered"));
+    scene.both_ways("afterwards").await;
 }
 
 #[tokio::test]
