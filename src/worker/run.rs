@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Fuse, FusedFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
@@ -256,6 +257,10 @@ impl Worker {
         let every = self.crew.app.config.delivery.settle_every.duration();
         let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let (mut results, mut left, mut written) = (Vec::new(), false, true);
+        // Settling goes on beside the deliveries, never instead of them: one that is not polled may hold the very database
+        // connection that settling waits for.
+        let settling = Fuse::terminated();
+        tokio::pin!(settling);
         loop {
             tokio::select! {
                 ran = running.next() => match ran {
@@ -264,11 +269,15 @@ impl Worker {
                     Some(Ran::Left) => left = true,
                     None => break,
                 },
-                _ = beat.tick() => if !results.is_empty() {
+                _ = beat.tick(), if !results.is_empty() && settling.is_terminated() => {
                     let part = std::mem::take(&mut results);
-                    written &= self.settle(claim, held(false), part, hold).await;
-                },
+                    settling.set(self.settle(claim, held(false), part, hold).fuse());
+                }
+                done = &mut settling, if !settling.is_terminated() => written &= done,
             }
+        }
+        if !settling.is_terminated() {
+            written &= settling.await;
         }
         drop(watched);
         written &= self.settle(claim, held(!left), results, hold).await;

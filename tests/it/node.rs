@@ -66,14 +66,14 @@ impl Node {
         crypto::init().expect("the cryptographic library starts");
         handfast::tls::install_provider();
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let (public, port) = (net.socket_of(&options.domain), Port::free());
+        let (public, port) = (net.socket_of(&options.host), Port::free());
         let private = port.socket();
         let workers = options.workers;
-        let domain = options.domain.clone();
+        let (domain, host) = (options.domain.clone(), options.host.clone());
         let config = options.write(net, dir.path(), public, private).await;
         let (app, key) = prepare(config).await;
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let attacker = Attacker::new(&net.ca, &domain, public);
+        let attacker = Attacker::new(&net.ca, &host, public);
         let mut node =
             Self { domain, app, public, private, serve: None, work: Vec::new(), key, http, attacker, dir, _port: port };
         node.start_serve();

@@ -70,6 +70,7 @@ impl Net {
 /// How a node is to be.
 pub(crate) struct Options {
     pub(super) domain: String,
+    pub(super) host: String,
     pub(super) workers: usize,
     settings: Table,
 }
@@ -77,7 +78,7 @@ pub(crate) struct Options {
 impl Options {
     /// One worker, retries within a second or two, results written down quickly; otherwise the defaults.
     pub(crate) fn of(domain: &str) -> Self {
-        Self { domain: domain.into(), workers: 1, settings: Table::new() }
+        Self { domain: domain.into(), host: domain.into(), workers: 1, settings: Table::new() }
             .set("mode", "development")
             .set("domain", domain)
             .set("database.pool", 8)
@@ -90,6 +91,11 @@ impl Options {
     /// So many workers.
     pub(crate) fn workers(self, workers: usize) -> Self {
         Self { workers, ..self }
+    }
+
+    /// Reached under another host name than its domain (where something redirects to it).
+    pub(crate) fn at(self, host: &str) -> Self {
+        Self { host: host.into(), ..self }
     }
 
     /// A setting by its full name.
@@ -111,7 +117,7 @@ impl Options {
             fs::write(dir.join(name), text).expect("written");
             path(name)
         };
-        let (certificate, key) = net.ca.issue(&self.domain);
+        let (certificate, key) = net.ca.issue(&self.host);
         // A test that stops servers brings its own.
         let own = |name: &str| self.settings.get(name).is_some_and(|section| section.get("url").is_some());
         let (own_database, own_amqp) = (own("database"), own("amqp"));
