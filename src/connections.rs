@@ -5,7 +5,7 @@
 //! (proved, preferred, broken) touches only the [`Version`] of the secrets it was judged under. A block outlives a new handshake.
 //! Leaves out the wire, and how secrets are made.
 //!
-//! [`keyed`](keyed_many) reads them with their secrets, [`store`] writes them, the rest is for the API.
+//! [`keyed`](keyed_many) reads them with their secrets, [`store()`] writes them, the rest is for the API.
 
 mod keyed;
 mod store;

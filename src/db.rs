@@ -19,8 +19,9 @@ mod embedded_migrations {
 pub use deadpool_postgres::{Client, GenericClient, Transaction};
 pub use tokio_postgres::Row;
 
-/// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise.
-const SESSION: &str = "set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
+/// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise. They are
+/// therefore made once a connection: planning joins of partitioned tables anew for every execution cost more than all the rest.
+const SESSION: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
                        set timezone = 'UTC'; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
 
 /// Why the database did not answer as hoped.
@@ -108,6 +109,20 @@ impl Db {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql).await?;
         Ok(client.query(&statement, parameters).await?)
+    }
+
+    /// All rows of one statement whose best plan hangs on the values: filters that may be left out.
+    pub async fn rows_planned_by_values(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute("/* db::by_values */ set local plan_cache_mode = force_custom_plan").await?;
+        let rows = transaction.query(sql, parameters).await?;
+        transaction.commit().await?;
+        Ok(rows)
     }
 
     /// The only row of one statement, if there is one.

@@ -28,6 +28,9 @@
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
+// The documentation is read with its private items: it is for those who work on the node.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod accounts;
 pub mod batch;
 pub mod books;

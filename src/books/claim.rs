@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::due::unpublish;
+use super::due::unpublish_over;
 use super::outbox::{Flight, flights_of};
 use super::{BooksError, ChannelName, DeliveryId, Lane};
 use crate::App;
@@ -71,7 +71,7 @@ pub async fn claim_chunks(
     let statement = client.prepare_cached(CLAIM).await?;
     let rows = client.query(&statement, &[&chunks, &claim, &worker, &(app.clock.now() + SKEW)]).await?;
     if rows.len() < chunks.len() {
-        unpublish(app, chunks, &[]).await?;
+        unpublish_over(&client, chunks, &[]).await?;
     }
     let mut claimed: HashMap<Uuid, Claimed> =
         rows.iter().map(|row| (row.get(0), Claimed { claim, deliveries: Vec::new() })).collect();
@@ -118,7 +118,7 @@ pub async fn claim_again(
     let rows =
         client.query(&statement, &[&chunk, &seq, &claim, &worker, &app.clock.now(), &(app.clock.now() + SKEW)]).await?;
     if rows.len() < deliveries.len() {
-        unpublish(app, &[], deliveries).await?;
+        unpublish_over(&client, &[], deliveries).await?;
     }
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) =
         rows.iter().map(|row| (row.get::<_, Uuid>(0), row.get::<_, i16>(1))).unzip();

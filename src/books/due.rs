@@ -114,7 +114,15 @@ where chunks.id = x.id and chunks.state = 0 and chunks.tries = 0 and chunks.due_
 
 /// The publish failed after the mark, or whoever took it may not claim it: the mark is taken back, for as soon as it is due.
 pub async fn unpublish(app: &App, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {
-    let client = app.db.client().await?;
+    unpublish_over(&app.db.client().await?, chunks, again).await
+}
+
+/// The same over a connection that the caller has: who waits for a second one while it holds one can wait for ever.
+pub(super) async fn unpublish_over(
+    client: &crate::db::Client,
+    chunks: &[Uuid],
+    again: &[DeliveryId],
+) -> Result<(), BooksError> {
     if !chunks.is_empty() {
         let sql = "/* books::unpublish chunks */ update chunks set published_at = null
             where id = any($1) and state = 0 and published_at is not null";

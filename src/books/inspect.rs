@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
@@ -86,10 +87,10 @@ pub async fn list(app: &App, filter: &MessageFilter) -> Result<Vec<MessageView>,
             order by m.id desc
         ) as found where ($5::text is null or state = $5) limit $6"
     );
-    let client = app.db.client().await?;
     let state = filter.state.map(State::name);
-    let rows =
-        client.query(&sql, &[&filter.from, &filter.to, &filter.tag, &filter.after, &state, &filter.limit]).await?;
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&filter.from, &filter.to, &filter.tag, &filter.after, &state, &filter.limit];
+    let rows = app.db.rows_planned_by_values(&sql, &parameters).await?;
     Ok(rows.iter().map(message).collect())
 }
 
@@ -100,10 +101,9 @@ pub async fn summary(app: &App, tag: Option<&str>, from: Option<&Address>) -> Re
             count(*) filter (where (select count(*) from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) > 1)
         {JOINED} where ($1::text is null or m.tag = $1) and ($2::text is null or m.from_address = $2) group by 1"
     );
-    let client = app.db.client().await?;
     let from = from.map(ToString::to_string);
     let mut summary = Summary::default();
-    for row in client.query(&sql, &[&tag, &from]).await? {
+    for row in app.db.rows_planned_by_values(&sql, &[&tag, &from]).await? {
         let n: i64 = row.get(1);
         summary.accepted += n;
         summary.doubles += row.get::<_, i64>(2);

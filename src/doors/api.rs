@@ -1,7 +1,7 @@
 //! The API door, `/api/v1`: what our own applications use. `docs/api.md` is its contract.
 //!
 //! A request passes, in this order: its route (404, 405), its key (401), the key's scope (403), then the endpoint, which reads
-//! query, path and body into types and answers a value: a response, or a [`Problem`](problem::Problem).
+//! query, path and body into types and answers a value: a response, or a [`problem::Problem`].
 //!
 //! | file | what |
 //! |---|---|

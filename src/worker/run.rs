@@ -206,14 +206,21 @@ impl Worker {
     }
 
     async fn deliver_chunk(&self, chunk: ChunkRef) -> bool {
-        if self.load.is_full(&chunk.destination) {
+        // A mixed chunk's deliveries are looked at one by one.
+        let mixed = chunk.destination.is_empty();
+        let room = tokio::select! {
+            room = self.load.room(&chunk.destination, usize::try_from(chunk.n).unwrap_or(1)), if !mixed => room,
+            () = self.stop.cancelled(), if !mixed => return false,
+            else => None,
+        };
+        if room.is_none() && !mixed {
             return self.parkings.call(chunk.id).await.is_ok();
         }
         let (taken, hold) = (self.in_hand.take(vec![chunk.id]), self.crew.lease.hold());
         match self.claims.call((chunk.id, hold)).await {
             Ok(Some(claimed)) => {
                 let held = |done| Held::Chunk { id: chunk.id, done };
-                self.run_claimed(claimed, taken, chunk.destination.is_empty(), hold, held).await
+                self.run_claimed(claimed, taken, mixed, hold, held).await
             }
             // Done, cancelled, or another's.
             Ok(None) => true,

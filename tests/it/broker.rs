@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use handfast::App;
-use handfast::jobs::{Ask, ConfirmSender, Reply};
+use handfast::books::Lane;
+use handfast::jobs::{Ask, ConfirmSender, Job, Reply};
 use handfast::queue::{Asker, Consumer, Publisher, Replier, Source};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::support::fresh_app_with;
 
@@ -14,7 +16,7 @@ async fn app_with_broker() -> App {
     let url = std::env::var("HANDFAST_TEST_AMQP_URL").expect("HANDFAST_TEST_AMQP_URL names a RabbitMQ for tests");
     fresh_app_with(|config| {
         config.amqp.url = url.into();
-        config.amqp.prefix = format!("it-{}", uuid::Uuid::new_v4().simple());
+        config.amqp.prefix = format!("it-{}", Uuid::new_v4().simple());
         config.database.pool = 20;
     })
     .await
@@ -44,7 +46,7 @@ async fn an_answer_waits_for_the_connection_that_carries_it() {
 
 fn anything() -> ConfirmSender {
     ConfirmSender {
-        account: uuid::Uuid::nil(),
+        account: Uuid::nil(),
         receiving: "1000*node.test".parse().unwrap(),
         receiving_name: "Ada".parse().unwrap(),
         sending: "2000*peer.test".parse().unwrap(),
@@ -70,4 +72,39 @@ async fn processes_that_meet_a_new_broker_at_once_agree_on_its_epoch() {
     })
     .await
     .expect("they leave when told");
+}
+
+async fn published(publisher: &Publisher, job: &Job) {
+    while publisher.publish(Lane::Bulk, job).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Processes of a new node start at the same moment and declare the same queues: RabbitMQ must not end up without one of them.
+#[tokio::test]
+async fn a_job_published_while_many_declare_the_queues_arrives() {
+    let app = app_with_broker().await;
+    let stop = CancellationToken::new();
+    let (into, mut taken) = mpsc::channel(10);
+    let publishers: Vec<Publisher> = (0..4).map(|_| Publisher::start(&app, stop.clone())).collect();
+    for source in [Source::Jobs(Lane::Bulk), Source::Jobs(Lane::Interactive), Source::Asks, Source::Dead] {
+        Consumer::start(app.config.amqp.clone(), source, 10, into.clone(), stop.clone(), stop.clone());
+    }
+    let mut sent = Vec::new();
+    for publisher in &publishers {
+        let job = Job::StartHandshake(Uuid::new_v4());
+        published(publisher, &job).await;
+        sent.push(job);
+    }
+    let mut arrived = Vec::new();
+    while arrived.len() < sent.len() {
+        let message =
+            tokio::time::timeout(Duration::from_secs(60), taken.recv()).await.expect("every job arrives").unwrap();
+        arrived.push(serde_json::from_slice::<Job>(&message.body).unwrap());
+        message.ack().await;
+    }
+    for job in sent {
+        assert!(arrived.contains(&job));
+    }
+    stop.cancel();
 }

@@ -13,6 +13,5 @@ mod node;
 mod openmsg;
 mod peers;
 mod people;
-mod queue;
 mod supervise;
 mod support;

@@ -107,6 +107,18 @@ impl Node {
         self.serve = Some(Process::start("serve", self.dir.path()));
     }
 
+    /// Starts one more ingress beside the first, and waits until it is ready.
+    pub(crate) async fn start_second_serve(&self, public: &Port, private: &Port) -> Process {
+        let (public, private) = (public.socket(), private.socket());
+        let settings =
+            [("HANDFAST_PUBLIC__LISTEN", public.to_string()), ("HANDFAST_PRIVATE__LISTEN", private.to_string())];
+        let process = Process::start_with("serve", self.dir.path(), &settings);
+        let url = format!("http://{private}/readyz");
+        let ready = async || self.http.get(&url).send().await.is_ok_and(|response| response.status().is_success());
+        eventually("the second ingress is ready", ready).await;
+        process
+    }
+
     /// Starts one more worker; see [`Self::ready`].
     pub(crate) fn start_work(&mut self) {
         self.work.push(Process::start("work", self.dir.path()));

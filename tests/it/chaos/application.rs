@@ -96,6 +96,12 @@ impl Application {
         Self { http, messages, key: node.key().to_owned(), accepted: Accepted::default() }
     }
 
+    /// The same application over another ingress of that node, with a ledger of its own.
+    pub(super) fn over(&self, private: std::net::SocketAddr) -> Self {
+        let messages = format!("http://{private}/api/v1/messages");
+        Self { messages, accepted: Accepted::default(), ..self.clone() }
+    }
+
     /// Hands rows over, again and again, until every one of them is accepted.
     pub(super) async fn hand_over(&self, rows: &[Row], way: Way) {
         let mut left: Vec<&Row> = rows.iter().collect();

@@ -21,7 +21,7 @@ async fn without_a_broker_messages_are_accepted_and_when_it_is_back_they_are_del
     let mut dice = Dice::new();
     let dir = stage::servers();
     let pair = Pair::start(dir.path()).await.expect("a pair");
-    let stage = Stage::on(&pair, 2).await;
+    let stage = Stage::on(&pair, 2, |options| options).await;
     for outage in [Outage::Stopped, Outage::Killed, Outage::Wiped] {
         let name = format!("{outage:?}");
         let stream = stage.application.stream_named(&name, &stage.routes, 3, 150);

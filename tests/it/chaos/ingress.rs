@@ -5,6 +5,7 @@ use serde_json::json;
 use super::application::Way;
 use super::dice::Dice;
 use super::stage::Stage;
+use crate::node::Port;
 
 #[tokio::test]
 async fn whatever_was_accepted_before_a_kill_is_delivered_and_the_rest_can_be_handed_over_again() {
@@ -46,5 +47,37 @@ async fn a_batch_that_a_kill_cut_off_is_accepted_once_however_often_it_comes() {
         let row = &rows[result["index"].as_u64().expect("an index") as usize];
         assert_eq!((&result["replayed"], &result["id"]), (&json!(true), &json!(before[&row.text])));
     }
+    stage.exactly_once().await;
+}
+
+#[tokio::test]
+async fn two_ingresses_and_four_workers_accept_and_deliver_each_key_once() {
+    let mut dice = Dice::new();
+    let mut stage = Stage::new(2, |options| options).await;
+    let (public, private) = (Port::free(), Port::free());
+    let mut second = stage.a.start_second_serve(&public, &private).await;
+    let other = stage.application.over(private.socket());
+    let rows = stage.rows("twice", 240);
+    for (n, part) in rows.chunks(40).enumerate() {
+        let way = [Way::Batch, Way::Lines][dice.from(0..2)];
+        // The same rows by both at once.
+        let (one, two) = (stage.application.hand_over(part, way), other.hand_over(part, way));
+        match n {
+            2 => {
+                let kill = async {
+                    second.kill().await;
+                    stage.a.start_second_serve(&public, &private).await
+                };
+                ((), (), second) = tokio::join!(one, two, kill);
+            }
+            _ => {
+                tokio::join!(one, two);
+            }
+        }
+    }
+    stage.a.kill_work().await;
+    stage.a.start_work();
+    assert_eq!(stage.application.accepted.all().await, other.accepted.all().await, "one key, two messages");
+    second.stop().await;
     stage.exactly_once().await;
 }

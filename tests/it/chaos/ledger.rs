@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties};
 use serde_json::Value;
 
 use super::application::Accepted;
@@ -146,16 +146,43 @@ pub(super) async fn rows_left(node: &Node) -> String {
 
 /// Jobs ready in the broker.
 pub(super) async fn jobs_left(node: &Node) -> u32 {
-    let amqp = &node.app.config.amqp;
-    let connection = Connection::connect(amqp.url.reveal(), ConnectionProperties::default()).await.expect("a broker");
-    let channel = connection.create_channel().await.expect("a channel");
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let (connection, channel) = broker(node).await;
     let mut left = 0;
     for queue in ["jobs.interactive", "jobs.bulk", "dead"] {
-        let name = format!("{}.v1.{queue}", amqp.prefix);
-        let queue = channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await.expect("a queue");
-        left += queue.message_count();
+        left += waiting(&channel, &name(node, queue)).await;
     }
     connection.close(200, "looked".into()).await.expect("closed");
     left
+}
+
+/// Takes the only job of a queue and hands it back until the broker puts it among the dead letters.
+pub(super) async fn hand_out_too_often(node: &Node, queue: &str) {
+    let (connection, channel) = broker(node).await;
+    eventually("the job is dead", async || {
+        let job =
+            channel.basic_get(name(node, queue).as_str().into(), BasicGetOptions::default()).await.expect("an answer");
+        if let Some(job) = job {
+            let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+            job.acker.nack(back).await.expect("handed back");
+        }
+        waiting(&channel, &name(node, "dead")).await == 1
+    })
+    .await;
+    connection.close(200, "done".into()).await.expect("closed");
+}
+
+async fn broker(node: &Node) -> (Connection, Channel) {
+    let url = node.app.config.amqp.url.reveal();
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.expect("a broker");
+    let channel = connection.create_channel().await.expect("a channel");
+    (connection, channel)
+}
+
+async fn waiting(channel: &Channel, queue: &str) -> u32 {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), passive, FieldTable::default()).await.expect("a queue").message_count()
+}
+
+fn name(node: &Node, queue: &str) -> String {
+    format!("{}.v1.{queue}", node.app.config.amqp.prefix)
 }

@@ -23,6 +23,7 @@ pub(super) struct Stage {
     /// Who writes to whom.
     pub(super) routes: Vec<(String, String)>,
     pub(super) application: Application,
+    _net: Net,
 }
 
 impl Stage {
@@ -32,14 +33,14 @@ impl Stage {
     }
 
     /// Both nodes on servers that this test may stop.
-    pub(super) async fn on(pair: &Pair, workers: usize) -> Self {
+    pub(super) async fn on(pair: &Pair, workers: usize, with: impl Fn(Options) -> Options) -> Self {
         for name in ["a", "b"] {
             pair.ensure_database(name).await.expect("a database");
         }
         Self::set(workers, |domain, options| {
             let name = domain.split('.').next().expect("a name");
             let options = options.set("database.url", pair.database_url(name).reveal());
-            options.set("amqp.url", pair.amqp_url("handfast").reveal())
+            with(options.set("amqp.url", pair.amqp_url("handfast").reveal()))
         })
         .await
     }
@@ -67,7 +68,7 @@ impl Stage {
             node.connected(WITH_PEER, &peer.address(WITH_PEER), &code).await;
         }
         let application = Application::of(&a);
-        Self { a, b, peer, routes, application }
+        Self { a, b, peer, routes, application, _net: net }
     }
 
     /// What strangers are told while something is missing: SM_E008, which means try again later.

@@ -1,7 +1,11 @@
 //! Workers die, freeze and are told to go, on both sides, while messages flow.
 
+use super::application::{Row, Way};
 use super::dice::Dice;
-use super::stage::Stage;
+use super::ledger;
+use super::stage::{Stage, WITH_PEER};
+use crate::node::eventually;
+use crate::peers::{Behaviour, Endpoint, Trick};
 
 #[tokio::test]
 async fn killed_workers_lose_nothing_and_double_nothing() {
@@ -31,7 +35,7 @@ async fn a_frozen_worker_changes_nothing_when_it_thaws() {
         frozen.signal("STOP").await;
         // The others take over what it held: that it was declared dead is what the wait is for.
         let gone = format!("select not exists (select from workers where pid = {})", frozen.pid().expect("a process"));
-        crate::node::eventually("a frozen worker counts as dead", async || node.value::<bool>(&gone).await).await;
+        eventually("a frozen worker counts as dead", async || node.value::<bool>(&gone).await).await;
         frozen.signal("CONT").await;
     }
     stream.stop().await;
@@ -72,5 +76,58 @@ async fn workers_that_are_told_to_go_finish_what_they_hold() {
         node.start_work();
     }
     stream.stop().await;
+    stage.exactly_once().await;
+}
+
+#[tokio::test]
+async fn a_worker_hands_on_what_it_holds_by_the_books_and_has_not_in_hand() {
+    let stage = Stage::new(1, |options| options).await;
+    stage.peer.behave(Behaviour::At(Endpoint::MessageReceive, Trick::Code("SM_E008")));
+    let (from, to) = (stage.a.address(WITH_PEER), stage.peer.address(WITH_PEER));
+    let rows: Vec<Row> =
+        ["one", "two"].map(|text| Row { from: from.clone(), to: to.clone(), text: text.into() }).to_vec();
+    stage.application.hand_over(&rows, Way::Batch).await;
+    // As a task leaves it that ended without settling: held by a worker that lives.
+    let take =
+        "update exceptions set state = 2, due_at = null, claim = gen_random_uuid(), worker = (select id from workers)
+                where state = 1";
+    eventually("both wait and are taken", async || {
+        stage.a.execute(take).await;
+        stage.a.value::<i64>("select count(*) from exceptions where state = 2").await == 2
+    })
+    .await;
+    stage.peer.behave(Behaviour::Honest);
+    let balance = stage.balance().await;
+    assert_eq!((balance.delivered, balance.doubles), (2, 0));
+}
+
+#[tokio::test]
+async fn the_grace_time_ends_also_for_a_peer_that_hangs() {
+    let mut stage = Stage::new(1, |options| options.set("delivery.grace", "1s")).await;
+    stage.peer.behave(Behaviour::At(Endpoint::MessageReceive, Trick::Hang));
+    let row = Row { from: stage.a.address(WITH_PEER), to: stage.peer.address(WITH_PEER), text: "patience".into() };
+    stage.application.hand_over(&[row], Way::Single).await;
+    eventually("it hangs", async || !stage.peer.log_of(Endpoint::MessageReceive).is_empty()).await;
+    stage.a.work.remove(0).stop().await;
+    let held =
+        "select (select count(*) from chunks where state = 1) + (select count(*) from exceptions where state = 2)";
+    assert_eq!(stage.a.value::<i64>(held).await, 0);
+    stage.peer.behave(Behaviour::Honest);
+    stage.a.start_work();
+    let balance = stage.balance().await;
+    assert_eq!((balance.delivered, balance.doubles), (1, 0));
+}
+
+#[tokio::test]
+async fn a_job_that_was_handed_out_too_often_is_looked_at_again() {
+    let mut stage = Stage::new(1, |options| options).await;
+    stage.a.kill_work().await;
+    stage.application.hand_over(&stage.rows("poison", 3), Way::Batch).await;
+    ledger::hand_out_too_often(&stage.a, "jobs.bulk").await;
+    stage.a.start_work();
+    // It is not tried at once, but in a minute.
+    let parked = "select count(*) from chunks where state = 0 and due_at > now() + interval '30 s'";
+    eventually("it is put aside", async || stage.a.value::<i64>(parked).await == 1).await;
+    stage.a.execute("update chunks set due_at = now() where state = 0").await;
     stage.exactly_once().await;
 }

@@ -25,10 +25,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a subcommand with the settings in `dir`; its output goes to a file there.
     pub(super) fn start(command: &'static str, dir: &Path) -> Self {
+        Self::start_with(command, dir, &[])
+    }
+
+    /// The same with settings from the environment, which go before those in `dir`.
+    pub(super) fn start_with(command: &'static str, dir: &Path, settings: &[(&str, String)]) -> Self {
         let log = OpenOptions::new().create(true).append(true).open(log_file(dir, command)).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_handfast"))
             .args([command, "--config", SETTINGS])
             .current_dir(dir)
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the same file"))
             .stderr(log)
