@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::Node;
 
 /// Rows by table.
@@ -59,10 +57,8 @@ impl Node {
     pub(crate) async fn work_left(&self) -> Vec<String> {
         let summary = self.get("messages/summary").await;
         let open = ["pending", "sending", "retrying"].into_iter();
-        let mut left: Vec<String> = open
-            .filter(|state| summary[*state] != 0)
-            .map(|state| format!("{state}: {}", summary[state]))
-            .collect();
+        let mut left: Vec<String> =
+            open.filter(|state| summary[*state] != 0).map(|state| format!("{state}: {}", summary[state])).collect();
         let handshakes: i64 = self.value("select count(*) from handshakes where finished_at is null").await;
         if handshakes > 0 {
             left.push(format!("handshakes: {handshakes}"));
