@@ -18,11 +18,20 @@ enum Outage {
 
 #[tokio::test]
 async fn without_a_broker_messages_are_accepted_and_when_it_is_back_they_are_delivered() {
+    live_through(&[Outage::Stopped, Outage::Killed]).await;
+}
+
+#[tokio::test]
+async fn what_lay_in_a_broker_that_lost_its_disk_is_published_again() {
+    live_through(&[Outage::Wiped]).await;
+}
+
+async fn live_through(outages: &[Outage]) {
     let mut dice = Dice::new();
     let dir = stage::servers();
     let pair = Pair::start(dir.path()).await.expect("a pair");
     let stage = Stage::on(&pair, 2, |options| options).await;
-    for outage in [Outage::Stopped, Outage::Killed, Outage::Wiped] {
+    for outage in outages {
         let name = format!("{outage:?}");
         let stream = stage.application.stream_named(&name, &stage.routes, 3, 150);
         stage.arrive(dice.from(5..40)).await;
