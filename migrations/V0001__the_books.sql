@@ -104,6 +104,7 @@ create table connections (
     self_accepts boolean not null,
     other_accepts boolean not null,
     other_remembers boolean not null default false,
+    other_padded boolean not null default false,
     secrets bytea not null,
     ident_hash bytea not null,
     older_secrets bytea,
@@ -124,6 +125,7 @@ comment on table connections is 'Finished handshakes, seen from one of our accou
 comment on column connections.self_accepts is 'We take messages over it: false after a handshake of ours that forbade replies (SM_E002).';
 comment on column connections.other_accepts is 'The other side takes messages (sending_allow_replies; always true where we were the initiator).';
 comment on column connections.other_remembers is 'The other side is a handfast node: it knows a repeated message by its id, so repeating is harmless.';
+comment on column connections.other_padded is 'The other side reads standard, padded base64 only (nodes from before 2025-06-25); found out by trying.';
 comment on column connections.secrets is 'auth_code, ident_code and message_crypt_key, sealed, bound to both addresses (which are known before the row is, and outlive it).';
 comment on column connections.ident_hash is 'Keyed hash of self_address and ident_code, for look-ups.';
 comment on column connections.older_secrets is 'Make before break: the secrets before the last handshake, kept until a message under newer ones has passed.';

@@ -12,7 +12,7 @@ mod store;
 mod ways;
 
 pub use keyed::{Found, Keyed, Secrets, Version, find_by_ident, find_by_ident_many, ident_for, keyed_many};
-pub use store::{NewConnection, mark_broken, prefer_older, prove_current, rename_other, store};
+pub use store::{NewConnection, mark_broken, prefer_older, prove_current, rename_other, set_padded, store};
 pub use ways::{Way, find_many_by_addresses};
 
 use jiff::Timestamp;
@@ -42,6 +42,8 @@ pub struct Connection {
     pub other_accepts: bool,
     /// The peer's node is one of ours: it knows a repeated message by its id.
     pub other_remembers: bool,
+    /// The peer's node reads standard, padded base64 only.
+    pub other_padded: bool,
     /// Whether it can be used.
     pub state: State,
     /// Why it is broken, in a word; kept beside a block.
@@ -99,7 +101,7 @@ impl From<tokio_postgres::Error> for Error {
 /// The columns [`read`] needs.
 macro_rules! columns {
     () => {
-        "id, account_id, self_address, other_address, other_name, self_accepts, other_accepts, other_remembers, \
+        "id, account_id, self_address, other_address, other_name, self_accepts, other_accepts, other_remembers, other_padded, \
          blocked_at, broken_at, broken_why, created_at, updated_at"
     };
 }
@@ -187,6 +189,7 @@ fn read(row: &Row) -> Result<Connection, DbError> {
         self_accepts: row.get("self_accepts"),
         other_accepts: row.get("other_accepts"),
         other_remembers: row.get("other_remembers"),
+        other_padded: row.get("other_padded"),
         state,
         broken_why: row.get("broken_why"),
         created_at: row.get("created_at"),

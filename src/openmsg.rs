@@ -25,5 +25,7 @@ pub use address::{Address, AddressError, AddressId, Domain, DomainError, IdError
 pub use code::{Code, Verdict};
 pub use field::WireError;
 pub use name::{DisplayName, NameError};
-pub use package::{Decoded, Nonce, Package, PackageError, message_hash, passcode_hash, passcode_hash_swapped};
+pub use package::{
+    Alphabet, Decoded, Nonce, Package, PackageError, message_hash, passcode_hash, passcode_hash_swapped,
+};
 pub use secrets::{AuthCode, CryptKey, IdentCode, MessageHash, PassCode, PassCodeError, Salt};

@@ -86,11 +86,13 @@ impl DeliverOpenmsg {
         let text = delivery.text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
         let Some(text) = text else { return Report::untried(Advice::Never("unreadable")) };
         let receiving_id = keyed.connection.other_address.id();
+        let alphabet = judge::alphabet(delivery, keyed);
         let envelope = Envelope {
             receiving_id: &receiving_id,
             ident_code: &keyed.secrets.ident_code,
             auth_code: &keyed.secrets.auth_code,
             key: &keyed.secrets.crypt_key,
+            alphabet,
         };
         let composed = Composed::new(envelope, text, delivery.message_id, now.as_second());
         let entry = OutboxEntry {
@@ -112,6 +114,7 @@ impl DeliverOpenmsg {
             return Report { hash: Some(posted.hash), ..Report::untried(Advice::In(Duration::ZERO)) };
         }
         let answer = self.post(keyed, &posted).await;
+        judge::mind_alphabet(&self.crew, keyed, &answer).await;
         let mut report = match judge::answered(&answer) {
             Some(reply) => judge::reply(&self.crew, delivery, keyed, reply).await,
             None => self.unknown(keyed, &posted, &answer, hold).await,

@@ -57,6 +57,9 @@ const MARK_BROKEN: &str = "/* connections::mark_broken */
 update connections set broken_at = $4, broken_why = $3, updated_at = $4
 where id = $1 and sha256(secrets) = $2 and broken_at is null";
 
+const SET_PADDED: &str = "/* connections::set_padded */
+update connections set other_padded = $2, updated_at = $3 where id = $1 and other_padded <> $2";
+
 const RENAME: &str = "/* connections::rename_other */
 update connections set other_name = $2, updated_at = $3 where id = $1 and other_name <> $2";
 
@@ -84,6 +87,12 @@ pub async fn store(client: &impl GenericClient, app: &App, new: &NewConnection) 
         )
         .await?;
     Ok(row.get(0))
+}
+
+/// What the peer's node was found to read.
+pub async fn set_padded(app: &App, id: Uuid, padded: bool) -> Result<(), Error> {
+    app.db.execute(SET_PADDED, &[&id, &padded, &app.clock.now()]).await?;
+    Ok(())
 }
 
 /// Messages have passed under these: the older secrets go. Costs nothing to speak of where there are none.

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::field::{self, Field};
 use super::handshake::json;
 use super::{
-    AddressId, AuthCode, CryptKey, DisplayName, IdentCode, MessageHash, Nonce, Package, Salt, WireError, message_hash,
+    AddressId, Alphabet, AuthCode, CryptKey, DisplayName, IdentCode, MessageHash, Nonce, Package, Salt, WireError,
+    message_hash,
 };
 use crate::crypto::{decode_hex, encode_hex, hmac_sha256, same};
 
@@ -67,6 +68,8 @@ pub struct Envelope<'a> {
     pub auth_code: &'a AuthCode,
     /// Seals the text.
     pub key: &'a CryptKey,
+    /// What the peer can read.
+    pub alphabet: Alphabet,
 }
 
 /// A message ready to be sent: what the outbox keeps and the POST carries.
@@ -142,7 +145,7 @@ impl Composed {
     }
 
     fn with(envelope: Envelope<'_>, text: &str, message_id: Uuid, timestamp: i64, nonce: Nonce, salt: Salt) -> Self {
-        let package = Package::seal(text, &nonce, envelope.key);
+        let package = Package::seal(text, &nonce, envelope.key, envelope.alphabet);
         let message_hash = message_hash(&package, envelope.auth_code, &salt, timestamp);
         let body = json(&ReceiveBody {
             receiving_openmsg_address_id: envelope.receiving_id,

@@ -55,12 +55,24 @@ pub enum PackageError {
     Utf8,
 }
 
+/// How a package is written in base64 (§3.1). What peers send is understood in either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alphabet {
+    /// Url-safe, unpadded: since 2025-06-25.
+    UrlSafe,
+    /// Standard, padded: all that nodes from before that day can read.
+    Standard,
+}
+
 impl Package {
     /// Seals a text for a peer. A nonce is used for one package of a connection only.
-    pub fn seal(text: &str, nonce: &Nonce, key: &CryptKey) -> Self {
+    pub fn seal(text: &str, nonce: &Nonce, key: &CryptKey, alphabet: Alphabet) -> Self {
         let mut bytes = nonce.0.to_vec();
         bytes.extend(crypto::seal_box(text.as_bytes(), &nonce.0, key.as_bytes()));
-        Self(URL_SAFE.encode(bytes))
+        Self(match alphabet {
+            Alphabet::UrlSafe => URL_SAFE.encode(bytes),
+            Alphabet::Standard => base64::engine::general_purpose::STANDARD.encode(bytes),
+        })
     }
 
     /// A package as a peer sent it.
@@ -188,7 +200,7 @@ mod tests {
 
     #[test]
     fn packages_agree_with_php() {
-        let package = Package::seal("Grüße 👋", &nonce(), &key());
+        let package = Package::seal("Grüße 👋", &nonce(), &key(), Alphabet::UrlSafe);
         assert_eq!(package.as_str(), URL_SAFE_PACKAGE);
         assert_eq!(package.nonce_text(), Some(nonce().to_text().as_str()));
         for text in [
@@ -245,7 +257,7 @@ mod tests {
 
     #[test]
     fn an_empty_text_is_a_package() {
-        let package = Package::seal("", &nonce(), &key());
+        let package = Package::seal("", &nonce(), &key(), Alphabet::UrlSafe);
         assert_eq!(package.decode().unwrap().open(&key()).unwrap().as_str(), "");
     }
 
@@ -260,7 +272,7 @@ mod tests {
         #[test]
         fn what_was_sealed_opens(text: String) {
             let nonce = Nonce::random();
-            let package = Package::seal(&text, &nonce, &key());
+            let package = Package::seal(&text, &nonce, &key(), Alphabet::UrlSafe);
             let decoded = package.decode().unwrap();
             prop_assert_eq!(decoded.nonce(), &nonce);
             let opened = decoded.open(&key()).unwrap();

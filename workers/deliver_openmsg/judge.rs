@@ -6,7 +6,7 @@ use crate::books::{ClaimedDelivery, Outcome};
 use crate::connections::{self, Keyed};
 use crate::handshakes;
 use crate::openmsg::reply::MessageReply;
-use crate::openmsg::{Code, Verdict};
+use crate::openmsg::{Alphabet, Code, Verdict};
 use crate::outbound::Answer;
 use crate::retry::Advice;
 use crate::worker::{Crew, Report};
@@ -18,6 +18,8 @@ const KEPT: usize = 256;
 const UNDER_OLDER: &str = "under-older-secrets";
 /// Noted on a delivery all of whose connection's secrets were refused.
 const REFUSED: &str = "secrets-refused";
+/// Noted on a delivery that is tried in the base64 of June 2025.
+const IN_STANDARD: &str = "in-standard-base64";
 /// A handshake under way is finished after this long.
 const ONCE_MORE: Duration = Duration::from_secs(2);
 
@@ -32,11 +34,20 @@ pub(super) fn accepted(answer: &Result<Answer, PeerError>) -> bool {
     answered(answer) == Some(MessageReply::Accepted)
 }
 
+/// Which base64 this try is made in: what the peer was found to read, or what is being tried out.
+pub(super) fn alphabet(delivery: &ClaimedDelivery, keyed: &Keyed) -> Alphabet {
+    let trying = delivery.reason.as_deref() == Some(IN_STANDARD);
+    if keyed.connection.other_padded || trying { Alphabet::Standard } else { Alphabet::UrlSafe }
+}
+
 /// What follows from the peer's word.
 pub(super) async fn reply(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, reply: MessageReply) -> Report {
-    let MessageReply::Refused { code, .. } = reply else { return accepted_now(crew, keyed).await };
+    let MessageReply::Refused { code, .. } = reply else { return accepted_now(crew, delivery, keyed).await };
     let code = code.unwrap_or(Code::Unknown);
     let report = |outcome, advice| Report::of(outcome, advice).code(code.wire());
+    if may_be_alphabet(delivery, keyed, code) {
+        return Report { note: Some(IN_STANDARD), ..report(Outcome::RefusedForNow, Advice::In(Duration::ZERO)) };
+    }
     match code.verdict() {
         // An error that calls itself accepted is neither.
         Verdict::Done | Verdict::Retry => report(Outcome::RefusedForNow, Advice::Later),
@@ -55,7 +66,30 @@ pub(super) async fn reply(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed
     }
 }
 
-async fn accepted_now(crew: &Crew, keyed: &Keyed) -> Report {
+/// A node from before 2025-06-25 cannot read our packages, and says so by E003 or E005 (specification §5.4). Newer ones say these
+/// for other reasons, and are asked a second time for nothing; handfast nodes are not.
+fn may_be_alphabet(delivery: &ClaimedDelivery, keyed: &Keyed, code: Code) -> bool {
+    let never = keyed.connection.other_remembers || keyed.connection.other_padded;
+    let tried = delivery.reason.as_deref() == Some(IN_STANDARD);
+    !never && !tried && matches!(code, Code::MessageUnknown | Code::Expired)
+}
+
+/// A peer that read padded base64 only and answers it with an HTTP error has been brought up to date since.
+pub(super) async fn mind_alphabet(crew: &Crew, keyed: &Keyed, answer: &Result<Answer, PeerError>) {
+    if keyed.connection.other_padded
+        && answer.as_ref().is_ok_and(|answer| answer.status != 200)
+        && let Err(error) = connections::set_padded(&crew.app, keyed.connection.id, false).await
+    {
+        tracing::debug!(%error, "what a peer reads could not be remembered yet");
+    }
+}
+
+async fn accepted_now(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed) -> Report {
+    if delivery.reason.as_deref() == Some(IN_STANDARD)
+        && let Err(error) = connections::set_padded(&crew.app, keyed.connection.id, true).await
+    {
+        tracing::debug!(%error, "what a peer reads could not be remembered yet");
+    }
     if keyed.older.is_some()
         && let Err(error) = connections::prove_current(&crew.app, &[keyed.version()]).await
     {

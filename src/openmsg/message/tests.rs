@@ -28,7 +28,13 @@ impl Secrets {
     }
 
     fn envelope(&self) -> Envelope<'_> {
-        Envelope { receiving_id: &self.id, ident_code: &self.ident, auth_code: &self.auth, key: &self.key }
+        Envelope {
+            receiving_id: &self.id,
+            ident_code: &self.ident,
+            auth_code: &self.auth,
+            key: &self.key,
+            alphabet: crate::openmsg::Alphabet::UrlSafe,
+        }
     }
 }
 
