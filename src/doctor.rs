@@ -11,7 +11,7 @@ use crate::crypto::NodeKeys;
 use crate::db::Db;
 use crate::failure::chain;
 use crate::outbound::{AnswerLimit, Call, Outbound, Redirects, Target};
-use crate::{queue, tls};
+use crate::{queue, supervise, tls};
 
 /// More than this and a peer's 60-second windows are in danger.
 const SKEW: Duration = Duration::from_secs(5);
@@ -40,6 +40,7 @@ pub async fn examine(config: anyhow::Result<Config>) -> ExitCode {
         ("database", database(&config).await),
         ("broker", broker(&config).await),
         ("clock", clock(&config).await),
+        ("node", node(&config).await),
         ("reachable", reachable(&config).await),
     ];
     report(&findings)
@@ -142,6 +143,16 @@ async fn clock(config: &Config) -> Finding {
     if off > SKEW { Wrong(format!("{words}; peers refuse messages that are 60 s off")) } else { Good(words) }
 }
 
+/// Whether it runs, and what it says of itself: behind an embedded pair the node is the only one who knows.
+async fn node(config: &Config) -> Finding {
+    let at = config.private.listen;
+    match supervise::state(config).await {
+        Some(true) => Good(format!("runs at {at}, with database, broker and worker")),
+        Some(false) => Wrong(format!("runs at {at}, and is not ready: http://{at}/readyz says what is missing")),
+        None => Note(format!("nothing answers at {at}: it does not run on this machine")),
+    }
+}
+
 /// Asks our own domain, as a peer would: DNS, firewall, certificate and proxy in one.
 async fn reachable(config: &Config) -> Finding {
     let ask = async {
@@ -156,7 +167,7 @@ async fn reachable(config: &Config) -> Finding {
             redirects: Redirects::None,
             answer: AnswerLimit::Cut(1024),
         };
-        outbound.call(call).await.map_err(|e| format!("{e} ({})", e.detail))
+        outbound.call(call).await.map_err(|e| e.to_string())
     };
     let path = format!("https://{}/openmsg/", config.domain);
     match ask.await {

@@ -10,6 +10,8 @@
 mod child;
 pub(crate) mod readiness;
 
+pub use readiness::state;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -48,6 +48,11 @@ fn whereabouts(config: &Config) -> String {
     text
 }
 
+/// Whether the node of these settings is ready; none when nothing answers at its private listener.
+pub async fn state(config: &Config) -> Option<bool> {
+    timeout(PATIENCE, is_ready(reachable(config.private.listen))).await.ok()?.ok()
+}
+
 /// Whether `/readyz` of the private listener says yes.
 pub(crate) async fn is_ready(address: SocketAddr) -> io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
