@@ -329,7 +329,7 @@ impl Default for Openmsg {
             wrong_codes_per_account: 10,
             wrong_codes_per_ip: 30,
             wrong_codes_per_domain: 30,
-            messages_per_connection: 600,
+            messages_per_connection: 6000,
             unknown_confirms_per_ip: 600,
             callbacks_per_domain: 64,
             callbacks: 256,
