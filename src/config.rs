@@ -153,7 +153,8 @@ pub struct Openmsg {
     pub wrong_codes_per_account: u32,
     /// Wrong pass codes per source address and hour before `auth` is refused.
     pub wrong_codes_per_ip: u32,
-    /// Wrong pass codes per claimed sending domain and hour before `auth` is refused.
+    /// Wrong pass codes per claimed sending domain and hour before `auth` is refused. Far above that of an address, because a claim
+    /// is free: with as few, one machine could shut out any domain.
     pub wrong_codes_per_domain: u32,
     /// `message-receive` requests per connection and minute before SM_E008.
     pub messages_per_connection: u32,
@@ -328,7 +329,7 @@ impl Default for Openmsg {
             strict_confirm: false,
             wrong_codes_per_account: 10,
             wrong_codes_per_ip: 30,
-            wrong_codes_per_domain: 30,
+            wrong_codes_per_domain: 300,
             messages_per_connection: 6000,
             unknown_confirms_per_ip: 600,
             callbacks_per_domain: 64,

@@ -19,6 +19,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const ACCOUNT: &str = "wrong-code-account";
 const IP: &str = "wrong-code-ip";
 const DOMAIN: &str = "wrong-code-domain";
+/// Counted, so that it costs the same, and asked of nobody: neither an id nor a domain.
+const NOBODY: &str = "nobody";
 const NOTICE: &str = "Several wrong pass codes were tried for your address within an hour. The pass codes you had were withdrawn \
                       for safety. If you were about to connect with someone, make a new pass code.";
 
@@ -71,13 +73,15 @@ impl Try<'_> {
         Ok(limits::take_back(app, ACCOUNT, &self.account_key(), HOUR).await?)
     }
 
-    /// The code was wrong: the try counts against its source too.
-    pub async fn was_wrong(&self, app: &App) -> Result<(), Error> {
+    /// The code was wrong: the try counts against its source too. One that was not `allowed` counts against no domain, which is a
+    /// mere claim: who is refused for his address could shut out any domain by naming it. It costs the same statements.
+    pub async fn was_wrong(&self, app: &App, allowed: bool) -> Result<(), Error> {
         let settings = &app.config.openmsg;
         if let Some(ip) = self.ip {
             limits::count(app, IP, &network(ip), HOUR, settings.wrong_codes_per_ip).await?;
         }
-        limits::count(app, DOMAIN, self.domain.as_str(), HOUR, settings.wrong_codes_per_domain).await?;
+        let domain = if allowed { self.domain.as_str() } else { NOBODY };
+        limits::count(app, DOMAIN, domain, HOUR, settings.wrong_codes_per_domain).await?;
         Ok(())
     }
 
@@ -92,12 +96,12 @@ impl Try<'_> {
     }
 
     fn account_key(&self) -> String {
-        self.account.map_or_else(|| "nobody".to_owned(), |id| id.to_string())
+        self.account.map_or_else(|| NOBODY.to_owned(), |id| id.to_string())
     }
 }
 
-/// An IPv6 source is its /64.
-fn network(ip: IpAddr) -> String {
+/// What an address is counted as: an IPv6 one as its /64, which is one customer's.
+pub(crate) fn network(ip: IpAddr) -> String {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => {

@@ -143,10 +143,11 @@ async fn inside(crew: &Crew, claimed: &Claimed) -> anyhow::Result<Ended> {
     let ask = app.new_id();
     let account = receiver.as_ref().map(|account| account.id);
     let attempt = guessing::Try { account, ip: None, domain: claimed.from.domain() };
+    let allowed = attempt.may(app).await?;
     let burnt =
-        attempt.may(app).await? && codes::burn(app, codes::Purpose::PassCode, account, &claimed.code, ask).await?;
+        allowed && codes::burn(app, codes::Purpose::PassCode, account, &claimed.code, ask).await?;
     let Some(receiver) = receiver.filter(|_| burnt) else {
-        attempt.was_wrong(app).await?;
+        attempt.was_wrong(app, allowed).await?;
         return Ok(Ended::Failed(format!("{} refused: pass code not valid", claimed.to.domain())));
     };
     attempt.was_right(app).await?;

@@ -36,7 +36,7 @@ async fn run(door: &Door, ip: IpAddr, request: AuthRequest) -> Result<Vec<u8>, H
     let whose = attempt.account.filter(|_| allowed);
     let burnt = codes::burn(app, Purpose::PassCode, whose, &request.pass_code, ask).await.map_err(|e| away(&e))?;
     let Some(account) = account.filter(|_| burnt) else {
-        attempt.was_wrong(app).await.map_err(|e| away(&e))?;
+        attempt.was_wrong(app, allowed).await.map_err(|e| away(&e))?;
         return Err(HandshakeRefusal::CodeNotValid);
     };
     if let Err(error) = attempt.was_right(app).await {

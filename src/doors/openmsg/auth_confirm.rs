@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::Door;
-use super::floods::Kind;
 use crate::handshakes::{self, Confirmed};
 use crate::openmsg::answer::{self, HandshakeRefusal};
 use crate::openmsg::handshake::AuthConfirmRequest;
@@ -13,14 +12,14 @@ pub(super) async fn answer(door: &Door, ip: IpAddr, body: &[u8]) -> Vec<u8> {
         Ok(request) => request,
         Err(error) => return HandshakeRefusal::of_confirm(&error).body(),
     };
-    if door.floods.is_over(Kind::UnknownConfirm, &ip.to_string()) {
+    if door.floods.is_over(ip) {
         return HandshakeRefusal::UnknownPending.body();
     }
     match handshakes::confirm(&door.app, &request).await {
         Ok(Confirmed::Yes) => answer::confirmed(),
         Ok(Confirmed::Expired) => HandshakeRefusal::ExpiredPending.body(),
         Ok(Confirmed::No) => {
-            door.floods.count(Kind::UnknownConfirm, &ip.to_string());
+            door.floods.count_unknown(ip);
             HandshakeRefusal::UnknownPending.body()
         }
         Err(error) => {

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::Door;
-use super::floods::Kind;
 use crate::openmsg::message::MessageConfirmRequest;
 use crate::openmsg::{Code, answer};
 
@@ -12,13 +11,13 @@ pub(super) async fn answer(door: &Door, ip: IpAddr, body: &[u8]) -> Vec<u8> {
         Ok(request) => request,
         Err(error) => return answer::message_confirm_malformed(&error),
     };
-    if door.floods.is_over(Kind::UnknownConfirm, &ip.to_string()) {
+    if door.floods.is_over(ip) {
         return answer::message_refused(Code::MessageUnknown);
     }
     match door.lookups.confirm(*request.message_hash.as_bytes(), request.nonce.to_text()).await {
         Ok(true) => answer::confirmed(),
         Ok(false) => {
-            door.floods.count(Kind::UnknownConfirm, &ip.to_string());
+            door.floods.count_unknown(ip);
             answer::message_refused(Code::MessageUnknown)
         }
         Err(_) => answer::message_refused(Code::RejectedForNow),

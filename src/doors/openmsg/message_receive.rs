@@ -1,7 +1,6 @@
 //! `message-receive`: a message for one of our accounts (specification §3.2, §3.3; order of checks: the end of §6).
 
 use super::Door;
-use super::floods::Kind;
 use super::lookups::{Known, Lookup};
 use crate::connections::{Found, Secrets, State};
 use crate::inbox::Seen;
@@ -22,15 +21,16 @@ pub(super) async fn answer(door: &Door, body: &[u8]) -> Vec<u8> {
 
 async fn run(door: &Door, request: &MessageReceiveRequest) -> Result<Vec<u8>, Code> {
     let own = door.own_address(&request.receiving_id).ok_or(Code::IdentInvalid)?;
-    if door.floods.count(Kind::Message, &request.ident_code.to_hex()) {
-        return Err(Code::RejectedForNow);
-    }
     let decoded = request.package.decode();
     let nonce = decoded.as_ref().ok().map(|decoded| *decoded.nonce().as_bytes());
     let hash = *request.message_hash.as_bytes();
     let lookup = Lookup { own: own.clone(), ident: request.ident_code.clone(), nonce, hash };
     let Known { found, seen, our_own_for } = door.lookups.look(lookup).await.map_err(|_| Code::RejectedForNow)?;
     let found = found.filter(|found| !found.account_disabled).ok_or(Code::IdentInvalid)?;
+    // Only connections that exist are counted: ident codes can be made up without end.
+    if door.floods.count_message(found.keyed.connection.id) {
+        return Err(Code::RejectedForNow);
+    }
     if !found.account_accepts || !found.keyed.connection.self_accepts || found.keyed.connection.state == State::Blocked
     {
         return Err(Code::RejectedByUser);
