@@ -5,16 +5,18 @@
 //! in a closed loop of callers is what makes batches grow.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 /// A batch of more than this many entries means load.
 const BUSY: usize = 2;
 
-/// The task behind the batcher has ended: the process is stopping.
+/// There is no answer: the process is stopping, or the batch panicked.
 #[derive(Debug, thiserror::Error)]
-#[error("this process is stopping")]
+#[error("this process is stopping, or has just met a defect")]
 pub struct Stopped;
 
 /// Gathers calls; cheap to clone. The task ends when all clones are gone.
@@ -50,7 +52,12 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
                 }
                 last = gathered.len();
                 let (batch, callers): (Vec<T>, Vec<_>) = gathered.drain(..).unzip();
-                for (caller, result) in callers.into_iter().zip(run(batch).await) {
+                // One panic must not end the task, and with it this kind of call until the process is started anew.
+                let Ok(results) = AssertUnwindSafe(async { run(batch).await }).catch_unwind().await else {
+                    tracing::error!("a batch panicked; its callers get no answer");
+                    continue;
+                };
+                for (caller, result) in callers.into_iter().zip(results) {
                     // A caller that has gone needs no answer.
                     let _ = caller.send(result);
                 }
@@ -93,5 +100,15 @@ mod tests {
         }
         assert_eq!(batches.iter().sum::<usize>(), 250);
         assert!(batches.len() < 50, "{batches:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_batch_only() {
+        let batcher = Batcher::spawn(1, Duration::ZERO, |batch: Vec<u32>| async move {
+            assert_ne!(batch, [0]);
+            batch
+        });
+        assert!(batcher.call(0).await.is_err());
+        assert_eq!(batcher.call(1).await.unwrap(), 1);
     }
 }
