@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::App;
 use crate::accounts::Account;
+use crate::clock::Instant;
 use crate::config::Secret;
 use crate::crypto::{self, Purpose};
 use crate::db::{DbError, Row};
@@ -72,6 +73,10 @@ const AUTHENTICATE: &str = "/* senders::authenticate */
 select k.id, k.sender, k.scopes, k.account_id, a.address
 from api_keys k left join accounts a on a.id = k.account_id
 where k.key_hash = any ($1) and k.revoked_at is null and a.disabled_at is null";
+
+const HOLDS: &str = "/* senders::holds */
+select from api_keys k left join accounts a on a.id = k.account_id
+where k.id = $1 and k.revoked_at is null and a.disabled_at is null";
 
 const LIST: &str = "/* senders::list */
 select k.id, k.sender, k.scopes, k.account_id, a.address
@@ -175,6 +180,32 @@ impl Authenticator {
         if known.len() < REMEMBERED {
             known.insert(hash, (now, key));
         }
+    }
+}
+
+/// A key that one request uses for longer than [`BELIEVED`]: a stream must not outlive it.
+pub struct Standing {
+    app: App,
+    key: Uuid,
+    until: Instant,
+}
+
+impl Standing {
+    /// Of a key that was just authenticated.
+    pub fn of(app: &App, key: &Key) -> Self {
+        Self { app: app.clone(), key: key.id, until: Instant::now().after(BELIEVED) }
+    }
+
+    /// Whether the key still opens anything, as known at most two seconds ago.
+    pub async fn holds(&mut self) -> Result<bool, Error> {
+        if !self.until.is_past() {
+            return Ok(true);
+        }
+        let holds = self.app.db.row(HOLDS, &[&self.key]).await?.is_some();
+        if holds {
+            self.until = Instant::now().after(BELIEVED);
+        }
+        Ok(holds)
     }
 }
 

@@ -185,6 +185,11 @@ fn wrong_type() -> Problem {
     Problem::new(Kind::UnsupportedMediaType, "The body must be `Content-Type: application/json`.")
 }
 
+/// The key was good when the request began, and is not any more.
+pub(super) fn revoked() -> Problem {
+    Problem::new(Kind::Unauthorized, "This key was revoked meanwhile.")
+}
+
 /// The key a request carries.
 pub(super) async fn authenticate(keys: &Authenticator, headers: &HeaderMap) -> Result<Key, Problem> {
     let refuse = |why: &str| Problem::new(Kind::Unauthorized, why);

@@ -25,8 +25,9 @@ use uuid::Uuid;
 use crate::accounts;
 use crate::inbox::{self, Entry};
 use crate::openmsg::Address;
+use crate::senders::Standing;
 
-use super::call::{Answer, Call, ok};
+use super::call::{Answer, Call, ok, revoked};
 use super::page::{Page, Wanted};
 use super::problem::Problem;
 use super::values;
@@ -99,10 +100,14 @@ impl Lookup<'_> {
         }
         let until = Instant::now() + wait;
         let _room = self.call.wait()?;
+        let mut key = Standing::of(self.call.app(), &self.call.key);
         // Subscribed first, then looked at again: nothing falls in between.
         let mut arrivals = self.call.shared.arrivals.subscribe(self.account).await?;
         loop {
             let page = self.look().await?;
+            if !key.holds().await? {
+                return Err(revoked());
+            }
             if !page.items.is_empty() {
                 return Ok(page);
             }

@@ -1,7 +1,7 @@
 //! `GET /inbox/stream`: entries as they arrive, as server-sent events (HTML standard, 9.2).
 //!
 //! Begins after `Last-Event-ID` (or `?after=`), or else with what arrives from now on. Each entry comes once in a stream. Ends when
-//! the process is asked to stop, or when the client does not read for a minute; it then connects again with its last id.
+//! the process is asked to stop, when its key is revoked, or when the client does not read for a minute; it then connects again with its last id.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use warp::Reply;
 
 use crate::inbox::{self, Entry};
+use crate::senders::{self, Standing};
 
 use super::super::call::{Answer, Call, Shared};
 use super::super::problem::Problem;
@@ -52,7 +53,8 @@ pub(in super::super) async fn stream(call: Call) -> Answer {
     let arrivals = call.shared.arrivals.subscribe(account).await?;
     let last = last.unwrap_or_else(|| call.app().new_id());
     let (events, unsent) = mpsc::channel(UNSENT);
-    let feed = Feed { shared: call.shared, account, last, sent: VecDeque::new(), events, _room: room };
+    let key = Standing::of(call.app(), &call.key);
+    let feed = Feed { shared: call.shared, key, account, last, sent: VecDeque::new(), events, _room: room };
     tokio::spawn(feed.run(arrivals));
     let mut response = warp::reply::stream(ReceiverStream::new(unsent)).into_response();
     let headers = response.headers_mut();
@@ -73,8 +75,16 @@ impl From<inbox::Error> for Ended {
     }
 }
 
+impl From<senders::Error> for Ended {
+    fn from(error: senders::Error) -> Self {
+        tracing::warn!(error = %crate::failure::chain(&error), "an inbox stream ended");
+        Self
+    }
+}
+
 struct Feed {
     shared: Arc<Shared>,
+    key: Standing,
     account: Uuid,
     /// The greatest id sent.
     last: Uuid,
@@ -108,6 +118,7 @@ impl Feed {
         let first = tokio::select! {
             first = arrivals.next() => first.ok_or(Ended)?,
             () = tokio::time::sleep_until(Instant::now() + COMMENT_EVERY) => {
+                self.check_key().await?;
                 return self.send(Bytes::from_static(b":\n\n")).await;
             }
             () = self.events.closed() => return Err(Ended),
@@ -142,12 +153,17 @@ impl Feed {
         if text.is_empty() {
             return Ok(());
         }
+        self.check_key().await?;
         self.send(text.into()).await?;
         self.last = ids.iter().copied().fold(self.last, Ord::max);
         self.sent.extend(ids);
         let surplus = self.sent.len().saturating_sub(REMEMBERED);
         self.sent.drain(..surplus);
         Ok(())
+    }
+
+    async fn check_key(&mut self) -> Result<(), Ended> {
+        if self.key.holds().await? { Ok(()) } else { Err(Ended) }
     }
 
     async fn send(&self, bytes: Bytes) -> Result<(), Ended> {

@@ -2,7 +2,7 @@
 //!
 //! Promises: memory stays flat (one group of rows and one line at a time; who does not read the answers is not read from);
 //! a line that is too long or wrong is that row's error and nothing else's; what was answered is committed. Ends with a last line
-//! `{"error":{problem}}` when the request itself broke off or stalled.
+//! `{"error":{problem}}` when the request itself broke off or stalled, or its key was revoked.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use warp::Reply;
 
 use crate::listen::{Body, BodyError};
-use crate::senders::Key;
+use crate::senders::{Key, Standing};
 
-use super::super::call::{Answer, Call, Shared, broken_body};
+use super::super::call::{Answer, Call, Shared, broken_body, revoked};
 use super::super::fields::Fields;
 use super::super::problem::{Kind, Problem};
 use super::batch::{Desk, Outcome, read_row};
@@ -42,7 +42,8 @@ pub(super) fn accept(call: Call) -> Answer {
     }
     let body = call.body.take()?;
     let (answers, unsent) = mpsc::channel(UNSENT);
-    let intake = Intake { shared: call.shared, key: call.key, answers };
+    let standing = Standing::of(call.app(), &call.key);
+    let intake = Intake { shared: call.shared, key: call.key, standing, answers };
     tokio::spawn(intake.run(Lines::over(body)));
     let mut response = warp::reply::stream(ReceiverStream::new(unsent)).into_response();
     let headers = response.headers_mut();
@@ -57,11 +58,12 @@ struct Gone;
 struct Intake {
     shared: Arc<Shared>,
     key: Key,
+    standing: Standing,
     answers: mpsc::Sender<Result<Bytes, std::convert::Infallible>>,
 }
 
 impl Intake {
-    async fn run(self, mut lines: Lines) {
+    async fn run(mut self, mut lines: Lines) {
         let timeout = self.shared.serve.app.config.private.read_timeout;
         loop {
             // Only the wait for a group's first row can be cut off here, so nothing that arrived is lost.
@@ -87,12 +89,20 @@ impl Intake {
         }
     }
 
-    async fn take(&self, rows: Vec<(u64, Line)>) -> Result<(), Gone> {
+    async fn take(&mut self, rows: Vec<(u64, Line)>) -> Result<(), Gone> {
         let read = |(index, line): (u64, Line)| (index, self.read(index, line));
         let rows: Vec<_> = rows.into_iter().map(read).collect();
         let indices: Vec<u64> = rows.iter().map(|(index, _)| *index).collect();
         let desk = Desk { serve: &self.shared.serve, ways: &self.shared.ways, key: &self.key };
-        let outcomes = desk.accept(rows).await.unwrap_or_else(|problem| {
+        let taken = match self.standing.holds().await {
+            Ok(true) => desk.accept(rows).await,
+            Ok(false) => {
+                let _ = self.send(&[json!({"error": revoked()})]).await;
+                return Err(Gone);
+            }
+            Err(error) => Err(error.into()),
+        };
+        let outcomes = taken.unwrap_or_else(|problem| {
             let refused = |index| Outcome::Refused { index, error: problem.clone() };
             indices.into_iter().map(refused).collect()
         });
