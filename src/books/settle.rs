@@ -1,7 +1,8 @@
 //! Settling: what became of deliveries, many chunks in one statement.
 //!
 //! Guarded by the claim: where the row is held under another claim by now, the state stays as it is, and the attempt is appended
-//! all the same, marked late, so that doubles can be seen.
+//! all the same, marked late, so that doubles can be seen. That holds inside one statement too: a worker that was declared dead and
+//! has claimed a chunk anew may settle both of its claims in the same batch.
 
 use std::collections::HashSet;
 
@@ -91,7 +92,7 @@ pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Vec<bool>, Boo
             &[
                 &rows.held_id,
                 &rows.held_claim,
-                &rows.done_id,
+                &rows.held_done,
                 &rows.chunk,
                 &rows.seq,
                 &rows.again,
@@ -115,9 +116,9 @@ pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Vec<bool>, Boo
             ],
         )
         .await?;
-    let held: HashSet<Uuid> = row.get::<_, Vec<Uuid>>(0).into_iter().collect();
+    let held: HashSet<(Uuid, Uuid)> = row.get::<_, Vec<Uuid>>(0).into_iter().zip(row.get::<_, Vec<Uuid>>(1)).collect();
     let still = |settle: &Settle| match settle.held {
-        Held::Chunk { id, .. } => held.contains(&id),
+        Held::Chunk { id, .. } => held.contains(&(id, settle.claim)),
         Held::Again => true,
     };
     Ok(settles.iter().map(still).collect())
@@ -127,7 +128,7 @@ pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Vec<bool>, Boo
 /// on its way is what it turned out to be.
 const SETTLE: &str = "/* books::settle_many */
 with held_chunks as (
-    select c.id from unnest($1::uuid[], $2::uuid[]) as x(id, claim)
+    select c.id, c.claim, x.done from unnest($1::uuid[], $2::uuid[], $3::boolean[]) as x(id, claim, done)
     join chunks c on c.id = x.id where c.claim = x.claim and c.state = 1
     for update of c
 ), results as (
@@ -142,7 +143,7 @@ with held_chunks as (
     for update of e
 ), judged as (
     select r.*, case when r.again then exists (select from held_again h where h.chunk = r.chunk and h.seq = r.seq)
-                     else exists (select from held_chunks h where h.id = r.chunk) end as held
+                     else exists (select from held_chunks h where h.id = r.chunk and h.claim = r.claim) end as held
     from results r
 ), tried as (
     insert into attempts (chunk, seq, at, no, ms, outcome, status, code, answer, late, worker)
@@ -162,18 +163,19 @@ with held_chunks as (
     from judged j where j.held and j.again and e.chunk = j.chunk and e.seq = j.seq and e.state = 2
 ), done as (
     update chunks c set state = 2, claim = null, worker = null, settled_at = $22
-    from unnest($3::uuid[]) as x(id) where c.id = x.id and c.id in (select id from held_chunks)
+    from held_chunks h where h.done and c.id = h.id
 ), gone as (
     delete from outbox o using judged j where o.hash = j.hash and j.held
 )
-select array(select id from held_chunks), set_config('synchronous_commit', $23, true)";
+select array(select id from held_chunks order by id, claim), array(select claim from held_chunks order by id, claim),
+       set_config('synchronous_commit', $23, true)";
 
 /// The columns of one settle, as arrays.
 #[derive(Default)]
 struct Rows {
     held_id: Vec<Uuid>,
     held_claim: Vec<Uuid>,
-    done_id: Vec<Uuid>,
+    held_done: Vec<bool>,
     chunk: Vec<Uuid>,
     seq: Vec<i16>,
     again: Vec<bool>,
@@ -201,9 +203,7 @@ impl Rows {
             if let Held::Chunk { id, done } = settle.held {
                 rows.held_id.push(id);
                 rows.held_claim.push(settle.claim);
-                if done {
-                    rows.done_id.push(id);
-                }
+                rows.held_done.push(done);
             }
             for result in &settle.results {
                 rows.push(settle, result, now);
