@@ -98,9 +98,13 @@ impl Connection {
         let service = self.hand_over(peer.ip(), service, &activity);
         let io = TokioIo::new(io);
         if h2 {
-            self.drive(self.http2.serve_connection(io, service), &activity).await.map_err(Into::into)
+            // Nothing streams over HTTP/2 here, so what is neither in hand nor gone is an answer that its client does not read: a
+            // window of zero and answered pings would hold the place for ever.
+            let connection = self.http2.serve_connection(io, service);
+            self.drive(connection, &activity, Some(self.patience)).await.map_err(Into::into)
         } else {
-            self.drive(self.http1.serve_connection(io, service), &activity).await.map_err(Into::into)
+            // Here the kernel's time-out for what is not acknowledged does it.
+            self.drive(self.http1.serve_connection(io, service), &activity, None).await.map_err(Into::into)
         }
     }
 
@@ -130,8 +134,14 @@ impl Connection {
         })
     }
 
-    /// Runs the connection to its end; asks it to finish when the node stops or when it has been idle for too long.
-    async fn drive<C: GracefulConnection>(&self, connection: C, activity: &Activity) -> Result<(), C::Error> {
+    /// Runs the connection to its end; asks it to finish when the node stops or when it has been idle for too long. After that
+    /// it has `farewell` from its last request on, if that is bounded.
+    async fn drive<C: GracefulConnection>(
+        &self,
+        connection: C,
+        activity: &Activity,
+        farewell: Option<Duration>,
+    ) -> Result<(), C::Error> {
         let mut connection = pin!(connection);
         tokio::select! {
             done = connection.as_mut() => return done,
@@ -139,7 +149,13 @@ impl Connection {
             () = activity.idle_for(self.patience) => {}
         }
         connection.as_mut().graceful_shutdown();
-        connection.await
+        match farewell {
+            None => connection.await,
+            Some(farewell) => tokio::select! {
+                done = connection => done,
+                () = activity.idle_for(farewell) => Ok(()),
+            },
+        }
     }
 }
 
