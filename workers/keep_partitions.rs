@@ -37,7 +37,20 @@ pub async fn round(app: &App) -> Result<(), DbError> {
     for parent in BY_MESSAGE.iter().chain(&["inbox"]) {
         for ahead in 0..4 {
             let sql = "/* keep_partitions make */ select make_partition($1, date_trunc('week', $2::timestamptz at time zone 'utc')::date)";
-            client.execute(sql, &[parent, &(now + WEEK * ahead)]).await?;
+            // A node that was off for weeks finds rows of this week in the default partition, and cannot make this week's any more.
+            // The weeks ahead are made all the same, or every week to come would end up there.
+            if let Err(error) = client.execute(sql, &[parent, &(now + WEEK * ahead)]).await {
+                let error = DbError::from(error);
+                if error.is_passing() {
+                    return Err(error);
+                }
+                tracing::warn!(
+                    parent,
+                    ahead,
+                    error = &error as &dyn std::error::Error,
+                    "a week's partition could not be made"
+                );
+            }
         }
     }
     for week in old_weeks(&client, "chunks", now - app.config.retention.messages.duration()).await? {

@@ -144,8 +144,7 @@ async fn inside(crew: &Crew, claimed: &Claimed) -> anyhow::Result<Ended> {
     let account = receiver.as_ref().map(|account| account.id);
     let attempt = guessing::Try { account, ip: None, domain: claimed.from.domain() };
     let allowed = attempt.may(app).await?;
-    let burnt =
-        allowed && codes::burn(app, codes::Purpose::PassCode, account, &claimed.code, ask).await?;
+    let burnt = allowed && codes::burn(app, codes::Purpose::PassCode, account, &claimed.code, ask).await?;
     let Some(receiver) = receiver.filter(|_| burnt) else {
         attempt.was_wrong(app, allowed).await?;
         return Ok(Ended::Failed(format!("{} refused: pass code not valid", claimed.to.domain())));
