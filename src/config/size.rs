@@ -33,14 +33,19 @@ impl Period {
     }
 }
 
+/// A hundred years, in milliseconds: moments that lie so far away can still be written down, whichever way.
+const LONGEST_PERIOD: u64 = 36_500 * 86_400_000;
 const PERIOD_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 impl FromStr for Period {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        number_with_unit(text, &PERIOD_UNITS).map(Self::millis).ok_or_else(|| {
-            format!("\"{text}\" is not a length of time; write a whole number and ms, s, m, h or d, such as \"10m\"")
+        let millis = number_with_unit(text, &PERIOD_UNITS).filter(|millis| *millis <= LONGEST_PERIOD);
+        millis.map(Self::millis).ok_or_else(|| {
+            format!(
+                "\"{text}\" is not a length of time; write a whole number and ms, s, m, h or d, such as \"10m\", at most 36500d"
+            )
         })
     }
 }
@@ -122,12 +127,14 @@ mod tests {
 
     #[test]
     fn units_are_read_and_written_back() {
-        for text in ["500ms", "8s", "10m", "24h", "3d", "0ms"] {
+        for text in ["500ms", "8s", "10m", "24h", "3d", "36500d", "0ms"] {
             let period: Period = text.parse().unwrap();
             assert_eq!(period.to_string().parse::<Period>(), Ok(period));
         }
         assert_eq!("64KiB".parse::<ByteSize>(), Ok(ByteSize::kib(64)));
-        for wrong in ["", "10", "m", "-1s", "1.5s", "99999999999999999999d", "18446744073709551615d", "10 minutes"] {
+        for wrong in
+            ["", "10", "m", "-1s", "1.5s", "99999999999999999999d", "18446744073709551615d", "36501d", "10 minutes"]
+        {
             assert!(wrong.parse::<Period>().is_err(), "{wrong}");
         }
     }
