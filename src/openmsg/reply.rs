@@ -112,6 +112,12 @@ impl PeerText {
         &self.0
     }
 
+    /// The beginning of whatever a peer answered.
+    pub fn of_answer(body: &[u8]) -> Self {
+        // Four bytes a character at the most; the rest of a long answer is not looked at.
+        Self::clean(&String::from_utf8_lossy(&body[..body.len().min(4 * LONGEST_TEXT)]))
+    }
+
     fn clean(text: &str) -> Self {
         let shown: String = text.chars().filter(|c| !c.is_control()).take(LONGEST_TEXT).collect();
         Self(hide_codes(&shown))
@@ -201,6 +207,13 @@ mod tests {
             ident_code: "02".repeat(32).parse().unwrap(),
             crypt_key: "03".repeat(32).parse().unwrap(),
         }
+    }
+
+    #[test]
+    fn an_answer_that_repeats_our_request_keeps_its_secrets() {
+        let page = format!("Fatal error: POST was ident_code={} at 1", "ab".repeat(32));
+        assert_eq!(PeerText::of_answer(page.as_bytes()).as_str(), "Fatal error: POST was … at 1");
+        assert_eq!(PeerText::of_answer(&[0xff; 2000]).as_str().chars().count(), LONGEST_TEXT);
     }
 
     #[test]

@@ -5,15 +5,13 @@ use std::time::Duration;
 use crate::books::{ClaimedDelivery, Outcome};
 use crate::connections::{self, Keyed};
 use crate::handshakes;
-use crate::openmsg::reply::MessageReply;
+use crate::openmsg::reply::{MessageReply, PeerText};
 use crate::openmsg::{Alphabet, Code, Verdict};
 use crate::outbound::Answer;
 use crate::retry::Advice;
 use crate::worker::{Crew, Report};
 use crate::workers::peer::PeerError;
 
-/// First bytes of an answer that are kept.
-const KEPT: usize = 256;
 /// Noted on a delivery that is tried under the secrets before the last handshake.
 const UNDER_OLDER: &str = "under-older-secrets";
 /// Noted on a delivery all of whose connection's secrets were refused.
@@ -131,10 +129,11 @@ async fn broken(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, code: Co
     Report { note: Some(REFUSED), ..report(Advice::In(ONCE_MORE)) }
 }
 
-/// Status and first bytes of an answer that was not a success.
+/// Status and beginning of an answer that was not a success. It is shown to the sender and lies in the clear, and error pages
+/// like to repeat the request, which names the connection by its ident code: what looks like a code is left out.
 pub(super) fn describe(report: &mut Report, answer: &Answer) {
     report.status = Some(answer.status);
     if report.outcome != Some(Outcome::Delivered) {
-        report.answer = Some(answer.body.iter().copied().filter(|b| *b != 0).take(KEPT).collect());
+        report.answer = Some(PeerText::of_answer(&answer.body).as_str().as_bytes().to_vec());
     }
 }
