@@ -71,7 +71,7 @@ fn unknown_keys(path: &str, given: &Dict, known: &Dict, mistakes: &mut Vec<Strin
 }
 
 fn nearest(key: &str, names: &BTreeSet<&String>) -> String {
-    let shares_start = |name: &&&String| name.starts_with(&key[..key.len().min(3)]) || name.contains(key);
+    let shares_start = |name: &&&String| name.starts_with(key.get(..3).unwrap_or(key)) || name.contains(key);
     names.iter().find(shares_start).map(|name| format!(" (did you mean \"{name}\"?)")).unwrap_or_default()
 }
 
@@ -130,6 +130,11 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
         ("openmsg.callbacks_per_domain", config.openmsg.callbacks_per_domain > 0, "must be at least 1"),
         ("codes.live_per_account", config.codes.live_per_account > 0, "must be at least 1"),
         ("public.connections", config.public.connections > 0, "must be at least 1"),
+        ("public.connections_per_ip", config.public.connections_per_ip > 0, "must be at least 1"),
+        ("public.read_timeout", config.public.read_timeout >= Period::millis(100), "must be at least 100ms"),
+        ("private.connections", config.private.connections > 0, "must be at least 1"),
+        ("private.read_timeout", config.private.read_timeout >= Period::millis(100), "must be at least 100ms"),
+        ("delivery.settle_every", config.delivery.settle_every >= Period::millis(1), "must be at least 1ms"),
         ("delivery.lease", config.delivery.lease >= Period::seconds(3), "must be at least 3s"),
     ];
     for (key, good, what) in at_least_one {
@@ -165,6 +170,14 @@ mod tests {
         for (key, _) in leaves("", &defaults) {
             let name = key.rsplit('.').next().unwrap();
             assert!(super::super::EXAMPLE.contains(&format!("{name} =")), "{key} is not in the example");
+        }
+    }
+
+    #[test]
+    fn what_no_setting_is_called_is_a_mistake_in_any_script_and_zero_where_nothing_would_go() {
+        let ConfigError(mistakes) = read_text("\"größe\" = 1\n[delivery]\nsettle_every = \"0ms\"").unwrap_err();
+        for key in ["größe", "delivery.settle_every"] {
+            assert!(mistakes.iter().any(|m| m.trim_start().starts_with(&format!("{key}:"))), "{key} in {mistakes:#?}");
         }
     }
 
