@@ -18,6 +18,8 @@ const UNDER_OLDER: &str = "under-older-secrets";
 const REFUSED: &str = "secrets-refused";
 /// Noted on a delivery that is tried in the base64 of June 2025.
 const IN_STANDARD: &str = "in-standard-base64";
+/// From so many tries on nothing is tried again at once: a peer whose answers alternate must not keep us running in a circle.
+const MOST_AT_ONCE: u16 = 12;
 /// A handshake under way is finished after this long.
 const ONCE_MORE: Duration = Duration::from_secs(2);
 
@@ -40,6 +42,12 @@ pub(super) fn alphabet(delivery: &ClaimedDelivery, keyed: &Keyed) -> Alphabet {
 
 /// What follows from the peer's word.
 pub(super) async fn reply(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, reply: MessageReply) -> Report {
+    let report = judge(crew, delivery, keyed, reply).await;
+    let at_once = matches!(report.advice, Advice::In(wait) if wait.is_zero());
+    if at_once && delivery.tries >= MOST_AT_ONCE { Report { advice: Advice::Later, ..report } } else { report }
+}
+
+async fn judge(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed, reply: MessageReply) -> Report {
     let MessageReply::Refused { code, .. } = reply else { return accepted_now(crew, delivery, keyed).await };
     let code = code.unwrap_or(Code::Unknown);
     let report = |outcome, advice| Report::of(outcome, advice).code(code.wire());
@@ -54,7 +62,7 @@ pub(super) async fn reply(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed
             tracing::warn!(%domain, "the peer cannot reach our message-confirm: check DNS, certificate and firewall");
             report(Outcome::RefusedForNow, Advice::Later)
         }
-        Verdict::RetryOnce if delivery.reason.as_deref() != Some(code.wire()) => {
+        Verdict::RetryOnce if once_more_at_once(delivery.reason.as_deref()) => {
             report(Outcome::RefusedForNow, Advice::In(Duration::ZERO))
         }
         Verdict::RetryOnce => report(Outcome::RefusedForNow, Advice::Later),
@@ -68,8 +76,18 @@ pub(super) async fn reply(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed
 /// for other reasons, and are asked a second time for nothing; handfast nodes are not.
 fn may_be_alphabet(delivery: &ClaimedDelivery, keyed: &Keyed, code: Code) -> bool {
     let never = keyed.connection.other_remembers || keyed.connection.other_padded;
-    let tried = delivery.reason.as_deref() == Some(IN_STANDARD);
-    !never && !tried && matches!(code, Code::MessageUnknown | Code::Expired)
+    !never && alphabet_untried(delivery.reason.as_deref()) && matches!(code, Code::MessageUnknown | Code::Expired)
+}
+
+/// By what was noted of the try before: after any of these the other base64 has just been tried, whatever came of it.
+fn alphabet_untried(noted: Option<&str>) -> bool {
+    let after = [Code::MessageUnknown, Code::Expired, Code::NonceUsed].map(Code::wire);
+    noted.is_none_or(|noted| noted != IN_STANDARD && !after.contains(&noted))
+}
+
+/// Likewise: whether the try before was not one more at once already.
+fn once_more_at_once(noted: Option<&str>) -> bool {
+    noted.is_none_or(|noted| noted != Code::Expired.wire() && noted != Code::NonceUsed.wire())
 }
 
 /// A peer that read padded base64 only and answers it with an HTTP error has been brought up to date since.
@@ -135,5 +153,26 @@ pub(super) fn describe(report: &mut Report, answer: &Answer) {
     report.status = Some(answer.status);
     if report.outcome != Some(Outcome::Delivered) {
         report.answer = Some(PeerText::of_answer(&answer.body).as_str().as_bytes().to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer whose clock is wrong says E005 to everything. It is asked in the other base64, then once more, then waited for.
+    #[test]
+    fn a_peer_that_always_says_expired_is_not_asked_at_once_for_ever() {
+        let mut noted = None;
+        let mut at_once = 0;
+        while at_once < 10 {
+            noted = match (alphabet_untried(noted), once_more_at_once(noted)) {
+                (true, _) => Some(IN_STANDARD),
+                (false, true) => Some(Code::Expired.wire()),
+                (false, false) => break,
+            };
+            at_once += 1;
+        }
+        assert_eq!(at_once, 2);
     }
 }
