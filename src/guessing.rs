@@ -45,8 +45,8 @@ pub struct Try<'a> {
     pub account: Option<Uuid>,
     /// From which address; none for accounts of this node.
     pub ip: Option<IpAddr>,
-    /// For which domain.
-    pub domain: &'a Domain,
+    /// For which domain; none for accounts of this node.
+    pub domain: Option<&'a Domain>,
 }
 
 impl Try<'_> {
@@ -58,7 +58,9 @@ impl Try<'_> {
         {
             return Ok(false);
         }
-        if limits::peek(app, DOMAIN, self.domain.as_str(), HOUR).await? >= settings.wrong_codes_per_domain {
+        if let Some(domain) = self.domain
+            && limits::peek(app, DOMAIN, domain.as_str(), HOUR).await? >= settings.wrong_codes_per_domain
+        {
             return Ok(false);
         }
         let counted = limits::count(app, ACCOUNT, &self.account_key(), HOUR, settings.wrong_codes_per_account).await?;
@@ -80,7 +82,7 @@ impl Try<'_> {
         if let Some(ip) = self.ip {
             limits::count(app, IP, &network(ip), HOUR, settings.wrong_codes_per_ip).await?;
         }
-        let domain = if allowed { self.domain.as_str() } else { NOBODY };
+        let domain = self.domain.filter(|_| allowed).map_or(NOBODY, Domain::as_str);
         limits::count(app, DOMAIN, domain, HOUR, settings.wrong_codes_per_domain).await?;
         Ok(())
     }

@@ -49,6 +49,10 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let end = CancellationToken::new();
     let _ended = end.clone().drop_guard();
     tokio::spawn(crate::workers::keep_time::run(app.clone(), end.clone()));
+    // A node that was off for long must not put its first row outside every week.
+    if let Err(error) = crate::workers::keep_partitions::round(&app).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "partitions could not be made; a worker tries again");
+    }
     let publisher = Publisher::start(&app, end.clone());
     let asker = Asker::start(&app, end.clone());
     let acceptor = Acceptor::start(&app, &publisher);

@@ -63,6 +63,14 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
 }
 
 impl Keepers {
+    /// Returns when one of them has ended, which none does before `stop`: it panicked. Without the sweep nobody hands on what the
+    /// dead held, so the process must not go on as if it worked.
+    pub async fn one_ended(&mut self) {
+        while self.0.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Waits for the rounds they are in, which end soon after `stop`: one broken off would leave marks of publishes that were
     /// never made. What hangs is ended.
     pub async fn end(mut self) {

@@ -142,7 +142,7 @@ async fn inside(crew: &Crew, claimed: &Claimed) -> anyhow::Result<Ended> {
     let receiver = accounts::find(app, &claimed.to).await?.filter(|account| !account.disabled);
     let ask = app.new_id();
     let account = receiver.as_ref().map(|account| account.id);
-    let attempt = guessing::Try { account, ip: None, domain: claimed.from.domain() };
+    let attempt = guessing::Try { account, ip: None, domain: None };
     let allowed = attempt.may(app).await?;
     let burnt = allowed && codes::burn(app, codes::Purpose::PassCode, account, &claimed.code, ask).await?;
     let Some(receiver) = receiver.filter(|_| burnt) else {

@@ -36,8 +36,9 @@ pub async fn find(app: &App, id: Uuid) -> Result<Option<MessageView>, BooksError
     let rows = client.query(&client.prepare_cached(&sql).await?, &[&id]).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let mut view = message(first);
-    let chunks: Vec<Uuid> = rows.iter().map(|row| row.get(7)).collect();
-    let mut attempts = attempts_of(&client, &chunks).await?;
+    let (chunks, seqs): (Vec<Uuid>, Vec<i16>) =
+        rows.iter().map(|row| (row.get::<_, Uuid>(7), row.get::<_, i16>(8))).unzip();
+    let mut attempts = attempts_of(&client, &chunks, &seqs).await?;
     for row in &rows {
         let id = DeliveryId { chunk: row.get(7), seq: row.get(8) };
         view.deliveries.push(DeliveryView {
@@ -56,11 +57,14 @@ pub async fn find(app: &App, id: Uuid) -> Result<Option<MessageView>, BooksError
 async fn attempts_of(
     client: &crate::db::Client,
     chunks: &[Uuid],
+    seqs: &[i16],
 ) -> Result<HashMap<DeliveryId, Vec<AttemptView>>, BooksError> {
     let sql = "/* books::find attempts */
-        select chunk, seq, no, at, ms, outcome, status, code, late, answer from attempts where chunk = any($1) order by at";
+        select a.chunk, a.seq, a.no, a.at, a.ms, a.outcome, a.status, a.code, a.late, a.answer
+        from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
+        join attempts a on a.chunk = x.chunk and a.seq = x.seq order by a.at";
     let mut found: HashMap<DeliveryId, Vec<AttemptView>> = HashMap::new();
-    for row in client.query(&client.prepare_cached(sql).await?, &[&chunks]).await? {
+    for row in client.query(&client.prepare_cached(sql).await?, &[&chunks, &seqs]).await? {
         let answer: Option<&[u8]> = row.get(9);
         found.entry(DeliveryId { chunk: row.get(0), seq: row.get(1) }).or_default().push(AttemptView {
             no: row.get(2),

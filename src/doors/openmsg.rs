@@ -11,6 +11,7 @@ mod floods;
 mod lookups;
 mod message_confirm;
 mod message_receive;
+mod places;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use warp::reply::Response;
 
 use self::floods::Floods;
 use self::lookups::Lookups;
+use self::places::Places;
 use crate::App;
 use crate::listen::{self, Body};
 use crate::openmsg::answer;
@@ -37,6 +39,7 @@ struct Door {
     asker: Asker,
     lookups: Lookups,
     floods: Floods,
+    places: Places,
 }
 
 /// One of the four.
@@ -59,6 +62,7 @@ pub fn routes(app: &App, asker: &Asker) -> Result<BoxedFilter<(Response,)>, crat
         asker: asker.clone(),
         lookups: Lookups::start(app),
         floods: Floods::new(app),
+        places: Places::new(app.config.public.connections_per_ip),
     });
     let routes = warp::path("openmsg").and(warp::path::tail()).and(listen::client_ip()).and(listen::body()).then(
         move |tail: warp::path::Tail, ip, body| answer_path(Arc::clone(&door), endpoint(tail.as_str()), ip, body),
@@ -88,8 +92,13 @@ async fn answer_path(door: Arc<Door>, endpoint: Option<Endpoint>, ip: IpAddr, bo
         // Too large, too slow or broken off: as good as nothing, in this protocol's words.
         return json(unreadable(endpoint));
     };
+    // Work outlives a client that leaves, so connections do not bound it: places do, as many as a source may have connections.
+    let Some(place) = door.places.take(ip) else { return json(temporarily(endpoint)) };
     // A client that leaves drops its request; what is burnt and asked by then must still be brought to its end.
-    let work = tokio::spawn(async move { door.answer(endpoint, ip, body).await });
+    let work = tokio::spawn(async move {
+        let _place = place;
+        door.answer(endpoint, ip, body).await
+    });
     json(work.await.unwrap_or_else(|_| temporarily(endpoint)))
 }
 

@@ -74,10 +74,20 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         consumers.spawn(consumer);
     }
     drop(into);
-    let keepers = crate::workers::keep(&crew, &stop);
+    let mut keepers = crate::workers::keep(&crew, &stop);
     let tasks = TaskTracker::new();
     tracing::info!(worker = %crew.lease.hold().worker, "working");
-    while let Some(taken) = next(&mut taken, &stop).await {
+    let mut broken = false;
+    loop {
+        let taken = tokio::select! {
+            taken = next(&mut taken, &stop) => taken,
+            () = keepers.one_ended(), if !stop.is_cancelled() => {
+                broken = !stop.is_cancelled();
+                stop.cancel();
+                None
+            }
+        };
+        let Some(taken) = taken else { break };
         let worker = Arc::clone(&worker);
         tasks.spawn(async move { worker.handle(taken).await });
     }
@@ -101,6 +111,7 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     end.cancel();
     let farewell = async { while consumers.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    anyhow::ensure!(!broken, "a loop of this worker ended, which none may; what it held is handed on");
     Ok(())
 }
 

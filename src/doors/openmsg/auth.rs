@@ -29,10 +29,12 @@ async fn run(door: &Door, ip: IpAddr, request: AuthRequest) -> Result<Vec<u8>, H
     };
     let own = door.own_address(&request.receiving_id).ok_or(HandshakeRefusal::CodeNotValid)?;
     let account = accounts::find(app, &own).await.map_err(|e| away(&e))?.filter(|account| !account.disabled);
-    let attempt = Try { account: account.as_ref().map(|a| a.id), ip: Some(ip), domain: request.sending.domain() };
+    let attempt = Try { account: account.as_ref().map(|a| a.id), ip: Some(ip), domain: Some(request.sending.domain()) };
     // Without leave the code is still looked for, of nobody: the answer takes as long.
     let allowed = attempt.may(app).await.map_err(|e| away(&e))?;
     let ask = app.new_id();
+    // Accounts of one node shake hands inside it: who claims to be one of ours out here is none, and burns no code.
+    let allowed = allowed && *request.sending.domain() != door.domain;
     let whose = attempt.account.filter(|_| allowed);
     let burnt = codes::burn(app, Purpose::PassCode, whose, &request.pass_code, ask).await.map_err(|e| away(&e))?;
     let Some(account) = account.filter(|_| burnt) else {
