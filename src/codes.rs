@@ -96,7 +96,7 @@ select code_hash from codes where account_id = $1 and purpose = $2 and expires_a
 const TRIM: &str = "/* codes::trim */
 update codes set state = 2, taken_by = id where id in (
     select id from codes where account_id = $1 and purpose = $2 and state = 0 and expires_at > $3
-    order by id desc offset $4)
+    order by created_at desc, id desc offset $4)
 and state = 0";
 
 const INSERT: &str = "/* codes::issue */
@@ -104,7 +104,7 @@ insert into codes (id, purpose, account_id, code_hash, created_at, expires_at) v
 
 const LIVE: &str = "/* codes::live */
 select id, created_at, expires_at from codes
-where account_id = $1 and purpose = $2 and state = 0 and expires_at > $3 order by id";
+where account_id = $1 and purpose = $2 and state = 0 and expires_at > $3 order by created_at, id";
 
 /// Also what is burnt and might come back.
 const WITHDRAW: &str = "/* codes::withdraw */
