@@ -21,8 +21,13 @@ pub use tokio_postgres::Row;
 
 /// Plans of the hot statements are index look-ups by construction; on fresh tables the planner's guesses say otherwise. They are
 /// therefore made once a connection: planning joins of partitioned tables anew for every execution cost more than all the rest.
-const SESSION: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
+/// And none of them is worth parallel workers: starting two processes to look up one chunk took 20 ms.
+const SESSION: &str = "set plan_cache_mode = force_generic_plan; set max_parallel_workers_per_gather = 0; set jit = off; \
+                       set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; \
                        set timezone = 'UTC'; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
+
+const BY_VALUES: &str = "/* db::rows_planned_by_values */ set local plan_cache_mode = force_custom_plan; \
+                         set local enable_hashjoin = on; set local enable_mergejoin = on; set local enable_seqscan = on";
 
 /// Why the database did not answer as hoped.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +116,7 @@ impl Db {
         Ok(client.query(&statement, parameters).await?)
     }
 
-    /// All rows of one statement whose best plan hangs on the values: filters that may be left out.
+    /// All rows of one statement whose best plan hangs on the values (filters that may be left out) and that may read much.
     pub async fn rows_planned_by_values(
         &self,
         sql: &str,
@@ -119,7 +124,7 @@ impl Db {
     ) -> Result<Vec<Row>, DbError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
-        transaction.batch_execute("/* db::by_values */ set local plan_cache_mode = force_custom_plan").await?;
+        transaction.batch_execute(BY_VALUES).await?;
         let rows = transaction.query(sql, parameters).await?;
         transaction.commit().await?;
         Ok(rows)

@@ -95,14 +95,16 @@ update chunks set state = 1, claim = $2, worker = $3, tries = tries + 1
 where id = any($1) and ((state = 0 and due_at <= $4 and exists (select from workers where id = $3)) or (state = 1 and claim = $2))
 returning id, tries";
 
+/// Walked in this order, row by row, each step an index look-up in one partition: `offset 0` and the counts keep the planner from
+/// turning it round. A plan made while the tables were empty would otherwise read all deliveries or attempts for every claim.
 const LOOK: &str = "/* books::claim_chunks look */
 select d.chunk, d.seq, c.lane, d.message_id, m.connection_id, d.destination, m.content, 0::smallint, m.created_at, m.expires_at, false, null::text, d.channel
-from chunks c
-join deliveries d on d.chunk = c.id
-join messages m on m.id = d.message_id
-where c.id = any($1)
-  and not exists (select from exceptions e where e.chunk = d.chunk and e.seq = d.seq)
-  and not exists (select from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0)
+from unnest($1::uuid[]) as wanted(chunk)
+cross join lateral (select * from chunks where id = wanted.chunk offset 0) c
+cross join lateral (select * from deliveries where chunk = wanted.chunk offset 0) d
+cross join lateral (select * from messages where id = d.message_id offset 0) m
+where (select count(*) from exceptions e where e.chunk = d.chunk and e.seq = d.seq) = 0
+  and (select count(*) from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) = 0
 order by d.chunk, d.seq";
 
 /// Claims those of `deliveries` that are due again.
@@ -142,9 +144,9 @@ async fn look_again(client: &Client, chunk: &[Uuid], seq: &[i16]) -> Result<Vec<
     let sql = "/* books::claim_again look */
         select d.chunk, d.seq, e.lane, d.message_id, m.connection_id, d.destination, m.content, e.tries, m.created_at, m.expires_at, true, e.reason, d.channel
         from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-        join exceptions e on e.chunk = x.chunk and e.seq = x.seq
-        join deliveries d on d.chunk = x.chunk and d.seq = x.seq
-        join messages m on m.id = d.message_id";
+        cross join lateral (select * from exceptions e where e.chunk = x.chunk and e.seq = x.seq offset 0) e
+        cross join lateral (select * from deliveries d where d.chunk = x.chunk and d.seq = x.seq offset 0) d
+        cross join lateral (select * from messages where id = d.message_id offset 0) m";
     Ok(client.query(&client.prepare_cached(sql).await?, &[&chunk, &seq]).await?)
 }
 

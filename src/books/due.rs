@@ -148,9 +148,10 @@ const EXPIRE: &str = "/* books::expire_due */
 update exceptions e set state = 4, due_at = null, published_at = null, reason = 'expired', updated_at = $1
 where (e.chunk, e.seq) in (
     select x.chunk, x.seq from exceptions x
-    join deliveries d on d.chunk = x.chunk and d.seq = x.seq
-    join messages m on m.id = d.message_id
-    where x.state = 1 and x.due_at <= $1 and m.expires_at <= $1
+    where x.state = 1 and x.due_at <= $1 and $1 >= (
+        select m.expires_at from deliveries d
+        cross join lateral (select expires_at from messages where id = d.message_id offset 0) m
+        where d.chunk = x.chunk and d.seq = x.seq limit 1)
     limit 500 for update of x skip locked)";
 
 /// Deliveries in the broker and not claimed, by lane.

@@ -43,6 +43,9 @@ struct Openmsg {
     /// Worker processes of each node
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// Further settings of both nodes, as TOML sections
+    #[arg(long, value_name = "TOML", default_value = "")]
+    settings: String,
     /// Keep logs and data here: missing or empty [default: a temporary directory, removed at the end]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -75,7 +78,7 @@ async fn run(options: Openmsg) -> anyhow::Result<()> {
         executable: program()?,
         shop_workers: options.workers,
         customers_workers: options.workers,
-        settings: SETTINGS.to_owned(),
+        settings: format!("{SETTINGS}\n{}\n", options.settings),
     });
     let town = town.await?;
     let measured = tokio::select! {
