@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::super::scene::{ADA, BOB, NOT_CONFIRMED, Scene, UNKNOWN_PENDING, code_of, refusal, refused};
+use super::super::scene::{ADA, BOB, NOT_VALID, Scene, UNKNOWN_PENDING, code_of, refusal, refused};
 use crate::node::{Net, eventually};
 use crate::peers::{Behaviour, Confirming, Dialect, Endpoint, Trick};
 
@@ -174,7 +174,8 @@ async fn row_6_11_accounts_of_one_node_need_no_http() {
     let code = scene.node.code(ADA).await;
     let alone = json!({"from": ada, "to": ada, "pass_code": code});
     assert_eq!(scene.node.api("POST", "connections", Some(alone)).await.status, 422);
-    // A stranger who claims to be one of ours is none, and nobody calls ourselves.
-    assert_eq!(scene.auth("1001*node.test", &code).await.json(), refusal(NOT_CONFIRMED));
+    // A stranger who claims to be one of ours is none: nobody calls ourselves, and no code is burnt for it.
+    assert_eq!(scene.auth("1001*node.test", &code).await.json(), refusal(NOT_VALID));
+    assert_eq!(scene.node.live_codes(ADA).await, 1);
     scene.node.drain().await;
 }
