@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 
 use super::Report;
 use super::lease::Hold;
+use super::load::LATER;
 use super::run::Worker;
-use super::statements::PARKED;
 use crate::books::{Attempt, ClaimedDelivery, Outcome, Settled};
 use crate::retry::Next;
 
@@ -26,7 +26,7 @@ impl Worker {
     /// Runs a delivery when it has a slot, and says what became of it.
     pub(super) async fn run_one(&self, delivery: ClaimedDelivery, mixed: bool, hold: Hold) -> Ran {
         if mixed && self.load.is_full(&delivery.destination) {
-            return settled(&delivery, 0, None, Next::Again(PARKED), None);
+            return settled(&delivery, 0, None, Next::Again(LATER), None);
         }
         let place = self.load.hold(&delivery.destination);
         let slot = tokio::select! {

@@ -1,8 +1,9 @@
 //! What each destination takes of this process: deliveries held, and slots for calls in flight.
 //!
 //! A chunk waits for its destination's room as long as the destination is quick: handing back and publishing again costs more
-//! than a moment's wait, and a campaign to one busy node would spend its time so. What is slow waits in Postgres instead, and is
-//! for a while not waited for at all, so that its chunks keep nobody else's from being taken.
+//! than a moment's wait, and a campaign to one busy node would spend its time so. Only so many wait that others are always taken;
+//! the rest of a quick destination's comes back before those are done. What is slow waits in Postgres, and is for a while not
+//! waited for at all.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,10 @@ use crate::config;
 /// hold is slow.
 const LOOK: Duration = Duration::from_secs(1);
 const QUICK_PART: usize = 4;
+/// What a quick destination hands back because enough of it waits already is looked at again after this long.
+const SOON: Duration = Duration::from_secs(1);
+/// What a slow one hands back.
+pub(super) const LATER: Duration = Duration::from_secs(5);
 /// How long a slow destination counts as slow.
 const SLOW_FOR: Duration = Duration::from_secs(30);
 /// Chunks that wait for room, over all destinations: half of what the broker hands out, so that others are always taken.
@@ -74,19 +79,19 @@ impl Load {
         }
     }
 
-    /// Room for a chunk of `n` deliveries, as soon as there is some; none where that would be waiting for something slow.
-    pub(super) async fn room(&self, name: &str, n: usize) -> Option<Room> {
+    /// Room for a chunk of `n` deliveries, as soon as there is some; or, as an error, when to look again instead of waiting.
+    pub(super) async fn room(&self, name: &str, n: usize) -> Result<Room, Duration> {
         let destination = self.destination(name);
         let n = u32::try_from(n.clamp(1, self.most_held)).unwrap_or(u32::MAX);
         let permit = match Arc::clone(&destination.room).try_acquire_many_owned(n) {
             Ok(permit) => permit,
-            Err(_) if self.is_slow(name) => return None,
+            Err(_) if self.is_slow(name) => return Err(LATER),
             Err(_) => {
-                let _waiting = self.waiting.try_acquire().ok()?;
-                self.wait(name, &destination, n).await?
+                let _waiting = self.waiting.try_acquire().map_err(|_| SOON)?;
+                self.wait(name, &destination, n).await.ok_or(LATER)?
             }
         };
-        Some(Room { _destination: destination, _permit: permit })
+        Ok(Room { _destination: destination, _permit: permit })
     }
 
     async fn wait(&self, name: &str, destination: &Destination, n: u32) -> Option<OwnedSemaphorePermit> {
@@ -186,17 +191,17 @@ mod tests {
                 tokio::time::sleep(LOOK / 4).await;
                 (0..10).for_each(|_| drop(load.hold("quick.test")));
             };
-            assert!(tokio::join!(load.room("quick.test", 10), finishing, looked_at_once).0.is_some());
+            assert!(tokio::join!(load.room("quick.test", 10), finishing, looked_at_once).0.is_ok());
         };
         let slow = async {
             let _full = load.room("slow.test", 10).await;
             let begun = Instant::now();
-            assert!(load.room("slow.test", 1).await.is_none());
+            assert!(load.room("slow.test", 1).await.err() == Some(LATER));
             assert!(begun.elapsed() >= LOOK);
             let begun = Instant::now();
-            assert!(load.room("slow.test", 1).await.is_none());
+            assert!(load.room("slow.test", 1).await.err() == Some(LATER));
             assert!(begun.elapsed() < LOOK, "known to be slow: not waited for again");
-            assert!(load.room("other.test", 10).await.is_some());
+            assert!(load.room("other.test", 10).await.is_ok());
         };
         tokio::join!(quick, slow);
     }

@@ -46,7 +46,7 @@ pub(super) struct Worker {
     handshakes: Arc<Semaphore>,
     claims: Batcher<(Uuid, Hold), Option<Claimed>>,
     settles: Batcher<Settle, Result<bool, bool>>,
-    parkings: Batcher<Uuid, ()>,
+    parkings: Batcher<(Uuid, Duration), ()>,
     pub(super) stop: CancellationToken,
 }
 
@@ -219,13 +219,15 @@ impl Worker {
     async fn deliver_chunk(&self, chunk: ChunkRef) -> bool {
         // A mixed chunk's deliveries are looked at one by one.
         let mixed = chunk.destination.is_empty();
-        let room = tokio::select! {
-            room = self.load.room(&chunk.destination, usize::try_from(chunk.n).unwrap_or(1)), if !mixed => room,
-            () = self.stop.cancelled(), if !mixed => return false,
-            else => None,
+        let room = match mixed {
+            true => None,
+            false => tokio::select! {
+                room = self.load.room(&chunk.destination, usize::try_from(chunk.n).unwrap_or(1)) => Some(room),
+                () = self.stop.cancelled() => return false,
+            },
         };
-        if room.is_none() && !mixed {
-            return self.parkings.call(chunk.id).await.is_ok();
+        if let Some(Err(away)) = room {
+            return self.parkings.call((chunk.id, away)).await.is_ok();
         }
         let (taken, hold) = (self.in_hand.take(vec![chunk.id]), self.crew.lease.hold());
         match self.claims.call((chunk.id, hold)).await {

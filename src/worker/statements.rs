@@ -1,5 +1,6 @@
 //! Statements that concurrent claims share: claim, settle, hand back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -12,8 +13,6 @@ use crate::retry::Reconnect;
 
 /// Claims, settles and parkings in one statement.
 const TOGETHER: usize = 100;
-/// What a full destination hands back is looked at again after this long.
-pub(super) const PARKED: Duration = Duration::from_secs(5);
 
 /// Claims chunks; none: done, cancelled, or another's.
 pub(super) fn claims(app: &App) -> Batcher<(Uuid, Hold), Option<Claimed>> {
@@ -86,16 +85,19 @@ fn refused(error: &books::BooksError) -> bool {
     error.is_passing()
 }
 
-/// Hands chunks of a full destination back.
-pub(super) fn parkings(app: &App) -> Batcher<Uuid, ()> {
+/// Hands chunks of a full destination back, each for a while.
+pub(super) fn parkings(app: &App) -> Batcher<(Uuid, Duration), ()> {
     let app = app.clone();
-    Batcher::spawn(TOGETHER, Duration::from_millis(5), move |chunks: Vec<Uuid>| {
+    Batcher::spawn(TOGETHER, Duration::from_millis(5), move |chunks: Vec<(Uuid, Duration)>| {
         let app = app.clone();
         async move {
-            let until = app.clock.now() + PARKED;
-            if let Err(error) = books::park(&app, &chunks, until).await {
-                // They stay published and unclaimed, and come back after five minutes.
-                tracing::warn!(%error, "chunks of a full destination could not be handed back");
+            let mut by_time: BTreeMap<Duration, Vec<Uuid>> = BTreeMap::new();
+            chunks.iter().for_each(|(chunk, away)| by_time.entry(*away).or_default().push(*chunk));
+            for (away, together) in by_time {
+                if let Err(error) = books::park(&app, &together, app.clock.now() + away).await {
+                    // They stay published and unclaimed, and come back after five minutes.
+                    tracing::warn!(%error, "chunks of a full destination could not be handed back");
+                }
             }
             vec![(); chunks.len()]
         }
