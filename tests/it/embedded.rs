@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use handfast::embedded::cluster::BrokerCluster;
 use handfast::embedded::{Pair, PairError, Wanted};
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
@@ -66,6 +67,35 @@ async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
     let home = dir.path().join("servers").canonicalize().expect("there");
     pair.remove().await.expect("removed");
     assert!(!home.exists(), "also where the servers' user could not reach the directory asked for");
+}
+
+#[tokio::test]
+async fn a_cluster_that_loses_a_node_keeps_its_quorum_queues_and_takes_the_node_back() {
+    let dir = directory(0o711);
+    let only_broker = Wanted { database: false, broker: true };
+    let pair = Pair::start_only(&dir.path().join("pair"), only_broker).await.expect("started");
+    let cluster = BrokerCluster::start(&dir.path().join("cluster"), &pair, 3).await.expect("a cluster");
+    let ports: Vec<u16> = cluster.addresses().iter().map(|address| address.port()).collect();
+    // The pair's user, password and vhost, at another address.
+    let url = |node: usize| {
+        let mut url = url::Url::parse(pair.amqp_url("handfast").reveal()).expect("a URL");
+        url.set_port(Some(ports[node])).expect("a host");
+        url.to_string()
+    };
+    declare_quorum(&url(0), "jobs").await.expect("declared on one node");
+    cluster.kill(0).await.expect("killed");
+    assert!(declare(&url(0), "jobs", true).await.is_err(), "it is gone");
+    wait_until_declared(&url(1), "jobs").await;
+    cluster.restart(0).await.expect("back");
+    declare(&url(0), "jobs", true).await.expect("the node is in the cluster again");
+    cluster.wipe().await.expect("wiped");
+    for node in 0..3 {
+        assert!(declare(&url(node), "jobs", true).await.is_err(), "a wiped cluster has no queue");
+    }
+    declare_quorum(&url(2), "jobs").await.expect("but the vhost and the user");
+    declare(&url(1), "jobs", true).await.expect("on all nodes: it is one cluster again");
+    cluster.remove().await.expect("removed");
+    pair.remove().await.expect("removed");
 }
 
 #[tokio::test]
@@ -137,9 +167,28 @@ async fn kept(url: &str) -> i32 {
 }
 
 async fn declare(url: &str, queue: &str, passive: bool) -> lapin::Result<()> {
+    declare_with(url, queue, passive, FieldTable::default()).await
+}
+
+async fn declare_quorum(url: &str, queue: &str) -> lapin::Result<()> {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), lapin::types::AMQPValue::LongString("quorum".into()));
+    declare_with(url, queue, false, arguments).await
+}
+
+/// A queue whose leader has just died has another one in a moment.
+async fn wait_until_declared(url: &str, queue: &str) {
+    let begun = Instant::now();
+    while let Err(error) = declare(url, queue, true).await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "in vain: {error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn declare_with(url: &str, queue: &str, passive: bool, arguments: FieldTable) -> lapin::Result<()> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     let options = QueueDeclareOptions { durable: true, passive, ..QueueDeclareOptions::default() };
-    channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
+    channel.queue_declare(queue.into(), options, arguments).await?;
     connection.close(200, "".into()).await
 }
