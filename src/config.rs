@@ -230,6 +230,8 @@ pub struct Outbound {
     pub confirm_timeout: Period,
     /// Whole `auth` or `message-receive` POST; it contains the peer's callback.
     pub post_timeout: Period,
+    /// Ports that the URL of a webhook may name; in development any.
+    pub ports: Vec<u16>,
     /// Largest answer read.
     pub answer_limit: ByteSize,
     /// PEM file with further certificate authorities to trust.
@@ -380,6 +382,7 @@ impl Default for Outbound {
             connect_timeout: Period::seconds(5),
             confirm_timeout: Period::seconds(8),
             post_timeout: Period::seconds(30),
+            ports: vec![443, 8443],
             answer_limit: ByteSize::kib(64),
             ca_file: None,
             refused_networks: Vec::new(),
