@@ -13,7 +13,7 @@ alter table messages alter column to_address drop not null;
 alter table messages drop column lane;
 
 create function delivery_id(chunk uuid, seq smallint) returns uuid language sql immutable strict parallel safe as
-$$ select overlay(chunk::text placing lpad(to_hex(seq), 4, '0') from 33 for 4)::uuid $$;
+$$ select overlay(chunk::text placing lpad(to_hex(seq::integer), 4, '0') from 33 for 4)::uuid $$;
 comment on function delivery_id is 'A chunk''s id with a number in its last two bytes.';
 
 alter table idempotency add column results bytea not null default '';

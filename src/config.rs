@@ -196,6 +196,8 @@ pub struct Delivery {
     pub text_limit: usize,
     /// Waits between attempts; the last one repeats until the message expires.
     pub schedule: Vec<Period>,
+    /// The same for webhooks that have no schedule of their own.
+    pub webhook_schedule: Vec<Period>,
     /// How much of a wait is random, 0 to 1.
     pub jitter: f64,
     /// Deliveries in one chunk.
@@ -361,6 +363,7 @@ impl Default for Delivery {
             lifetime: Period::days(3),
             text_limit: 2000,
             schedule: [60, 300, 1800, 7200, 21_600, 86_400].map(Period::seconds).to_vec(),
+            webhook_schedule: [5, 30, 120, 600, 1800, 3600, 10_800, 21_600, 43_200].map(Period::seconds).to_vec(),
             jitter: 0.2,
             chunk: 100,
             in_flight: 128,
