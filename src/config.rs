@@ -48,6 +48,8 @@ pub struct Config {
     pub codes: Codes,
     /// Outbound deliveries: pace, retries, lifetimes.
     pub delivery: Delivery,
+    /// Pace and health of what deliveries go to.
+    pub destinations: Destinations,
     /// Outbound calls: time-outs, caps, trust.
     pub outbound: Outbound,
     /// How long finished things are kept.
@@ -222,6 +224,28 @@ pub struct Delivery {
     pub asynchronous_settle: bool,
 }
 
+/// Pace and health of what deliveries go to, over all processes, where a destination has no setting of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Destinations {
+    /// Calls at once to one destination.
+    pub concurrency: u32,
+    /// An answer that took longer says that the destination is at its limit.
+    pub slow_after: Period,
+    /// Failures in a row that open the breaker.
+    pub failures_in_a_row: u32,
+    /// Share of failures, above 0 and at most 1, that opens the breaker.
+    pub failures_share: f64,
+    /// Fewer calls than this say nothing about the share.
+    pub failures_least: u32,
+    /// How long calls are counted together for the share.
+    pub failures_within: Period,
+    /// How long the breaker stays open the first time; twice as long each time that the probe fails.
+    pub open_for: Period,
+    /// Longest time that it stays open before the next probe.
+    pub open_at_most: Period,
+}
+
 /// Outbound calls.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
@@ -366,7 +390,7 @@ impl Default for Delivery {
             webhook_schedule: [5, 30, 120, 600, 1800, 3600, 10_800, 21_600, 43_200].map(Period::seconds).to_vec(),
             jitter: 0.2,
             chunk: 100,
-            in_flight: 128,
+            in_flight: 2000,
             in_flight_per_destination: 64,
             held: 10_000,
             held_per_destination: 1000,
@@ -375,6 +399,21 @@ impl Default for Delivery {
             settle_every: Period::millis(500),
             grace: Period::seconds(30),
             asynchronous_settle: false,
+        }
+    }
+}
+
+impl Default for Destinations {
+    fn default() -> Self {
+        Self {
+            concurrency: 10,
+            slow_after: Period::seconds(5),
+            failures_in_a_row: 10,
+            failures_share: 0.5,
+            failures_least: 20,
+            failures_within: Period::seconds(60),
+            open_for: Period::seconds(5),
+            open_at_most: Period::seconds(600),
         }
     }
 }

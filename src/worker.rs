@@ -8,6 +8,7 @@
 
 mod attempt;
 mod cancelled;
+pub mod gate;
 mod in_hand;
 mod lease;
 mod gate;
