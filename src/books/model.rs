@@ -48,6 +48,8 @@ impl Lane {
 pub enum ChannelName {
     /// Another node's `message-receive`.
     Openmsg,
+    /// An HTTPS endpoint.
+    Webhook,
 }
 
 impl ChannelName {
@@ -55,12 +57,13 @@ impl ChannelName {
     pub fn number(self) -> i16 {
         match self {
             Self::Openmsg => 1,
+            Self::Webhook => 2,
         }
     }
 
     /// As read; `None`: stored by a newer program.
     pub fn from_number(number: i16) -> Option<Self> {
-        [Self::Openmsg].into_iter().find(|name| name.number() == number)
+        [Self::Openmsg, Self::Webhook].into_iter().find(|name| name.number() == number)
     }
 }
 
