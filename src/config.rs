@@ -91,6 +91,10 @@ pub struct Amqp {
     pub prefix: String,
     /// How many deliveries of one lane may lie in the broker, published ahead of the workers.
     pub publish_ahead: u32,
+    /// How many of these may be of one sender: the others' do not wait behind them.
+    pub publish_ahead_per_sender: u32,
+    /// How many of these may go to one destination.
+    pub publish_ahead_per_destination: u32,
 }
 
 /// The public listener.
@@ -200,6 +204,8 @@ pub struct Delivery {
     pub in_flight: usize,
     /// POSTs in flight to one destination in one worker process.
     pub in_flight_per_destination: usize,
+    /// Deliveries held by one worker process.
+    pub held: usize,
     /// Deliveries of one destination held by one worker process before further chunks go back to Postgres.
     pub held_per_destination: usize,
     /// Handshakes at once in one worker process.
@@ -292,7 +298,7 @@ impl Default for Database {
 
 impl Default for Amqp {
     fn default() -> Self {
-        Self { url: Secret::default(), prefix: "handfast".into(), publish_ahead: 100_000 }
+        Self { url: Secret::default(), prefix: "handfast".into(), publish_ahead: 100_000, publish_ahead_per_sender: 50_000, publish_ahead_per_destination: 10_000 }
     }
 }
 
@@ -359,6 +365,7 @@ impl Default for Delivery {
             chunk: 100,
             in_flight: 128,
             in_flight_per_destination: 64,
+            held: 10_000,
             held_per_destination: 1000,
             handshakes: 64,
             lease: Period::seconds(8),

@@ -49,11 +49,11 @@ impl DeliverWebhook {
         if webhook.is_disabled() {
             return Report::untried(Advice::In(DISABLED)).code("disabled");
         }
-        let Some(content) = delivery.text.as_ref().and_then(|bytes| Content::decode(bytes)) else {
+        let Some(content) = delivery.content.as_ref().and_then(|bytes| Content::decode(bytes)) else {
             return Report::untried(Advice::Never("unreadable"));
         };
         let now = self.crew.app.clock.now();
-        let Ok(call) = webhook.call(delivery.message_id, content, now) else {
+        let Ok(call) = webhook.call(delivery.message_id(), content, now) else {
             return Report::untried(Advice::Later).code("refused_port");
         };
         let answer = self.crew.outbound.call(call).await;
