@@ -324,7 +324,13 @@ impl Default for Database {
 
 impl Default for Amqp {
     fn default() -> Self {
-        Self { url: Secret::default(), prefix: "handfast".into(), publish_ahead: 100_000, publish_ahead_per_sender: 50_000, publish_ahead_per_destination: 10_000 }
+        Self {
+            url: Secret::default(),
+            prefix: "handfast".into(),
+            publish_ahead: 100_000,
+            publish_ahead_per_sender: 50_000,
+            publish_ahead_per_destination: 10_000,
+        }
     }
 }
 

@@ -142,7 +142,8 @@ left join lateral (select * from messages where id between wanted.first and want
 const LEFT: &str = "/* books::claim_chunks left */ select chunk, seq from exceptions where chunk = any($1)";
 
 async fn delivered(client: &Client, chunks: &[Uuid]) -> Result<Vec<(Uuid, i16)>, BooksError> {
-    let sql = "/* books::claim_chunks delivered */ select chunk, seq from attempts where chunk = any($1) and outcome = 0";
+    let sql =
+        "/* books::claim_chunks delivered */ select chunk, seq from attempts where chunk = any($1) and outcome = 0";
     let rows = client.query(&client.prepare_cached(sql).await?, &[&chunks]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

@@ -169,7 +169,9 @@ impl Desk<'_> {
             To::Peer { from, .. } => {
                 Err(Problem::new(Kind::Forbidden, format!("This key is bound to another account than {from}.")))
             }
-            To::Webhook(_) => Err(Problem::new(Kind::Forbidden, "A key that is bound to an account sends no webhooks.")),
+            To::Webhook(_) => {
+                Err(Problem::new(Kind::Forbidden, "A key that is bound to an account sends no webhooks."))
+            }
         }
     }
 
