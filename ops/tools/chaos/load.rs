@@ -95,7 +95,7 @@ impl Api {
     pub(crate) async fn make_webhooks(&self) -> anyhow::Result<()> {
         for name in WEBHOOKS.iter().chain(&[PROBE]) {
             let url = format!("https://{}/{name}", super::sink::HOST);
-            let body = json!({"name": name, "url": url, "schedule": [1, 1, 2, 3]});
+            let body = json!({"name": name, "url": url});
             match self.post("/webhooks", &body, None).await {
                 Answer::Yes(_) => {}
                 Answer::No(status) => anyhow::bail!("the webhook {name} was refused with {status}"),

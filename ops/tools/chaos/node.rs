@@ -244,7 +244,7 @@ async fn found(dir: &Path, database: &Secret) -> anyhow::Result<Secret> {
     Ok(senders::create(&app, "chaos", &Scopes::everything(), None).await?.1)
 }
 
-/// The defaults, but for where things are.
+/// The defaults, but for where things are, and for retries that come while somebody still watches.
 fn settings(dir: &Path, ports: &[u16], around: &Around<'_>) -> anyhow::Result<String> {
     let through = |url: Secret, at: SocketAddr| -> anyhow::Result<String> {
         let mut url: url::Url = url.reveal().parse()?;
@@ -254,6 +254,7 @@ fn settings(dir: &Path, ports: &[u16], around: &Around<'_>) -> anyhow::Result<St
     Ok(format!(
         "mode = \"development\"\ndomain = \"chaos.test\"\ndata_dir = {dir}\n\n[database]\nurl = {database}\n\n[amqp]\nurl = {amqp}\n\n\
          [public]\nlisten = \"127.0.0.1:{}\"\n\n[private]\nlisten = \"127.0.0.1:{}\"\n\n[outbound]\nca_file = {ca}\n\n\
+         [delivery]\nwebhook_schedule = [\"1s\", \"1s\", \"2s\", \"3s\"]\n\n\
          [development]\nallow_addresses = [\"127.0.0.1\"]\nresolve = {{ \"{HOST}\" = \"{sink}\" }}\n",
         ports[0],
         ports[1],
