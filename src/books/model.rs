@@ -17,11 +17,13 @@ pub enum Lane {
     Interactive,
     /// Volume.
     Bulk,
+    /// Status events on their way to those who want them: an alarm of many never delays a customer's message.
+    Status,
 }
 
 impl Lane {
-    /// Both, in the order they are served.
-    pub const ALL: [Self; 2] = [Self::Interactive, Self::Bulk];
+    /// All, in the order they are served.
+    pub const ALL: [Self; 3] = [Self::Interactive, Self::Bulk, Self::Status];
 
     /// As stored.
     pub fn number(self) -> i16 {
@@ -30,7 +32,7 @@ impl Lane {
 
     /// As read; anything unknown is bulk.
     pub fn from_number(number: i16) -> Self {
-        if number == 0 { Self::Interactive } else { Self::Bulk }
+        Self::ALL.into_iter().find(|lane| lane.number() == number).unwrap_or(Self::Bulk)
     }
 
     /// As in queue names.
@@ -38,6 +40,7 @@ impl Lane {
         match self {
             Self::Interactive => "interactive",
             Self::Bulk => "bulk",
+            Self::Status => "status",
         }
     }
 }
@@ -48,6 +51,8 @@ impl Lane {
 pub enum ChannelName {
     /// Another node's `message-receive`.
     Openmsg,
+    /// An HTTPS endpoint, signed by the Standard Webhooks convention.
+    Webhook,
 }
 
 impl ChannelName {
@@ -55,12 +60,13 @@ impl ChannelName {
     pub fn number(self) -> i16 {
         match self {
             Self::Openmsg => 1,
+            Self::Webhook => 2,
         }
     }
 
     /// As read; `None`: stored by a newer program.
     pub fn from_number(number: i16) -> Option<Self> {
-        [Self::Openmsg].into_iter().find(|name| name.number() == number)
+        [Self::Openmsg, Self::Webhook].into_iter().find(|name| name.number() == number)
     }
 }
 
@@ -214,15 +220,29 @@ impl Outcome {
     }
 }
 
+/// What a delivery that is not on its way waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitsFor {
+    /// Its time.
+    Time,
+    /// Room, at a destination that is slow, closed or paused.
+    Destination,
+    /// Those before it in its line.
+    Turn,
+    /// Its campaign, which is paused.
+    Campaign,
+}
+
 /// A message as its sender may see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct MessageView {
     /// Its id.
     pub id: Uuid,
-    /// One of our accounts.
-    pub from: String,
-    /// The peer.
-    pub to: String,
+    /// One of our accounts; none when it goes to a webhook.
+    pub from: Option<String>,
+    /// The peer, likewise.
+    pub to: Option<String>,
     /// Where its delivery is.
     pub state: State,
     /// The sender's word.

@@ -23,6 +23,11 @@ impl Wanted {
         Self { after, limit: limit as usize }
     }
 
+    /// How many are shown at the most.
+    pub(super) fn limit(self) -> i64 {
+        self.limit as i64
+    }
+
     /// How many to look up: one more than shown tells whether there is a next page.
     pub(super) fn rows(self) -> i64 {
         self.limit as i64 + 1
