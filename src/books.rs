@@ -30,7 +30,7 @@ pub use cancel::{cancel, cancel_many, cancelled_among};
 pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
 pub use due::{Due, confirmed, due_again, due_chunks, expire_due, published, published_ahead, unpublish};
 pub use find::{Count, Filter, Found, Group, Status, StatusError, count, deliveries};
-pub use inspect::{Delivery, delivery, find, list, summary};
+pub use inspect::{Delivery, are_from, delivery, find, list, summary};
 pub use model::*;
 pub use open::{Acceptor, purge_keys};
 pub use operations::{

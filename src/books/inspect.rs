@@ -282,3 +282,12 @@ impl Summary {
         }
     }
 }
+
+/// Which of these deliveries are from this account of ours, in order.
+pub async fn are_from(app: &App, ids: &[Uuid], from: &str) -> Result<Vec<bool>, BooksError> {
+    let sql = "/* books::are_from */ select m.id from unnest($1::uuid[]) as x(id)
+        cross join lateral (select id from messages where id = x.id and from_address = $2 offset 0) m";
+    let own: Vec<Uuid> = app.db.rows(sql, &[&ids, &from]).await?.iter().map(|row| row.get(0)).collect();
+    let own: std::collections::HashSet<Uuid> = own.into_iter().collect();
+    Ok(ids.iter().map(|id| own.contains(id)).collect())
+}

@@ -66,10 +66,20 @@ impl Source {
     ) -> Result<Seen, BooksError> {
         match self {
             Self::Messages => messages(client, filter, after, window).await,
-            Self::Ended => exceptions(client, "state in (3, 4, 5, 6)", &ended(filter), filter, after, window).await,
+            Self::Ended => {
+                // Written so that the index of its destination is the only one that fits.
+                let index = if filter.destination.is_some() { "state between 3 and 6" } else { "state in (3, 4, 5, 6)" };
+                exceptions(client, index, &ended(filter), filter, after, window).await
+            }
             Self::Open => exceptions(client, "state in (1, 2, 8, 9)", &[1, 2, 8, 9], filter, after, window).await,
-            Self::OpenChunks => chunks(client, "state in (0, 1, 3, 4)", filter, after).await,
-            Self::CancelledChunks => chunks(client, "state = 5", filter, after).await,
+            // Chosen first and sorted then: an index that has them in order has all that are settled too.
+            Self::OpenChunks => {
+                chunks(client, "state in (0, 1, 3, 4) and (id <= $1 and id >= $2) is true", "", filter, after).await
+            }
+            Self::CancelledChunks => {
+                let newest = format!("order by id desc limit {CHUNKS}");
+                chunks(client, "state = 5 and id <= $1 and id >= $2", &newest, filter, after).await
+            }
         }
     }
 }
@@ -150,6 +160,7 @@ async fn exceptions(
 async fn chunks(
     client: &impl GenericClient,
     index: &str,
+    newest: &str,
     filter: &Filter,
     after: Uuid,
 ) -> Result<Seen, BooksError> {
@@ -164,9 +175,9 @@ async fn chunks(
         None => "",
     };
     let sql = format!(
-        "/* books::find chunks */ select id from chunks
-         where {index} and id <= $1 and id >= $2 {destination} and ($3::uuid is null or campaign = $3)
-         order by id desc limit {CHUNKS}"
+        "/* books::find chunks */ with fit as materialized (
+             select id from chunks where {index} {destination} and ($3::uuid is null or campaign = $3) {newest})
+         select id from fit order by id desc limit {CHUNKS}"
     );
     let rows = client.query(&client.prepare_cached(&sql).await?, &parameters).await?;
     let chunks: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
