@@ -22,8 +22,8 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`] |
-//! | what is promised | [`books`], [`jobs`], [`queue`], [`retry`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
+//! | what is promised | [`books`], [`destinations`], [`jobs`], [`queue`], [`retry`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
@@ -42,6 +42,7 @@ pub mod connections;
 pub mod crypto;
 pub mod db;
 pub mod demo;
+pub mod destinations;
 pub mod doctor;
 pub mod doors;
 pub mod embedded;
@@ -61,6 +62,7 @@ pub mod senders;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;
+pub mod webhooks;
 pub mod worker;
 
 // A module tree of its own at the top level, so that adding a worker is one file in one place.

@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::replay::IN_HANDS;
-use super::{BooksError, Cancelled, DeliveryId};
+use super::tell::{self, Kind};
+use super::{BooksError, Cancelled, DeliveryId, Lane, turns};
 use crate::App;
 use crate::db::Transaction;
 
@@ -38,11 +38,12 @@ pub(super) async fn cancel_in(
     // Rows are locked in one order by everybody.
     sorted.sort_unstable();
     sorted.dedup();
-    let mut found = HashMap::new();
+    let (mut found, mut lanes) = (HashMap::new(), HashMap::new());
     let (mut leave, mut set) = (Vec::new(), Vec::new());
     for seen in look(tx, &sorted).await? {
         let word = seen.word();
         found.insert(seen.id, word);
+        lanes.insert(seen.id, seen.lane);
         match (seen.left_as, word) {
             (_, Cancelled::Gone) | (Some(3), _) => {}
             (None, _) if seen.chunk == Some(5) => {}
@@ -53,11 +54,11 @@ pub(super) async fn cancel_in(
     write(tx, LEAVE, &leave, now).await?;
     write(tx, SET, &set, now).await?;
     leave.extend(set);
-    tell(tx, &leave, now).await?;
-    // Who comes after one that may still be on its way waits until it cannot be any more.
-    let (stopped, stopping): (Vec<_>, Vec<_>) = leave.iter().partition(|id| found.get(id) == Some(&Cancelled::Stopped));
-    step_out(tx, &stopped, now, now).await?;
-    step_out(tx, &stopping, now, now + IN_HANDS).await?;
+    let told: Vec<(DeliveryId, Lane)> = leave.iter().map(|id| (*id, lanes.get(id).copied().unwrap_or(Lane::Bulk))).collect();
+    tell::ended(tx, Kind::Cancelled, &told, now).await?;
+    // The line of one that may still be on its way is moved on by the worker that has it, or by the repair of lines.
+    leave.retain(|id| found.get(id) == Some(&Cancelled::Stopped));
+    turns::pass(tx, &leave, now).await?;
     Ok(found)
 }
 
@@ -69,6 +70,7 @@ struct Seen {
     /// Its chunk's state.
     chunk: Option<i16>,
     delivered: bool,
+    lane: Lane,
 }
 
 impl Seen {
@@ -97,17 +99,19 @@ async fn look(tx: &Transaction<'_>, ids: &[DeliveryId]) -> Result<Vec<Seen>, Boo
     tx.query(&tx.prepare_cached(sql).await?, &[&chunk, &seq]).await?;
     let sql = "/* books::cancel look */
         select x.chunk, x.seq, e.state, c.state,
-               exists (select from attempts a where a.chunk = x.chunk and a.seq = x.seq and a.outcome = 0)
+               exists (select from attempts a where a.chunk = x.chunk and a.seq = x.seq and a.outcome = 0),
+               coalesce(e.lane, c.lane, 1::smallint)
         from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
         cross join lateral (select id from messages where id = delivery_id(x.chunk, x.seq) offset 0) m
-        left join lateral (select state from exceptions where chunk = x.chunk and seq = x.seq offset 0) e on true
-        left join lateral (select state from chunks where id = x.chunk offset 0) c on true";
+        left join lateral (select state, lane from exceptions where chunk = x.chunk and seq = x.seq offset 0) e on true
+        left join lateral (select state, lane from chunks where id = x.chunk offset 0) c on true";
     let rows = tx.query(&tx.prepare_cached(sql).await?, &[&chunk, &seq]).await?;
     let seen = |row: &crate::db::Row| Seen {
         id: DeliveryId { chunk: row.get(0), seq: row.get(1) },
         left_as: row.get(2),
         chunk: row.get(3),
         delivered: row.get(4),
+        lane: Lane::from_number(row.get(5)),
     };
     Ok(rows.iter().map(seen).collect())
 }
@@ -131,49 +135,6 @@ async fn write(tx: &Transaction<'_>, sql: &str, ids: &[DeliveryId], now: Timesta
         let (chunk, seq): (Vec<Uuid>, Vec<i16>) = ids.iter().map(|id| (id.chunk, id.seq)).unzip();
         tx.execute(&tx.prepare_cached(sql).await?, &[&chunk, &seq, &now]).await?;
     }
-    Ok(())
-}
-
-/// Cancelled, as an event: a row for all of a chunk. What goes over the status lane makes none.
-async fn tell(tx: &Transaction<'_>, ids: &[DeliveryId], now: Timestamp) -> Result<(), BooksError> {
-    let sql = "/* books::cancel tell */
-        insert into events (at, kind, chunk, seqs)
-        select $3, 5, x.chunk, array_agg(x.seq order by x.seq)
-        from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-        join exceptions e on e.chunk = x.chunk and e.seq = x.seq
-        where e.lane <> 2 group by x.chunk";
-    write(tx, sql, ids, now).await
-}
-
-/// Those who stood in a line leave it, and whoever is first now is due.
-async fn step_out(tx: &Transaction<'_>, ids: &[DeliveryId], now: Timestamp, due: Timestamp) -> Result<(), BooksError> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let (chunk, seq): (Vec<Uuid>, Vec<i16>) = ids.iter().map(|id| (id.chunk, id.seq)).unzip();
-    let sql = "/* books::cancel lines */
-        select k.destination, k.key from ordering_keys k
-        where (k.destination, k.key) in (
-            select t.destination, t.key from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-            join turns t on t.chunk = x.chunk and t.seq = x.seq)
-        order by k.destination, k.key for update";
-    let lines = tx.query(&tx.prepare_cached(sql).await?, &[&chunk, &seq]).await?;
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let (destination, key): (Vec<String>, Vec<String>) = lines.iter().map(|row| (row.get(0), row.get(1))).unzip();
-    let sql = "/* books::cancel step out */
-        delete from turns t using unnest($1::uuid[], $2::smallint[]) as x(chunk, seq) where t.chunk = x.chunk and t.seq = x.seq";
-    tx.execute(&tx.prepare_cached(sql).await?, &[&chunk, &seq]).await?;
-    let sql = "/* books::cancel next in line */
-        update exceptions e set state = 1, due_at = greatest($4, h.deliver_at), updated_at = $3
-        from unnest($1::text[], $2::text[]) as l(destination, key)
-        cross join lateral (
-            select t.chunk, t.seq from turns t where t.destination = l.destination and t.key = l.key order by t.place limit 1) t
-        cross join lateral (
-            select deliver_at, t.chunk, t.seq from messages where id = delivery_id(t.chunk, t.seq) offset 0) h
-        where e.chunk = h.chunk and e.seq = h.seq and e.state = 9";
-    tx.execute(&tx.prepare_cached(sql).await?, &[&destination, &key, &now, &due]).await?;
     Ok(())
 }
 

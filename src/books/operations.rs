@@ -22,7 +22,7 @@ use crate::App;
 use crate::db::Row;
 
 pub use carry::{Carried, carry, take_operation};
-pub use stops::{Marks, Stop, stop_held, stops};
+pub use stops::{Stop, stops};
 
 /// How long an operation that ended can be looked at.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);

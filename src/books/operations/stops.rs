@@ -5,9 +5,8 @@ use uuid::Uuid;
 
 use super::stored;
 use crate::App;
-use crate::books::cancel::cancel_in;
 use crate::books::find::Filter;
-use crate::books::{BooksError, DeliveryId};
+use crate::books::{BooksError, ClaimedDelivery, Lane};
 use crate::clock::uuid_at;
 use crate::db::Transaction;
 
@@ -19,44 +18,23 @@ pub struct Stop {
     filter: Filter,
 }
 
-/// What there is to know of a delivery to tell whether a cancel covers it.
-#[derive(Debug, Clone, Copy)]
-pub struct Marks<'a> {
-    /// Its id.
-    pub id: Uuid,
-    /// Domain, or name of a webhook.
-    pub destination: &'a str,
-    /// Who handed it over.
-    pub sender: &'a str,
-    /// The campaign it is a row of.
-    pub campaign: Option<Uuid>,
-    /// The sender's word.
-    pub tag: Option<&'a str>,
-    /// One of our accounts.
-    pub from: Option<&'a str>,
-    /// The peer.
-    pub to: Option<&'a str>,
-}
-
 impl Stop {
-    /// Whether this cancel is for this delivery. One that also asks for states, statuses or codes covers nothing here: those are
-    /// the books' to say, and the operation's to look at.
-    pub fn covers(&self, delivery: &Marks<'_>) -> bool {
+    /// Whether this cancel is for this delivery. One that also asks for states, codes, or for whose the delivery is covers nothing
+    /// here: that is the books' to say, and the operation's to look at.
+    pub fn covers(&self, delivery: &ClaimedDelivery) -> bool {
         let Filter { destination, states, status, code, campaign, tag, from, to, sender, since, until } = &self.filter;
-        let same = |wanted: &Option<String>, is: Option<&str>| wanted.is_none() || wanted.as_deref() == is;
-        let whole = *states == Filter::default().of_open().states || states.is_empty();
+        let id = delivery.id.uuid();
+        let whole = states.is_empty() || *states == Filter::default().of_open().states;
+        let untold = status.is_none() && code.is_none() && from.is_none() && to.is_none() && sender.is_none();
         whole
-            && status.is_none()
-            && code.is_none()
-            && delivery.id < self.operation
-            && same(destination, Some(delivery.destination))
-            && same(sender, Some(delivery.sender))
-            && same(tag, delivery.tag)
-            && same(from, delivery.from)
-            && same(to, delivery.to)
-            && (campaign.is_none() || *campaign == delivery.campaign)
-            && since.is_none_or(|since| delivery.id >= uuid_at(since))
-            && until.is_none_or(|until| delivery.id < uuid_at(until))
+            && untold
+            && delivery.lane != Lane::Status
+            && id < self.operation
+            && destination.as_ref().is_none_or(|wanted| *wanted == delivery.destination)
+            && tag.as_ref().is_none_or(|wanted| Some(wanted) == delivery.tag.as_ref())
+            && campaign.is_none_or(|wanted| Some(wanted) == delivery.campaign)
+            && since.is_none_or(|since| id >= uuid_at(since))
+            && until.is_none_or(|until| id < uuid_at(until))
     }
 }
 
@@ -66,15 +44,6 @@ pub async fn stops(app: &App) -> Result<Vec<Stop>, BooksError> {
         select id, filter::text from operations where state = 0 and kind = 2 order by id desc limit 100";
     let rows = app.db.rows(sql, &[]).await?;
     rows.iter().map(|row| Ok(Stop { operation: row.get(0), filter: stored(row.get(1))? })).collect()
-}
-
-/// Writes down that a worker dropped these, because a cancel under way covers them: it has not sent them, and will not.
-pub async fn stop_held(app: &App, ids: &[DeliveryId]) -> Result<(), BooksError> {
-    let mut client = app.db.client().await?;
-    let transaction = client.transaction().await?;
-    cancel_in(&transaction, ids, app.clock.now()).await?;
-    transaction.commit().await?;
-    Ok(())
 }
 
 /// Stops all chunks of a destination or campaign that nobody holds, in one statement, where the filter asks for nothing else.
@@ -135,15 +104,30 @@ from (select coalesce(sum(cardinality(seqs)), 0)::bigint as n from left_over) x 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::{OperationKind, State};
+    use crate::books::{DeliveryId, OperationKind, State};
 
     fn stop(filter: Filter) -> Stop {
-        Stop { operation: Uuid::from_u128(100), filter: OperationKind::Cancel.filter(&filter) }
+        Stop { operation: Uuid::from_u128(100 << 16), filter: OperationKind::Cancel.filter(&filter) }
     }
 
-    fn marks() -> Marks<'static> {
-        let id = Uuid::from_u128(50);
-        Marks { id, destination: "orders", sender: "shop", campaign: None, tag: Some("sale"), from: None, to: None }
+    fn delivery(no: u128) -> ClaimedDelivery {
+        ClaimedDelivery {
+            id: DeliveryId { chunk: Uuid::from_u128(no << 16), seq: 1 },
+            again: false,
+            lane: Lane::Bulk,
+            channel: None,
+            connection: None,
+            destination: "orders".into(),
+            content: None,
+            tries: 0,
+            created_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+            tag: Some("sale".into()),
+            campaign: None,
+            ordered: false,
+            reason: None,
+            flight: None,
+        }
     }
 
     #[test]
@@ -155,20 +139,21 @@ mod tests {
             (tag("other"), false),
             (destination("orders"), true),
             (destination("other"), false),
-            (Filter { sender: Some("shop".into()), ..tag("sale") }, true),
-            (Filter { from: Some("1*a.example".into()), ..tag("sale") }, false),
+            (Filter { destination: Some("orders".into()), ..tag("sale") }, true),
             (Filter { campaign: Some(Uuid::nil()), ..tag("sale") }, false),
+            (Filter { sender: Some("shop".into()), ..tag("sale") }, false),
             (Filter { states: vec![State::Retrying], ..tag("sale") }, false),
             (Filter { code: Some("timeout".into()), ..tag("sale") }, false),
             (Filter { since: Some("2020-01-01T00:00:00Z".parse().unwrap()), ..tag("sale") }, false),
         ] {
-            assert_eq!(stop(filter.clone()).covers(&marks()), covered, "{filter:?}");
+            assert_eq!(stop(filter.clone()).covers(&delivery(50)), covered, "{filter:?}");
         }
     }
 
     #[test]
-    fn what_was_accepted_after_a_cancel_is_not_covered() {
-        let later = Marks { id: Uuid::from_u128(101), ..marks() };
-        assert!(!stop(Filter { tag: Some("sale".into()), ..Filter::default() }).covers(&later));
+    fn what_was_accepted_after_a_cancel_or_tells_of_others_is_not_covered() {
+        let sale = stop(Filter { tag: Some("sale".into()), ..Filter::default() });
+        assert!(!sale.covers(&delivery(101)));
+        assert!(!sale.covers(&ClaimedDelivery { lane: Lane::Status, ..delivery(50) }));
     }
 }
