@@ -19,6 +19,7 @@ pub mod problem;
 mod accounts;
 mod call;
 mod connections;
+mod deliveries;
 mod fields;
 mod inbox;
 mod keys;

@@ -15,6 +15,8 @@ pub enum Scope {
     Connections,
     /// Messages.
     Messages,
+    /// Deliveries: finding, replaying and cancelling them.
+    Deliveries,
     /// The inbox.
     Inbox,
     /// Webhooks.
@@ -27,11 +29,12 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
         Self::Messages,
+        Self::Deliveries,
         Self::Inbox,
         Self::Webhooks,
         Self::Destinations,
@@ -45,6 +48,7 @@ impl Scope {
             Self::Passcodes => "passcodes",
             Self::Connections => "connections",
             Self::Messages => "messages",
+            Self::Deliveries => "deliveries",
             Self::Inbox => "inbox",
             Self::Webhooks => "webhooks",
             Self::Destinations => "destinations",
