@@ -9,6 +9,7 @@ mod accounts;
 mod apikeys;
 mod client;
 mod connections;
+mod destinations;
 mod inbox;
 mod list;
 mod output;
@@ -25,6 +26,7 @@ pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
+pub use destinations::DestinationCommand;
 pub use inbox::InboxCommand;
 pub use passcodes::PassCodeCommand;
 pub use problem::{FieldError, Problem};
@@ -65,6 +67,8 @@ pub enum Command {
     Cancel(CancelCommand),
     /// Create, list, rotate, try out, disable and delete webhooks
     Webhook(WebhookCommand),
+    /// See how destinations are, set their pace, pause and resume them
+    Destination(DestinationCommand),
     /// Create, list and revoke API keys
     Apikey(ApiKeyCommand),
 }
@@ -82,6 +86,7 @@ impl Command {
             Self::Status(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
             Self::Webhook(command) => command.run().await,
+            Self::Destination(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
         match done {
@@ -217,6 +222,11 @@ mod tests {
             "webhook test orders",
             "webhook disable a b",
             "webhook delete a",
+            "destination list --state open --all",
+            "destination show other.example",
+            "destination set orders --at-once 5 --rate default --schedule 5s,2m",
+            "destination pause a b",
+            "destination resume a",
             "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
         ] {
             assert!(accepts(line), "{line}");
@@ -241,6 +251,7 @@ mod tests {
             "webhook create orders",
             "webhook create orders https://a.example --bearer-file a --basic-file b",
             "webhook delete",
+            "destination set orders",
         ] {
             assert!(!accepts(line), "{line}");
         }
