@@ -127,6 +127,7 @@ async fn what_was_delivered_while_it_was_being_cancelled_is_delivered() {
         next: Next::Delivered,
         reason: None,
         hash: None,
+        ordered: false,
     };
     let settle = Settle { claim, held: Held::Chunk { id: chunk, then: Then::Done }, results: vec![result], worker };
     // The cancel has the chunk's row when the settle begins, and commits while it waits.
@@ -144,7 +145,7 @@ async fn what_was_delivered_while_it_was_being_cancelled_is_delivered() {
                   values ($1, $2, 1, 'other.test', 3, 'cancelled', now())";
     cancel.execute(insert, &[&delivery.id.chunk, &delivery.id.seq]).await.unwrap();
     cancel.commit().await.unwrap();
-    assert_eq!(settling.await.unwrap().unwrap(), [true]);
+    assert_eq!(settling.await.unwrap().unwrap().held, [true]);
     let message = books::find(&app, messages[0]).await.unwrap().unwrap();
     assert_eq!(message.state, books::State::Delivered, "{:?}", message.deliveries);
 }
