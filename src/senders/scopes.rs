@@ -17,14 +17,16 @@ pub enum Scope {
     Messages,
     /// The inbox.
     Inbox,
+    /// Status events.
+    Events,
     /// API keys.
     Keys,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Accounts, Self::Passcodes, Self::Connections, Self::Messages, Self::Inbox, Self::Keys];
+    pub const ALL: [Self; 7] =
+        [Self::Accounts, Self::Passcodes, Self::Connections, Self::Messages, Self::Inbox, Self::Events, Self::Keys];
 
     /// As written.
     pub fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Scope {
             Self::Connections => "connections",
             Self::Messages => "messages",
             Self::Inbox => "inbox",
+            Self::Events => "events",
             Self::Keys => "keys",
         }
     }
@@ -53,7 +56,7 @@ pub enum ScopeError {
     Empty,
     /// No scope of ours.
     #[error(
-        "\"{0}\" is not a scope; they are accounts, passcodes, connections, messages, inbox, keys, each also as NAME:read, and *"
+        "\"{0}\" is not a scope; they are accounts, passcodes, connections, messages, inbox, events, keys, each also as NAME:read, and *"
     )]
     Unknown(String),
 }

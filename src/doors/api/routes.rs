@@ -7,7 +7,7 @@ use crate::senders::Scope;
 
 use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::{accounts, connections, inbox, keys, messages, passcodes};
+use super::{accounts, connections, events, inbox, keys, messages, passcodes};
 
 /// One endpoint.
 pub(super) struct Route {
@@ -72,6 +72,10 @@ static ROUTES: &[Route] = routes! {
         POST "inbox/ack" => inbox::acknowledge_many;
         GET "inbox/{id}" => inbox::show;
         POST "inbox/{id}/ack" => inbox::acknowledge;
+    }
+    Events {
+        GET "events" => events::list;
+        GET "events/stream" => events::stream;
     }
     Keys {
         POST "keys" => keys::create;
