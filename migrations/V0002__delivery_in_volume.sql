@@ -13,12 +13,12 @@ alter table messages alter column to_address drop not null;
 alter table messages drop column lane;
 
 update idempotency i
-set message_id = overlay(d.chunk::text placing lpad(to_hex(d.seq), 4, '0') from 33 for 4)::uuid
+set message_id = overlay(d.chunk::text placing lpad(to_hex(d.seq::integer), 4, '0') from 33 for 4)::uuid
 from deliveries d where d.message_id = i.message_id;
 -- The content is bound to the id it was sealed under, so that is kept.
 alter table messages add column sealed_as uuid;
 update messages m
-set id = overlay(d.chunk::text placing lpad(to_hex(d.seq), 4, '0') from 33 for 4)::uuid, sealed_as = m.id,
+set id = overlay(d.chunk::text placing lpad(to_hex(d.seq::integer), 4, '0') from 33 for 4)::uuid, sealed_as = m.id,
     channel = d.channel, destination = d.destination
 from deliveries d where d.message_id = m.id;
 drop table deliveries;

@@ -32,14 +32,14 @@ pub struct Page {
 }
 
 /// A transaction and a number compared as one is a range of the index; what is still running, or begun after the oldest that
-/// is, waits. Without a bound in time every week's partition would be asked.
+/// is, waits (the output is named otherwise: ordered by its text, 10 would come before 9). Without a bound in time every week's partition would be asked.
 const SCAN: &str = "/* events::read */
-select at, xid::text, n, kind, greatest(coalesce(cardinality(seqs), cardinality(items), 1), 1),
+select at, xid::text as number, n, kind, greatest(coalesce(cardinality(seqs), cardinality(items), 1), 1),
        case when kind = any ($5) then chunk end, case when kind = any ($5) then seqs end,
        case when kind = any ($5) then items end, about
 from events
 where at >= $1 and (xid, n) >= ($2::text::xid8, $3::int8) and xid < pg_snapshot_xmin(pg_current_snapshot())
-order by xid, n limit $4";
+order by events.xid, events.n limit $4";
 
 /// Events behind `after`, of these kinds, up to `limit`; with `account` only those of that account's messages and inbox.
 pub async fn read(
@@ -68,8 +68,8 @@ pub async fn read(
 /// Where the newest event that can be read is; nothing of the last day: `None`. Cheap: what many wait for is asked for once.
 pub async fn newest(app: &App) -> Result<Option<(u64, i64)>, Error> {
     let sql = "/* events::newest */
-        select xid::text, n from events where at >= $1 and xid < pg_snapshot_xmin(pg_current_snapshot())
-        order by xid desc, n desc limit 1";
+        select xid::text as number, n from events where at >= $1 and xid < pg_snapshot_xmin(pg_current_snapshot())
+        order by events.xid desc, events.n desc limit 1";
     let row = app.db.row(sql, &[&(app.clock.now() - SLACK)]).await?;
     Ok(row.map(|row| (row.get::<_, &str>(0).parse().unwrap_or_default(), row.get(1))))
 }

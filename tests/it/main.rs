@@ -8,6 +8,7 @@ mod browser;
 mod chaos;
 mod clocks;
 mod embedded;
+mod events;
 mod house;
 mod node;
 mod openmsg;
