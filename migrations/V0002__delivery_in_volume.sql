@@ -12,13 +12,21 @@ alter table messages alter column from_address drop not null;
 alter table messages alter column to_address drop not null;
 alter table messages drop column lane;
 
+create function delivery_id(chunk uuid, seq smallint) returns uuid language sql immutable strict parallel safe as
+$$ select overlay(chunk::text placing lpad(to_hex(seq::integer), 4, '0') from 33 for 4)::uuid $$;
+comment on function delivery_id is 'A chunk''s id with a number in its last two bytes.';
+
+alter table idempotency add column results bytea not null default '';
 update idempotency i
-set message_id = overlay(d.chunk::text placing lpad(to_hex(d.seq::integer), 4, '0') from 33 for 4)::uuid
+set results = uuid_send(delivery_id(d.chunk, d.seq))
 from deliveries d where d.message_id = i.message_id;
+alter table idempotency drop column message_id;
+comment on column idempotency.sender is 'Within what the key is unique: the sender, or a campaign.';
+comment on column idempotency.results is 'What was accepted under it: 16 bytes a row of the request, zero where a row was refused.';
 -- The content is bound to the id it was sealed under, so that is kept.
 alter table messages add column sealed_as uuid;
 update messages m
-set id = overlay(d.chunk::text placing lpad(to_hex(d.seq::integer), 4, '0') from 33 for 4)::uuid, sealed_as = m.id,
+set id = delivery_id(d.chunk, d.seq), sealed_as = m.id,
     channel = d.channel, destination = d.destination
 from deliveries d where d.message_id = m.id;
 drop table deliveries;
@@ -45,7 +53,7 @@ alter table chunks add column sender text not null default '';
 alter table chunks add column campaign uuid;
 create index chunks_waiting on chunks (lane, sender, destination, id) where state = 3;
 create index chunks_of_campaign on chunks (campaign) where campaign is not null;
-create index chunks_of_destination on chunks (destination) where state in (0, 1, 3, 4);
+create index chunks_of_destination on chunks (destination, state) where state in (0, 1, 3, 4);
 comment on column chunks.lane is '0 interactive, 1 bulk, 2 status.';
 comment on column chunks.state is '0 ready, 1 claimed, 2 settled, 3 waits for its destination or its sender''s share, 4 its campaign is paused, 5 cancelled.';
 comment on column chunks.sender is 'Whose it is: shares of the way out are fair between senders.';
@@ -62,10 +70,6 @@ comment on column exceptions.expires_at is 'Its life since it was replayed; null
 -- Unordered: rows come in the order of their time, and are only ever looked for by "older than".
 drop index idempotency_by_expiry;
 create index idempotency_by_expiry on idempotency using brin (expires_at);
-alter table idempotency add column message_ids uuid[];
-alter table idempotency alter column message_id drop not null;
-comment on column idempotency.message_id is 'What was accepted under it.';
-comment on column idempotency.message_ids is 'The same for a batch under one key: an id a row, null where a row was refused.';
 
 create table ordering_keys (
     destination text not null,
@@ -266,3 +270,5 @@ do $$ declare ahead integer; begin
         perform make_partition_by_time('events', date_trunc('week', now() at time zone 'utc')::date + 7 * ahead);
     end loop;
 end $$;
+
+create index chunks_published on chunks (lane, sender, destination) include (n) where state = 0 and published_at is not null;

@@ -180,7 +180,10 @@ mod tests {
     fn kinds_are_listed_by_name_or_group() {
         assert_eq!(Kind::list("").unwrap(), Kind::ALL);
         assert_eq!(Kind::list("*").unwrap(), Kind::ALL);
-        assert_eq!(Kind::list("destination.*, message.received").unwrap(), [Kind::Received, Kind::Opened, Kind::Closed]);
+        assert_eq!(
+            Kind::list("destination.*, message.received").unwrap(),
+            [Kind::Received, Kind::Opened, Kind::Closed]
+        );
         assert_eq!(Kind::list("delivery.*").unwrap().len(), 5);
         for wrong in ["delivered", "delivery", "deliv*", "x.*", "delivery.*.*"] {
             assert!(Kind::list(wrong).is_err(), "{wrong}");

@@ -22,7 +22,7 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
 //! | what is promised | [`books`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
@@ -62,6 +62,7 @@ pub mod senders;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;
+pub mod webhooks;
 pub mod worker;
 
 // A module tree of its own at the top level, so that adding a worker is one file in one place.

@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn what_was_not_written_here_is_refused() {
-        for wrong in ["", "-", "1-2-3", "1-2-3-4-5", "1-2-3-x", "01-2-3-4", "1-2-3-A", "+1-2-3-4", "1-2-3-ffffffffffffffff"] {
+        for wrong in
+            ["", "-", "1-2-3", "1-2-3-4-5", "1-2-3-x", "01-2-3-4", "1-2-3-A", "+1-2-3-4", "1-2-3-ffffffffffffffff"]
+        {
             assert_eq!(wrong.parse::<Cursor>(), Err(CursorError), "{wrong}");
         }
     }
