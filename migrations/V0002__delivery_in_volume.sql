@@ -119,10 +119,12 @@ create table feeds (
     xid xid8 not null,
     n bigint not null,
     part integer not null,
+    at timestamptz not null,
     updated_at timestamptz not null
 );
 comment on table feeds is 'How far the events have been handed over to each webhook that wants them.';
 comment on column feeds.xid is 'Cursor into events: transaction, number, and how many parts of that row were taken.';
+comment on column feeds.at is 'When that row was written: older partitions need not be looked at.';
 
 create table destinations (
     name text primary key,

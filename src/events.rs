@@ -3,6 +3,7 @@
 //! | who | does | file |
 //! |---|---|---|
 //! | whoever changes something | writes one row for all of a chunk (or batch) in the same transaction | `write` |
+//! | a keeper | hands them over to the webhooks that want them, and moves their cursors | `feeds` |
 //! | readers | read behind a [`Cursor`]; a row becomes one event for each delivery or entry in it | `read`, `tell` |
 //!
 //! Promises: whoever reads from cursor to cursor misses no event and gets none twice, however many processes write and however
@@ -14,14 +15,16 @@
 //! the events themselves (lane status), which make none.
 
 mod cursor;
+mod feeds;
 mod read;
 mod tell;
 mod write;
 
 pub use cursor::{Cursor, CursorError};
+pub use feeds::{Feed, LINE, advance, feed, subscribed};
 pub use read::{Page, adopt, newest, now, read};
 pub use tell::{Event, Of};
-pub use write::{campaign_finished, deliveries, destination};
+pub use write::{campaign_finished, destination};
 
 use std::fmt;
 use std::str::FromStr;

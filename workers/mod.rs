@@ -8,6 +8,7 @@
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
+//! | [`tell_webhooks`] | the clock | hands status events over to the webhooks that want them |
 //! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
 //! | [`keep_time`] | the clock | follows the database's clock |
 
@@ -20,6 +21,7 @@ pub mod peer;
 pub mod schedule;
 pub mod start_handshake;
 pub mod sweep;
+pub mod tell_webhooks;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -57,6 +59,7 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     let mut keepers = JoinSet::new();
     keepers.spawn(schedule::run(crew.clone(), stop.clone()));
     keepers.spawn(sweep::run(crew.clone(), stop.clone()));
+    keepers.spawn(tell_webhooks::run(crew.app.clone(), crew.publisher.clone(), stop.clone()));
     keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
     keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));
     Keepers(keepers)
