@@ -23,7 +23,7 @@
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
-//! | what is promised | [`books`], [`jobs`], [`queue`], [`retry`], [`events`] |
+//! | what is promised | [`books`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
@@ -42,6 +42,7 @@ pub mod connections;
 pub mod crypto;
 pub mod db;
 pub mod demo;
+pub mod destinations;
 pub mod doctor;
 pub mod doors;
 pub mod embedded;

@@ -13,8 +13,8 @@ mod statement;
 use std::time::Duration;
 
 pub use self::keys::{BatchKey, purge_keys};
-pub use self::publishing::ToPublish;
 use self::publishing::Publishing;
+pub use self::publishing::ToPublish;
 use self::rows::Rows;
 use super::{Accepted, BooksError, NewMessage};
 use crate::App;

@@ -22,10 +22,8 @@ pub async fn release_chunks(app: &App, lane: Lane, room: i64) -> Result<Vec<Due<
     let now: Timestamp = app.clock.now();
     let each = i64::from(app.config.amqp.publish_ahead_per_destination);
     let rows = app.db.rows(CHUNKS, &[&lane.number(), &now, &CHUNKS_AT_ONCE, &each, &room]).await?;
-    let due = |row: &crate::db::Row| Due {
-        lane,
-        what: ChunkRef { id: row.get(0), destination: row.get(1), n: row.get(2) },
-    };
+    let due =
+        |row: &crate::db::Row| Due { lane, what: ChunkRef { id: row.get(0), destination: row.get(1), n: row.get(2) } };
     Ok(rows.iter().map(due).collect())
 }
 

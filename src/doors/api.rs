@@ -10,7 +10,7 @@
 //! | `fields`, `values` | requests into types, all mistakes together |
 //! | `problem` | the one error shape |
 //! | `sse` | what streams have in common |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `events`, `keys` | the endpoints |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `webhooks`, `events`, `keys` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
@@ -30,6 +30,7 @@ mod passcodes;
 mod routes;
 mod sse;
 mod values;
+mod webhooks;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;

@@ -19,14 +19,27 @@ pub enum Scope {
     Inbox,
     /// Status events.
     Events,
+    /// Webhooks.
+    Webhooks,
+    /// Pace and health of what deliveries go to.
+    Destinations,
     /// API keys.
     Keys,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Accounts, Self::Passcodes, Self::Connections, Self::Messages, Self::Inbox, Self::Events, Self::Keys];
+    pub const ALL: [Self; 9] = [
+        Self::Accounts,
+        Self::Passcodes,
+        Self::Connections,
+        Self::Messages,
+        Self::Inbox,
+        Self::Webhooks,
+        Self::Destinations,
+        Self::Events,
+        Self::Keys,
+    ];
 
     /// As written.
     pub fn name(self) -> &'static str {
@@ -37,6 +50,8 @@ impl Scope {
             Self::Messages => "messages",
             Self::Inbox => "inbox",
             Self::Events => "events",
+            Self::Webhooks => "webhooks",
+            Self::Destinations => "destinations",
             Self::Keys => "keys",
         }
     }
@@ -55,9 +70,7 @@ pub enum ScopeError {
     #[error("at least one scope is needed")]
     Empty,
     /// No scope of ours.
-    #[error(
-        "\"{0}\" is not a scope; they are accounts, passcodes, connections, messages, inbox, events, keys, each also as NAME:read, and *"
-    )]
+    #[error("\"{0}\" is not a scope; they are {all}, each also as NAME:read, and *", all = Scope::ALL.map(Scope::name).join(", "))]
     Unknown(String),
 }
 

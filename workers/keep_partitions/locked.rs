@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use super::BOOKS;
 use super::weeks::Week;
 use crate::App;
-use crate::db::{DbError, Transaction};
+use crate::db::DbError;
 
 /// The longest that a change of partitions lets others wait behind it.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);
@@ -24,13 +24,12 @@ const LOCK: i64 = 4_860_448;
 pub(super) async fn make(app: &App, parent: &str, week: &Week) -> Result<(), DbError> {
     let make = if parent == "events" { "make_partition_by_time" } else { "make_partition" };
     let sql = format!("/* keep_partitions make */ select {make}('{parent}', to_date('{week}', 'YYYYMMDD'))");
-    patiently(app, async |tx| tx.batch_execute(&sql).await).await
+    patiently(app, &sql).await
 }
 
 /// Drops a week of a table of which nothing is kept.
 pub(super) async fn drop_week(app: &App, parent: &str, week: &Week) -> Result<(), DbError> {
-    let detach = detach(parent, week);
-    patiently(app, async |tx| tx.batch_execute(&detach).await).await?;
+    patiently(app, &detach(parent, week)).await?;
     drop_table(app, parent, week).await?;
     tracing::info!(%week, parent, "dropped a week past its retention");
     Ok(())
@@ -58,7 +57,7 @@ pub(super) async fn drop_books(app: &App, week: &Week) -> Result<(), DbError> {
         BOOKS.join(", only "),
         open(week)
     );
-    patiently(app, async |tx| tx.batch_execute(&sql).await).await?;
+    patiently(app, &sql).await?;
     for parent in BOOKS {
         drop_table(app, parent, week).await?;
     }
@@ -92,14 +91,11 @@ async fn drop_table(app: &App, parent: &str, week: &Week) -> Result<(), DbError>
 }
 
 /// Runs a change in a transaction of its own, again and again until its locks are free at once.
-async fn patiently(
-    app: &App,
-    change: impl AsyncFn(&Transaction<'_>) -> Result<(), tokio_postgres::Error>,
-) -> Result<(), DbError> {
+async fn patiently(app: &App, change: &str) -> Result<(), DbError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match once(app, &change).await? {
+        match once(app, change).await? {
             Ok(()) => return Ok(()),
             // Another process was quicker.
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(()),
@@ -109,10 +105,7 @@ async fn patiently(
     }
 }
 
-async fn once(
-    app: &App,
-    change: impl AsyncFn(&Transaction<'_>) -> Result<(), tokio_postgres::Error>,
-) -> Result<Result<(), tokio_postgres::Error>, DbError> {
+async fn once(app: &App, change: &str) -> Result<Result<(), tokio_postgres::Error>, DbError> {
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
     // One process at a time; the others find it done.
@@ -121,8 +114,7 @@ async fn once(
         PATIENCE.as_millis()
     );
     tx.batch_execute(&settings).await?;
-    let done = change(&tx).await;
-    match done {
+    match tx.batch_execute(change).await {
         Ok(()) => Ok(tx.commit().await),
         Err(error) => Ok(Err(error)),
     }

@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 use crate::books::{self, Accepted, Lane, MessageFilter, MessageView};
 
-use super::fields::Fields;
 use super::call::{Answer, Call, json as answer, ok};
+use super::fields::Fields;
 use super::page::Wanted;
 use super::problem::{Kind, Problem};
 use super::values;

@@ -7,7 +7,7 @@ use crate::senders::Scope;
 
 use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::{accounts, connections, events, inbox, keys, messages, passcodes};
+use super::{accounts, connections, events, inbox, keys, messages, passcodes, webhooks};
 
 /// One endpoint.
 pub(super) struct Route {
@@ -76,6 +76,17 @@ static ROUTES: &[Route] = routes! {
     Events {
         GET "events" => events::list;
         GET "events/stream" => events::stream;
+    }
+    Webhooks {
+        POST "webhooks" => webhooks::create;
+        GET "webhooks" => webhooks::list;
+        GET "webhooks/{name}" => webhooks::show;
+        PATCH "webhooks/{name}" => webhooks::update;
+        DELETE "webhooks/{name}" => webhooks::delete;
+        POST "webhooks/{name}/rotate" => webhooks::rotate;
+        POST "webhooks/{name}/test" => webhooks::test;
+        POST "webhooks/{name}/disable" => webhooks::disable;
+        POST "webhooks/{name}/enable" => webhooks::enable;
     }
     Keys {
         POST "keys" => keys::create;
