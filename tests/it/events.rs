@@ -1,12 +1,11 @@
 //! Status events: nothing missed, nothing twice, in order, whoever writes and however long it takes.
 
-mod growth;
-
 use std::collections::HashSet;
 use std::time::Duration;
 
 use handfast::App;
-use handfast::books::DeliveryId;
+use handfast::books::{DeliveryId, Lane, tell};
+use handfast::db::GenericClient;
 use handfast::events::{self, Cursor, Event, Kind, Of};
 use uuid::Uuid;
 
@@ -21,6 +20,17 @@ fn chunk(app: &App) -> Uuid {
 
 fn of_chunk(chunk: Uuid, seqs: std::ops::Range<i16>) -> impl Iterator<Item = DeliveryId> {
     seqs.map(move |seq| DeliveryId { chunk, seq })
+}
+
+/// The books write that these deliveries ended.
+async fn ended(
+    client: &impl GenericClient,
+    at: jiff::Timestamp,
+    kind: tell::Kind,
+    ids: impl IntoIterator<Item = DeliveryId>,
+) {
+    let ids: Vec<_> = ids.into_iter().map(|id| (id, Lane::Bulk)).collect();
+    tell::ended(client, kind, &ids, at).await.unwrap();
 }
 
 /// Reads page after page until nothing is left.
@@ -53,9 +63,9 @@ async fn what_a_long_transaction_wrote_is_waited_for_and_not_passed_over() {
     let (early, late) = (chunk(&app), chunk(&app));
     let mut client = app.db.client().await.unwrap();
     let long = client.transaction().await.unwrap();
-    events::deliveries(&long, now, Kind::Delivered, of_chunk(early, 0..2)).await.unwrap();
+    ended(&long, now, tell::Kind::Delivered, of_chunk(early, 0..2)).await;
     let quick = app.db.client().await.unwrap();
-    events::deliveries(&quick, now, Kind::Delivered, of_chunk(late, 0..1)).await.unwrap();
+    ended(&quick, now, tell::Kind::Delivered, of_chunk(late, 0..1)).await;
     let (seen, cursor) = all(&app, begun, &Kind::ALL, 10).await;
     assert!(seen.is_empty(), "{seen:?} would be followed by what was written before it");
     assert_eq!(events::newest(&app).await.unwrap(), None);
@@ -82,10 +92,10 @@ async fn many_writers_with_long_and_short_transactions_lose_and_double_nothing()
                 let mut client = app.db.client().await.unwrap();
                 let tx = client.transaction().await.unwrap();
                 let (one, other) = (chunk(&app), chunk(&app));
-                events::deliveries(&tx, app.clock.now(), Kind::Delivered, of_chunk(one, 0..3)).await.unwrap();
+                ended(&tx, app.clock.now(), tell::Kind::Delivered, of_chunk(one, 0..3)).await;
                 // Some stay open while others come and go.
                 tokio::time::sleep(Duration::from_millis((writer * 7 + round * 13) % 31)).await;
-                events::deliveries(&tx, app.clock.now(), Kind::Failed, of_chunk(other, 0..2)).await.unwrap();
+                ended(&tx, app.clock.now(), tell::Kind::Failed, of_chunk(other, 0..2)).await;
                 if (writer + round) % 7 == 0 {
                     tx.rollback().await.unwrap();
                 } else {
@@ -135,9 +145,9 @@ async fn kinds_that_are_not_wanted_are_passed_over_however_many() {
     for _ in 0..30 {
         let chunks: Vec<Uuid> = (0..100).map(|_| chunk(&app)).collect();
         let ids = chunks.into_iter().map(|chunk| DeliveryId { chunk, seq: 0 });
-        events::deliveries(&client, now, Kind::Delivered, ids).await.unwrap();
+        ended(&client, now, tell::Kind::Delivered, ids).await;
     }
-    events::deliveries(&client, now, Kind::Failed, of_chunk(wanted, 0..3)).await.unwrap();
+    ended(&client, now, tell::Kind::Failed, of_chunk(wanted, 0..3)).await;
     events::destination(&client, now, Kind::Opened, "peer.test").await.unwrap();
     events_can_be_read(&app).await;
     let page = events::read(&app, Cursor::START, &[Kind::Failed], 2, None).await.unwrap();
@@ -168,7 +178,7 @@ async fn an_account_sees_its_own_and_nothing_of_the_node() {
     }
     events::destination(&client, now, Kind::Closed, "peer.test").await.unwrap();
     events::campaign_finished(&client, now, chunk, "spring").await.unwrap();
-    events::deliveries(&client, now, Kind::Delivered, of_chunk(chunk, 0..2)).await.unwrap();
+    ended(&client, now, tell::Kind::Delivered, of_chunk(chunk, 0..2)).await;
     events_can_be_read(&app).await;
     let page = events::read(&app, Cursor::START, &Kind::ALL, 10, Some(&own)).await.unwrap();
     let told = serde_json::to_value(&page.events[0]).unwrap();
@@ -190,13 +200,13 @@ async fn a_cursor_of_a_database_that_was_restored_begins_a_little_earlier() {
     let app = fresh_app().await;
     let client = app.db.client().await.unwrap();
     let (before, after) = (chunk(&app), chunk(&app));
-    events::deliveries(&client, app.clock.now(), Kind::Delivered, of_chunk(before, 0..1)).await.unwrap();
+    ended(&client, app.clock.now(), tell::Kind::Delivered, of_chunk(before, 0..1)).await;
     // As a dump leaves it: rows of transactions that this cluster has yet to count to.
     client.execute("update events set xid = '99999999'", &[]).await.unwrap();
     let kept: Cursor = format!("{:x}-{:x}-1-{:x}", 99_999_999, 1, app.clock.now().as_microsecond()).parse().unwrap();
     assert_eq!(all(&app, kept, &Kind::ALL, 10).await.0.len(), 0);
     assert_eq!(events::adopt(&app).await.unwrap(), 1);
-    events::deliveries(&client, app.clock.now(), Kind::Delivered, of_chunk(after, 0..1)).await.unwrap();
+    ended(&client, app.clock.now(), tell::Kind::Delivered, of_chunk(after, 0..1)).await;
     events_can_be_read(&app).await;
     let (seen, next) = all(&app, kept, &Kind::ALL, 10).await;
     let both = [before, after].map(|chunk| DeliveryId { chunk, seq: 0 }.uuid());

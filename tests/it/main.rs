@@ -9,6 +9,7 @@ mod chaos;
 mod clocks;
 mod embedded;
 mod events;
+mod growth;
 mod house;
 mod node;
 mod openmsg;
