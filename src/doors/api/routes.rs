@@ -7,9 +7,7 @@ use crate::senders::Scope;
 
 use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::{
-    accounts, connections, deliveries, destinations, inbox, keys, messages, passcodes, webhooks,
-};
+use super::{accounts, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, webhooks};
 
 /// One endpoint.
 pub(super) struct Route {
@@ -90,6 +88,10 @@ static ROUTES: &[Route] = routes! {
         POST "inbox/ack" => inbox::acknowledge_many;
         GET "inbox/{id}" => inbox::show;
         POST "inbox/{id}/ack" => inbox::acknowledge;
+    }
+    Events {
+        GET "events" => events::list;
+        GET "events/stream" => events::stream;
     }
     Webhooks {
         POST "webhooks" => webhooks::create;

@@ -111,11 +111,7 @@ impl Desk<'_> {
     }
 
     /// The same; rows without a key of their own are under the header's.
-    async fn accept_under(
-        &self,
-        rows: Rows,
-        header: Option<Header>,
-    ) -> Result<Vec<Outcome>, Problem> {
+    async fn accept_under(&self, rows: Rows, header: Option<Header>) -> Result<Vec<Outcome>, Problem> {
         let rows: Vec<_> = rows.into_iter().map(|(index, row)| (index, row.and_then(|row| self.permit(row)))).collect();
         let ways = self.ways_of(&rows).await?;
         let (mut own, mut together) = (Vec::new(), Vec::new());
