@@ -37,8 +37,10 @@ pub(crate) enum Fault {
     Refuse(Server, Duration),
     /// Nothing moves for a while, and nobody is told.
     Stall(Server, Duration),
-    /// A node of the broker's cluster dies, and comes back after a while.
-    LoseNode(usize, Duration),
+    /// A node of the broker's cluster dies, and stays away.
+    LoseNode(usize),
+    /// And comes back.
+    RegainNode(usize),
     /// The broker's disks are empty, all of them.
     Wipe,
     /// The broker is another one: a cluster.
@@ -124,7 +126,8 @@ impl Fault {
             Self::Cut(_, Cut::Forget) => "black-hole",
             Self::Refuse(..) => "refuse",
             Self::Stall(..) => "stall",
-            Self::LoseNode(..) => "lose-node",
+            Self::LoseNode(_) => "lose-node",
+            Self::RegainNode(_) => "regain-node",
             Self::Wipe => "wipe",
             Self::Move => "move",
         }
@@ -141,7 +144,7 @@ impl Fault {
                 server.to_string()
             }
             Self::Cut(server, _) | Self::Refuse(server, _) | Self::Stall(server, _) => format!("link to {server}"),
-            Self::LoseNode(node, _) => format!("rabbitmq-{}", node + 1),
+            Self::LoseNode(node) | Self::RegainNode(node) => format!("rabbitmq-{}", node + 1),
             Self::Wipe => "rabbitmq, all nodes".to_owned(),
             Self::Move => "rabbitmq, to a cluster".to_owned(),
         }
@@ -154,8 +157,7 @@ impl Fault {
             | Self::KillServer(_, time)
             | Self::PauseServer(_, time)
             | Self::Refuse(_, time)
-            | Self::Stall(_, time)
-            | Self::LoseNode(_, time) => Some(time),
+            | Self::Stall(_, time) => Some(time),
             _ => None,
         }
     }

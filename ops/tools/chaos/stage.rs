@@ -99,7 +99,7 @@ impl Stage {
                 on_link(fault, self.link(server)).await;
                 Ok(held)
             }
-            Fault::Move | Fault::LoseNode(..) | Fault::Wipe => self.on_cluster(fault).await.map(|()| 0),
+            Fault::Move | Fault::LoseNode(_) | Fault::RegainNode(_) | Fault::Wipe => self.on_cluster(fault).await.map(|()| 0),
         }
     }
 
@@ -150,11 +150,8 @@ impl Stage {
     async fn on_cluster(&self, fault: Fault) -> anyhow::Result<()> {
         let cluster = self.cluster.as_ref().ok_or_else(|| anyhow::anyhow!("there is no cluster"))?;
         match fault {
-            Fault::LoseNode(node, time) => {
-                cluster.kill(node).await?;
-                tokio::time::sleep(time).await;
-                cluster.restart(node).await?;
-            }
+            Fault::LoseNode(node) => cluster.kill(node).await?,
+            Fault::RegainNode(node) => cluster.restart(node).await?,
             Fault::Wipe => cluster.wipe().await?,
             _ => self.to_broker.lead_to(cluster.addresses()),
         }

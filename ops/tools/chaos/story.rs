@@ -92,14 +92,14 @@ async fn act(stage: &mut Stage, settings: &Settings) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// To the cluster, nodes lost by the seed, and at last all disks.
+/// To the cluster, nodes lost and regained by the seed, and at last all disks.
 fn cluster_plan(seed: u64) -> Vec<Planned> {
     let mut dice = Dice::seeded(seed);
-    let lose = (0..NODES_LOST).map(|_| {
-        let lasts = Duration::from_millis(dice.from(3000..8000) as u64);
-        Fault::LoseNode(dice.from(0..NODES), lasts)
+    let lost = (0..NODES_LOST).flat_map(|_| {
+        let node = dice.from(0..NODES);
+        [Fault::LoseNode(node), Fault::RegainNode(node)]
     });
-    let all = [Fault::Move].into_iter().chain(lose.collect::<Vec<_>>()).chain([Fault::Wipe]);
+    let all = [Fault::Move].into_iter().chain(lost).chain([Fault::Wipe]);
     all.map(|fault| Planned { quiet: Duration::from_secs(2), fault, also: None }).collect()
 }
 
