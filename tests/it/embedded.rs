@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use handfast::config;
 use handfast::embedded::cluster::BrokerCluster;
 use handfast::embedded::{Pair, PairError, Wanted};
+use handfast::queue;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+
+use crate::node::eventually;
 
 #[tokio::test]
 async fn data_and_addresses_survive_kills_and_a_second_start_is_refused() {
@@ -70,7 +74,7 @@ async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_loses_a_node_keeps_its_quorum_queues_and_takes_the_node_back() {
+async fn a_cluster_that_loses_a_node_keeps_its_queues_and_takes_the_node_back() {
     let dir = directory(0o711);
     let only_broker = Wanted { database: false, broker: true };
     let pair = Pair::start_only(&dir.path().join("pair"), only_broker).await.expect("started");
@@ -82,18 +86,20 @@ async fn a_cluster_that_loses_a_node_keeps_its_quorum_queues_and_takes_the_node_
         url.set_port(Some(ports[node])).expect("a host");
         url.to_string()
     };
-    declare_quorum(&url(0), "jobs").await.expect("declared on one node");
+    let settings = |node: usize| config::Amqp { url: url(node).into(), ..config::Amqp::default() };
+    queue::check(&settings(0)).await.expect("all queues are declared, by way of one node");
     cluster.kill(0).await.expect("killed");
-    assert!(declare(&url(0), "jobs", true).await.is_err(), "it is gone");
-    wait_until_declared(&url(1), "jobs").await;
+    assert!(queue::check(&settings(0)).await.is_err(), "it is gone");
+    // In half a minute: a queue whose leader has just died has another one in a moment.
+    eventually("all queues are there without it", async || queue::check(&settings(1)).await.is_ok()).await;
     cluster.restart(0).await.expect("back");
-    declare(&url(0), "jobs", true).await.expect("the node is in the cluster again");
+    queue::check(&settings(0)).await.expect("the node is in the cluster again");
     cluster.wipe().await.expect("wiped");
     for node in 0..3 {
-        assert!(declare(&url(node), "jobs", true).await.is_err(), "a wiped cluster has no queue");
+        assert!(declare(&url(node), "handfast.v1.dead", true).await.is_err(), "a wiped cluster has no queue");
     }
-    declare_quorum(&url(2), "jobs").await.expect("but the vhost and the user");
-    declare(&url(1), "jobs", true).await.expect("on all nodes: it is one cluster again");
+    queue::check(&settings(2)).await.expect("but the vhost and the user");
+    declare(&url(1), "handfast.v1.dead", true).await.expect("on all nodes: it is one cluster again");
     cluster.remove().await.expect("removed");
     pair.remove().await.expect("removed");
 }
@@ -167,28 +173,9 @@ async fn kept(url: &str) -> i32 {
 }
 
 async fn declare(url: &str, queue: &str, passive: bool) -> lapin::Result<()> {
-    declare_with(url, queue, passive, FieldTable::default()).await
-}
-
-async fn declare_quorum(url: &str, queue: &str) -> lapin::Result<()> {
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), lapin::types::AMQPValue::LongString("quorum".into()));
-    declare_with(url, queue, false, arguments).await
-}
-
-/// A queue whose leader has just died has another one in a moment.
-async fn wait_until_declared(url: &str, queue: &str) {
-    let begun = Instant::now();
-    while let Err(error) = declare(url, queue, true).await {
-        assert!(begun.elapsed() < Duration::from_secs(60), "in vain: {error}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-async fn declare_with(url: &str, queue: &str, passive: bool, arguments: FieldTable) -> lapin::Result<()> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     let options = QueueDeclareOptions { durable: true, passive, ..QueueDeclareOptions::default() };
-    channel.queue_declare(queue.into(), options, arguments).await?;
+    channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
     connection.close(200, "".into()).await
 }

@@ -99,7 +99,9 @@ impl Stage {
                 on_link(fault, self.link(server)).await;
                 Ok(held)
             }
-            Fault::Move | Fault::LoseNode(_) | Fault::RegainNode(_) | Fault::Wipe => self.on_cluster(fault).await.map(|()| 0),
+            Fault::Move | Fault::LoseNode(_) | Fault::RegainNode(_) | Fault::Wipe => {
+                self.on_cluster(fault).await.map(|()| 0)
+            }
         }
     }
 
