@@ -33,7 +33,7 @@ pub use target::{Target, TargetError};
 
 // The demonstration works through the same client.
 pub(crate) use client::Patience;
-pub(crate) use send::{progress, template};
+pub(crate) use send::progress;
 pub(crate) use status::Summary;
 
 use std::path::PathBuf;
