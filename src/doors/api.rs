@@ -8,6 +8,7 @@
 //! | `routes` | the list of all endpoints: method, path, scope, function |
 //! | `call` | what an endpoint is given |
 //! | `fields`, `values` | requests into types, all mistakes together |
+//! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
 //! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `keys` | the endpoints |
 //!
@@ -26,6 +27,7 @@ mod messages;
 mod page;
 mod passcodes;
 mod routes;
+mod streamed;
 mod values;
 
 use std::convert::Infallible;

@@ -14,6 +14,7 @@ use crate::senders::Key;
 use super::super::call::{Answer, Call, ok};
 use super::super::fields::Fields;
 use super::super::problem::{Kind, Problem};
+use super::super::streamed::NDJSON;
 use super::super::values;
 use super::row::{Keyed, Row};
 use super::{REPLAYED, Ways, lines, mismatch, ways};
@@ -39,7 +40,7 @@ pub(super) struct Desk<'a> {
 /// `POST /messages/batch`
 pub(in super::super) async fn accept_many(mut call: Call) -> Answer {
     call.no_query()?;
-    if call.is_of_type(lines::TYPE) {
+    if call.is_of_type(NDJSON) {
         return lines::accept(call);
     }
     let header = call.idempotency_key()?;
