@@ -12,13 +12,21 @@ alter table messages alter column from_address drop not null;
 alter table messages alter column to_address drop not null;
 alter table messages drop column lane;
 
+create function delivery_id(chunk uuid, seq smallint) returns uuid language sql immutable strict parallel safe as
+$$ select overlay(chunk::text placing lpad(to_hex(seq), 4, '0') from 33 for 4)::uuid $$;
+comment on function delivery_id is 'A chunk''s id with a number in its last two bytes.';
+
+alter table idempotency add column results bytea not null default '';
 update idempotency i
-set message_id = overlay(d.chunk::text placing lpad(to_hex(d.seq), 4, '0') from 33 for 4)::uuid
+set results = uuid_send(delivery_id(d.chunk, d.seq))
 from deliveries d where d.message_id = i.message_id;
+alter table idempotency drop column message_id;
+comment on column idempotency.sender is 'Within what the key is unique: the sender, or a campaign.';
+comment on column idempotency.results is 'What was accepted under it: 16 bytes a row of the request, zero where a row was refused.';
 -- The content is bound to the id it was sealed under, so that is kept.
 alter table messages add column sealed_as uuid;
 update messages m
-set id = overlay(d.chunk::text placing lpad(to_hex(d.seq), 4, '0') from 33 for 4)::uuid, sealed_as = m.id,
+set id = delivery_id(d.chunk, d.seq), sealed_as = m.id,
     channel = d.channel, destination = d.destination
 from deliveries d where d.message_id = m.id;
 drop table deliveries;
@@ -44,8 +52,8 @@ alter table chunks add constraint chunks_state_check check (state between 0 and 
 alter table chunks add column sender text not null default '';
 alter table chunks add column campaign uuid;
 create index chunks_waiting on chunks (lane, sender, destination, id) where state = 3;
-create index chunks_of_campaign on chunks (campaign) where campaign is not null;
-create index chunks_of_destination on chunks (destination) where state in (0, 1, 3, 4);
+create index chunks_of_campaign on chunks (campaign, state) where campaign is not null;
+create index chunks_of_destination on chunks (destination, state) where state in (0, 1, 3, 4);
 comment on column chunks.lane is '0 interactive, 1 bulk, 2 status.';
 comment on column chunks.state is '0 ready, 1 claimed, 2 settled, 3 waits for its destination or its sender''s share, 4 its campaign is paused, 5 cancelled.';
 comment on column chunks.sender is 'Whose it is: shares of the way out are fair between senders.';
@@ -62,10 +70,6 @@ comment on column exceptions.expires_at is 'Its life since it was replayed; null
 -- Unordered: rows come in the order of their time, and are only ever looked for by "older than".
 drop index idempotency_by_expiry;
 create index idempotency_by_expiry on idempotency using brin (expires_at);
-alter table idempotency add column message_ids uuid[];
-alter table idempotency alter column message_id drop not null;
-comment on column idempotency.message_id is 'What was accepted under it.';
-comment on column idempotency.message_ids is 'The same for a batch under one key: an id a row, null where a row was refused.';
 
 create table ordering_keys (
     destination text not null,
@@ -177,6 +181,7 @@ create table campaigns (
     lane smallint not null check (lane in (0, 1)),
     tag text,
     rate real check (rate > 0),
+    scheduled boolean not null default false,
     state smallint not null default 0 check (state between 0 and 3),
     closed boolean not null default false,
     taken bigint not null default 0,
@@ -192,11 +197,26 @@ create index campaigns_by_sender on campaigns (sender, id);
 comment on table campaigns is 'One template, many rows.';
 comment on column campaigns.template is 'What each row becomes, sealed, bound to the id.';
 comment on column campaigns.rate is 'Deliveries a second; null: as fast as they go.';
+comment on column campaigns.scheduled is 'Its rows say themselves when they are to be delivered: these times are never moved.';
 comment on column campaigns.state is '0 running, 1 paused, 2 cancelled, 3 finished.';
 comment on column campaigns.closed is 'No more rows are taken.';
 comment on column campaigns.taken is 'Rows taken, good or not: an upload that broke off goes on from here.';
 comment on column campaigns.repeated is 'Rows whose key had come before.';
 comment on column campaigns.next_due is 'When the next row is due, with a rate.';
+
+create index campaigns_open on campaigns (id) where state in (0, 1);
+create index campaigns_finished on campaigns (finished_at) where finished_at is not null;
+
+create table campaign_chunks (
+    campaign uuid not null references campaigns (id) on delete cascade,
+    chunk uuid not null,
+    rows bigint[] not null,
+    keys text[] not null,
+    primary key (campaign, chunk)
+);
+comment on table campaign_chunks is 'Which deliveries a campaign''s rows became: by chunk, in the order of their numbers there. Ordered deliveries, which have no row in chunks, are found by it too.';
+comment on column campaign_chunks.rows is 'The rows, counted from 1.';
+comment on column campaign_chunks.keys is 'Their keys, null where they have none.';
 
 create table campaign_errors (
     campaign uuid not null references campaigns (id) on delete cascade,
@@ -266,3 +286,5 @@ do $$ declare ahead integer; begin
         perform make_partition_by_time('events', date_trunc('week', now() at time zone 'utc')::date + 7 * ahead);
     end loop;
 end $$;
+
+create index chunks_published on chunks (lane, sender, destination) include (n) where state = 0 and published_at is not null;

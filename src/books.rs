@@ -6,30 +6,44 @@
 //! | the worker loop | claims a chunk (or exceptions) with its claim id, under its worker's lease | `claim` |
 //! | the worker loop | settles what is finished, many chunks in one statement, refused where the claim is no longer the row's | `settle` |
 //! | the scheduler | finds what is due and not in the broker, and what a dead worker held | `due` |
+//! | the scheduler | lets go what waited for its destination, ends what is past its life | `release`, `expire` |
+//! | whoever ends a delivery | moves its line on, notes what is to be told | `turns`, `tell` |
 //! | the API door | looks at messages, counts them, cancels them | `inspect`, `cancel` |
+//! | campaigns | hold, space, stop, count what is theirs | `campaign` |
 //!
 //! A chunk is what is claimed and settled; messages, deliveries and attempts are only ever inserted; only a delivery that leaves
-//! its chunk gets an exception row. The state of a delivery is its exception's, if it has one; else `delivered` if its chunk is
+//! its chunk gets an exception row. A message is one delivery, and has its id. The state of a delivery is its exception's, if it has one; else `delivered` if its chunk is
 //! settled or it has a delivered attempt; else what its chunk says.
 
+mod campaign;
 mod cancel;
 mod claim;
 mod due;
+mod expire;
 mod inspect;
 mod model;
 mod open;
 mod outbox;
+mod release;
 mod settle;
+pub mod tell;
+pub mod turns;
 mod workers;
 
+pub use campaign::{
+    ReportRow, count_campaign, hold_campaign, is_campaign_open, let_go_campaign, note_rows, paused_among,
+    report_campaign, space_campaign, stop_campaign,
+};
 pub use cancel::{cancel, cancelled_among};
 pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
-pub use due::{Due, confirmed, due_again, due_chunks, expire_due, published, published_ahead, unpublish};
+pub use due::{Due, confirmed, due_again, due_chunks, published, published_ahead, unpublish};
+pub use expire::{expire_due, expire_waiting};
 pub use inspect::{find, list, summary};
 pub use model::*;
-pub use open::{Acceptor, purge_keys};
+pub use open::{Acceptor, BatchKey, ToPublish, purge_keys};
 pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, purge, put_many};
-pub use settle::{Attempt, Held, Settle, Settled, settle_many};
+pub use release::{release_chunks, release_singles};
+pub use settle::{Attempt, Held, Settle, Settled, Then, Written, settle_many};
 pub use workers::{die, hand_on_dead, renew};
 
 use crate::batch::Stopped;

@@ -147,6 +147,8 @@ pub struct NewCampaign<'a> {
     pub tag: Option<&'a str>,
     /// Deliveries a second.
     pub rate: Option<f64>,
+    /// Its rows say themselves when they are to be delivered.
+    pub scheduled: bool,
 }
 
 /// A row that could not be accepted.
@@ -189,15 +191,18 @@ pub async fn create(app: &App, new: &NewCampaign<'_>) -> Result<Campaign, Error>
     let id = app.new_id();
     let sql = format!(
         "/* campaigns::create */
-        insert into campaigns (id, sender, account_id, name, template, lane, tag, rate, created_at, updated_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) returning {COLUMNS}"
+        insert into campaigns (id, sender, account_id, name, template, lane, tag, rate, scheduled, created_at, updated_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) returning {COLUMNS}"
     );
     let sealed = new.form.seal(app, id)?;
     let (lane, rate, now) = (new.lane.number(), new.rate.map(|rate| rate as f32), app.clock.now());
     let client = app.db.client().await?;
     let statement = client.prepare_cached(&sql).await?;
     let row = client
-        .query_one(&statement, &[&id, &new.sender, &new.account, &new.name, &sealed, &lane, &new.tag, &rate, &now])
+        .query_one(
+            &statement,
+            &[&id, &new.sender, &new.account, &new.name, &sealed, &lane, &new.tag, &rate, &new.scheduled, &now],
+        )
         .await?;
     Ok(read(&row))
 }
@@ -211,12 +216,7 @@ pub async fn find(app: &App, id: Uuid, account: Option<Uuid>) -> Result<Option<C
 }
 
 /// Campaigns, newest first, those before `after`; with `account` only that account's.
-pub async fn list(
-    app: &App,
-    account: Option<Uuid>,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Campaign>, Error> {
+pub async fn list(app: &App, account: Option<Uuid>, after: Option<Uuid>, limit: i64) -> Result<Vec<Campaign>, Error> {
     let sql = format!(
         "/* campaigns::list */ select {COLUMNS} from campaigns
         where ($1::uuid is null or id < $1) and ($2::uuid is null or account_id = $2) order by id desc limit $3"

@@ -91,6 +91,10 @@ pub struct Amqp {
     pub prefix: String,
     /// How many deliveries of one lane may lie in the broker, published ahead of the workers.
     pub publish_ahead: u32,
+    /// How many of these may be of one sender: the others' do not wait behind them.
+    pub publish_ahead_per_sender: u32,
+    /// How many of these may go to one destination.
+    pub publish_ahead_per_destination: u32,
 }
 
 /// The public listener.
@@ -200,6 +204,8 @@ pub struct Delivery {
     pub in_flight: usize,
     /// POSTs in flight to one destination in one worker process.
     pub in_flight_per_destination: usize,
+    /// Deliveries held by one worker process.
+    pub held: usize,
     /// Deliveries of one destination held by one worker process before further chunks go back to Postgres.
     pub held_per_destination: usize,
     /// Handshakes at once in one worker process.
@@ -224,6 +230,8 @@ pub struct Outbound {
     pub confirm_timeout: Period,
     /// Whole `auth` or `message-receive` POST; it contains the peer's callback.
     pub post_timeout: Period,
+    /// Ports that the URL of a webhook may name; in development any.
+    pub ports: Vec<u16>,
     /// Largest answer read.
     pub answer_limit: ByteSize,
     /// PEM file with further certificate authorities to trust.
@@ -290,7 +298,13 @@ impl Default for Database {
 
 impl Default for Amqp {
     fn default() -> Self {
-        Self { url: Secret::default(), prefix: "handfast".into(), publish_ahead: 100_000 }
+        Self {
+            url: Secret::default(),
+            prefix: "handfast".into(),
+            publish_ahead: 100_000,
+            publish_ahead_per_sender: 50_000,
+            publish_ahead_per_destination: 10_000,
+        }
     }
 }
 
@@ -357,6 +371,7 @@ impl Default for Delivery {
             chunk: 100,
             in_flight: 128,
             in_flight_per_destination: 64,
+            held: 10_000,
             held_per_destination: 1000,
             handshakes: 64,
             lease: Period::seconds(8),
@@ -373,6 +388,7 @@ impl Default for Outbound {
             connect_timeout: Period::seconds(5),
             confirm_timeout: Period::seconds(8),
             post_timeout: Period::seconds(30),
+            ports: vec![443, 8443],
             answer_limit: ByteSize::kib(64),
             ca_file: None,
             refused_networks: Vec::new(),

@@ -22,8 +22,8 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`] |
-//! | what is promised | [`books`], [`jobs`], [`queue`], [`retry`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
+//! | what is promised | [`books`], [`campaigns`], [`jobs`], [`queue`], [`retry`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
@@ -34,6 +34,7 @@
 pub mod accounts;
 pub mod batch;
 pub mod books;
+pub mod campaigns;
 pub mod cli;
 pub mod clock;
 pub mod codes;
@@ -63,6 +64,7 @@ pub mod supervise;
 pub mod telemetry;
 pub mod template;
 pub mod tls;
+pub mod webhooks;
 pub mod worker;
 
 // A module tree of its own at the top level, so that adding a worker is one file in one place.

@@ -44,6 +44,8 @@ pub enum Next {
     Fail(&'static str),
     /// Settled as far as we can know.
     Unconfirmed,
+    /// Not tried: waits until its destination has room.
+    Held,
 }
 
 impl Ladder {

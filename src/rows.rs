@@ -5,7 +5,7 @@
 
 mod cutter;
 
-pub use cutter::{Cut, Cutter, LONGEST, Record};
+pub use cutter::{Cut, Cutter, Record};
 
 use std::collections::HashMap;
 

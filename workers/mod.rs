@@ -8,12 +8,14 @@
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
+//! | [`finish_campaigns`] | the clock | ends campaigns that are through, keeps paused ones still |
 //! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
 //! | [`keep_time`] | the clock | follows the database's clock |
 
 pub mod confirm_message;
 pub mod confirm_sender;
 pub mod deliver_openmsg;
+pub mod finish_campaigns;
 pub mod keep_partitions;
 pub mod keep_time;
 pub mod peer;
@@ -57,6 +59,7 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     let mut keepers = JoinSet::new();
     keepers.spawn(schedule::run(crew.clone(), stop.clone()));
     keepers.spawn(sweep::run(crew.clone(), stop.clone()));
+    keepers.spawn(finish_campaigns::run(crew.app.clone(), stop.clone()));
     keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
     keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));
     Keepers(keepers)

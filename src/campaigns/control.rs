@@ -70,7 +70,8 @@ async fn change(app: &App, id: Uuid, change: Change) -> Result<Option<Changed>, 
 async fn change_once(app: &App, id: Uuid, change: Change) -> Result<Option<Changed>, Error> {
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
-    let sql = format!("/* campaigns::change lock */ select {COLUMNS}, scheduled from campaigns where id = $1 for update");
+    let sql =
+        format!("/* campaigns::change lock */ select {COLUMNS}, scheduled from campaigns where id = $1 for update");
     let statement = tx.prepare_cached(&sql).await?;
     let Some(row) = tx.query_opt(&statement, &[&id]).await? else { return Ok(None) };
     let (campaign, scheduled) = (read(&row), row.get("scheduled"));

@@ -91,7 +91,8 @@ impl Group<'_> {
         };
         let first = self.campaign.taken + 1;
         let numbered = (first..).zip(rows);
-        let kept: Vec<(i64, Row)> = numbered.filter(|(_, row)| hash(row).is_none_or(|key| fresh.remove(&key))).collect();
+        let kept: Vec<(i64, Row)> =
+            numbered.filter(|(_, row)| hash(row).is_none_or(|key| fresh.remove(&key))).collect();
         Ok(kept)
     }
 

@@ -45,6 +45,8 @@ purposes! {
     Ident = "ident",
     /// The text of a message on its way out.
     Message = "message",
+    /// The template of a campaign.
+    Campaign = "campaign",
     /// The text of a message that arrived.
     Inbox = "inbox",
     /// The body of a POST in flight.
@@ -63,6 +65,8 @@ purposes! {
     Session = "session",
     /// Content an idempotency key stands for.
     Idempotency = "idempotency",
+    /// Where a webhook is, and what it is signed with.
+    Webhook = "webhook",
     /// Access data of devices and providers.
     Credential = "credential",
 }

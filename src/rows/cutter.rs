@@ -1,7 +1,5 @@
 //! Bytes into rows, wherever the parts they come in end.
 
-/// Longest row, in bytes.
-pub const LONGEST: usize = 16 * 1024;
 /// Most columns of a record.
 const COLUMNS: usize = 1024;
 
@@ -12,8 +10,19 @@ pub enum Cut {
     Line(Vec<u8>),
     /// A CSV record.
     Record(Record),
-    /// Longer than [`LONGEST`], or with more columns than a record may have; what it said is gone.
+    /// Longer than a row may be, or with more columns than a record may have; what it said is gone.
     TooLong,
+}
+
+impl Cut {
+    /// Its bytes.
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Line(line) => line.len(),
+            Self::Record(record) => record.text.len(),
+            Self::TooLong => 0,
+        }
+    }
 }
 
 /// The fields of a CSV record, quotes resolved.
@@ -42,14 +51,14 @@ pub enum Cutter {
 }
 
 impl Cutter {
-    /// For a row a line.
-    pub fn lines() -> Self {
-        Self::Lines(Lines::default())
+    /// For a row a line, of at most so many bytes.
+    pub fn lines(longest: usize) -> Self {
+        Self::Lines(Lines { longest, line: Vec::new(), skipping: false })
     }
 
-    /// For CSV with commas.
-    pub fn records() -> Self {
-        Self::Records(Box::new(Records::new()))
+    /// For CSV with commas, likewise.
+    pub fn records(longest: usize) -> Self {
+        Self::Records(Box::new(Records::new(longest)))
     }
 
     /// Takes from `input` up to the end of the next row: how many bytes it took, and the row, unless all was taken before it ended.
@@ -70,8 +79,8 @@ impl Cutter {
 }
 
 /// Lines; see [`Cutter::lines`].
-#[derive(Default)]
 pub struct Lines {
+    longest: usize,
     line: Vec<u8>,
     /// Inside a line that is already known to be too long.
     skipping: bool,
@@ -92,7 +101,7 @@ impl Lines {
     }
 
     fn add(&mut self, part: &[u8]) {
-        if self.skipping || self.line.len() + part.len() > LONGEST {
+        if self.skipping || self.line.len() + part.len() > self.longest {
             self.skipping = true;
             self.line.clear();
         } else {
@@ -120,10 +129,10 @@ pub struct Records {
 }
 
 impl Records {
-    fn new() -> Self {
+    fn new(longest: usize) -> Self {
         Self {
             reader: csv_core::Reader::new(),
-            text: vec![0; LONGEST],
+            text: vec![0; longest],
             ends: vec![0; COLUMNS],
             length: 0,
             columns: 0,
@@ -188,6 +197,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const LONGEST: usize = 16 * 1024;
+
     fn cut(mut cutter: Cutter, parts: &[&[u8]]) -> Vec<Cut> {
         let mut rows = Vec::new();
         for part in parts {
@@ -203,11 +214,11 @@ mod tests {
     }
 
     fn lines(parts: &[&[u8]]) -> Vec<Cut> {
-        cut(Cutter::lines(), parts)
+        cut(Cutter::lines(LONGEST), parts)
     }
 
     fn records(parts: &[&[u8]]) -> Vec<Cut> {
-        cut(Cutter::records(), parts)
+        cut(Cutter::records(LONGEST), parts)
     }
 
     fn whole(text: &str) -> Cut {

@@ -14,7 +14,8 @@ mod lines;
 mod row;
 mod ways;
 
-pub(super) use batch::accept_many;
+pub(super) use batch::{Desk, accept_many};
+pub(super) use row::{Keyed, Row};
 pub(super) use ways::Ways;
 
 use http::{HeaderValue, StatusCode};
@@ -24,10 +25,11 @@ use uuid::Uuid;
 use crate::books::{self, Accepted, Lane, MessageFilter, MessageView};
 
 use super::call::{Answer, Call, json as answer, ok};
+use super::fields::Fields;
 use super::page::Wanted;
 use super::problem::{Kind, Problem};
 use super::values;
-use row::Row;
+use row::To;
 
 /// Told with an answer that repeats an earlier one.
 const REPLAYED: &str = "idempotent-replayed";
@@ -36,16 +38,18 @@ const REPLAYED: &str = "idempotent-replayed";
 pub(super) async fn accept(mut call: Call) -> Answer {
     call.no_query()?;
     let key = call.idempotency_key()?;
-    let fields = call.fields().await?;
-    let row = Row::read(fields, &call.app().config, Lane::Interactive, row::Keyed::ByHeader(key))?;
-    call.act_for(&row.from)?;
-    let way = call.shared.ways.find(&row.from, &row.to).await?;
-    let connection = ways::open(way)?;
+    let fields = Fields::parse_with_raw(&call.json().await?)?;
+    let row = Row::read(fields, call.app(), Lane::Interactive, Keyed::ByHeader(key))?;
+    match &row.to {
+        To::Peer { from, .. } => call.act_for(from)?,
+        To::Webhook(_) => call.unbound()?,
+    }
+    let connection = call.shared.ways.open(&row.to).await?;
     let message = row.into_message(&call.key.sender, connection);
     let (id, replayed) = match call.shared.serve.acceptor.accept(message).await? {
         Accepted::New(id) => (id, false),
         Accepted::Replayed(id) => (id, true),
-        Accepted::Mismatch => return Err(mismatch()),
+        Accepted::Mismatch | Accepted::RefusedBefore => return Err(mismatch()),
     };
     let mut response = answer(StatusCode::ACCEPTED, &json!({"id": id, "state": "pending"}))?;
     if replayed {

@@ -27,6 +27,8 @@ pub(super) use inflate::Parts;
 pub(super) const NDJSON: &str = "application/x-ndjson";
 /// Rows that go to the books together.
 pub(super) const GROUP: usize = 500;
+/// Or that are so long together, in bytes.
+pub(super) const LARGEST_GROUP: usize = 4 * 1024 * 1024;
 /// Answers made and not yet sent, in groups.
 const UNSENT: usize = 4;
 
@@ -48,14 +50,15 @@ impl Rows {
 
     /// What has arrived, up to a group: waits for the first row only.
     pub(super) async fn next_group(&mut self, timeout: Period) -> (Vec<(u64, Cut)>, End) {
-        let mut rows = Vec::new();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
         loop {
-            while rows.len() < GROUP && self.part.has_remaining() {
+            while rows.len() < GROUP && bytes < LARGEST_GROUP && self.part.has_remaining() {
                 let (taken, row) = self.cutter.take(&self.part);
                 self.part.advance(taken);
+                bytes += row.as_ref().map_or(0, Cut::length);
                 rows.extend(row.map(|row| self.counted(row)));
             }
-            if rows.len() == GROUP {
+            if rows.len() == GROUP || bytes >= LARGEST_GROUP {
                 return (rows, None);
             }
             let part = if rows.is_empty() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::rows::{Cut, Cutter, LONGEST};
+use crate::rows::{Cut, Cutter};
 use crate::senders::{Key, Standing};
 
 use super::super::call::{Answer, Call, Shared, broken_body, revoked};
@@ -16,7 +16,10 @@ use super::super::fields::Fields;
 use super::super::problem::{Kind, Problem};
 use super::super::streamed::{Answers, Gone, NDJSON, Rows};
 use super::batch::{Desk, Outcome, read_row};
-use super::row::{Keyed, Row};
+use super::row::Row;
+
+/// Longest line, in bytes.
+const LONGEST: usize = 512 * 1024;
 
 /// Starts the stream of answers; it ends with the request's body.
 pub(super) fn accept(call: Call) -> Answer {
@@ -28,7 +31,7 @@ pub(super) fn accept(call: Call) -> Answer {
     let (answers, response) = Answers::new(call.app().config.private.read_timeout, NDJSON);
     let standing = Standing::of(call.app(), &call.key);
     let intake = Intake { shared: call.shared, key: call.key, standing, answers };
-    tokio::spawn(intake.run(Rows::over(body, false, Cutter::lines())));
+    tokio::spawn(intake.run(Rows::over(body, false, Cutter::lines(LONGEST))));
     Ok(response)
 }
 
@@ -67,7 +70,7 @@ impl Intake {
     }
 
     async fn take(&mut self, rows: Vec<(u64, Cut)>) -> Result<(), Gone> {
-        let read = |(index, line): (u64, Cut)| (index, self.read(index, line));
+        let read = |(index, line): (u64, Cut)| (index, self.read(line));
         let rows: Vec<_> = rows.into_iter().map(read).collect();
         let indices: Vec<u64> = rows.iter().map(|(index, _)| *index).collect();
         let desk = Desk { serve: &self.shared.serve, ways: &self.shared.ways, key: &self.key };
@@ -86,10 +89,10 @@ impl Intake {
         self.answers.lines(&outcomes).await
     }
 
-    fn read(&self, index: u64, line: Cut) -> Result<Row, Problem> {
+    fn read(&self, line: Cut) -> Result<Row, Problem> {
         let Cut::Line(line) = line else {
             return Err(Problem::new(Kind::TooLarge, format!("A line has at most {LONGEST} bytes.")));
         };
-        read_row(Fields::parse(&line), &self.shared.serve, Keyed::ByRow { header: None, index })
+        read_row(Fields::parse_with_raw(&line), &self.shared.serve)
     }
 }
