@@ -13,7 +13,7 @@ alter table messages alter column to_address drop not null;
 alter table messages drop column lane;
 
 create function delivery_id(chunk uuid, seq smallint) returns uuid language sql immutable strict parallel safe as
-$$ select overlay(chunk::text placing lpad(to_hex(seq), 4, '0') from 33 for 4)::uuid $$;
+$$ select overlay(chunk::text placing lpad(to_hex(seq::integer), 4, '0') from 33 for 4)::uuid $$;
 comment on function delivery_id is 'A chunk''s id with a number in its last two bytes.';
 
 alter table idempotency add column results bytea not null default '';
@@ -140,6 +140,7 @@ create table destinations (
     counted_since timestamptz,
     congestion real,
     threshold real,
+    slowed_at timestamptz,
     tokens real,
     tokens_at timestamptz,
     contended boolean not null default false,
@@ -159,6 +160,7 @@ comment on column destinations.failures is 'Failures in a row.';
 comment on column destinations.counted_ok is 'Successes since counted_since, for the share of failures.';
 comment on column destinations.congestion is 'Calls at once that it seems to bear: grows with successes, halves with refusals. Null: not slowed down.';
 comment on column destinations.threshold is 'Up to here congestion grows by one a success, above it by one a round.';
+comment on column destinations.slowed_at is 'When congestion was last halved: calls of before that say nothing new.';
 comment on column destinations.tokens is 'Calls that may be made now, of its rate, at tokens_at.';
 comment on column destinations.contended is 'A worker wants more of it than is free: those who hold more than their share give back.';
 

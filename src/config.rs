@@ -48,6 +48,8 @@ pub struct Config {
     pub codes: Codes,
     /// Outbound deliveries: pace, retries, lifetimes.
     pub delivery: Delivery,
+    /// Pace and health of what deliveries go to.
+    pub destinations: Destinations,
     /// Outbound calls: time-outs, caps, trust.
     pub outbound: Outbound,
     /// How long finished things are kept.
@@ -196,6 +198,8 @@ pub struct Delivery {
     pub text_limit: usize,
     /// Waits between attempts; the last one repeats until the message expires.
     pub schedule: Vec<Period>,
+    /// The same for webhooks that have no schedule of their own.
+    pub webhook_schedule: Vec<Period>,
     /// How much of a wait is random, 0 to 1.
     pub jitter: f64,
     /// Deliveries in one chunk.
@@ -218,6 +222,28 @@ pub struct Delivery {
     pub grace: Period,
     /// Settle without waiting for the disk: faster, and a crash of Postgres may repeat the last second.
     pub asynchronous_settle: bool,
+}
+
+/// Pace and health of what deliveries go to, over all processes, where a destination has no setting of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Destinations {
+    /// Calls at once to one destination.
+    pub concurrency: u32,
+    /// An answer that took longer says that the destination is at its limit.
+    pub slow_after: Period,
+    /// Failures in a row that open the breaker.
+    pub failures_in_a_row: u32,
+    /// Share of failures, above 0 and at most 1, that opens the breaker.
+    pub failures_share: f64,
+    /// Fewer calls than this say nothing about the share.
+    pub failures_least: u32,
+    /// How long calls are counted together for the share.
+    pub failures_within: Period,
+    /// How long the breaker stays open the first time; twice as long each time that the probe fails.
+    pub open_for: Period,
+    /// Longest time that it stays open before the next probe.
+    pub open_at_most: Period,
 }
 
 /// Outbound calls.
@@ -367,9 +393,10 @@ impl Default for Delivery {
             lifetime: Period::days(3),
             text_limit: 2000,
             schedule: [60, 300, 1800, 7200, 21_600, 86_400].map(Period::seconds).to_vec(),
+            webhook_schedule: [5, 30, 120, 600, 1800, 3600, 10_800, 21_600, 43_200].map(Period::seconds).to_vec(),
             jitter: 0.2,
             chunk: 100,
-            in_flight: 128,
+            in_flight: 2000,
             in_flight_per_destination: 64,
             held: 10_000,
             held_per_destination: 1000,
@@ -378,6 +405,21 @@ impl Default for Delivery {
             settle_every: Period::millis(500),
             grace: Period::seconds(30),
             asynchronous_settle: false,
+        }
+    }
+}
+
+impl Default for Destinations {
+    fn default() -> Self {
+        Self {
+            concurrency: 10,
+            slow_after: Period::seconds(5),
+            failures_in_a_row: 10,
+            failures_share: 0.5,
+            failures_least: 20,
+            failures_within: Period::seconds(60),
+            open_for: Period::seconds(5),
+            open_at_most: Period::seconds(600),
         }
     }
 }

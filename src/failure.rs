@@ -36,6 +36,12 @@ impl Failure for BooksError {
     }
 }
 
+impl Failure for crate::webhooks::Unread {
+    fn is_passing(&self) -> bool {
+        self.passing
+    }
+}
+
 impl Failure for Stopped {
     fn is_passing(&self) -> bool {
         true

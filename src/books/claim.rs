@@ -86,7 +86,8 @@ pub async fn claim_chunks(
     let last: Vec<Uuid> = chunks.iter().map(|chunk| DeliveryId { chunk: *chunk, seq: i16::MAX }.uuid()).collect();
     // On one connection, one after the other, without waiting in between: the second begins after the first is committed.
     let claiming: [&(dyn ToSql + Sync); 5] = [&chunks, &claim, &worker, &until, &last];
-    let (rows, left) = tokio::join!(client.query(&statement, &claiming), client.query(&left, &[&chunks]));
+    let looking: [&(dyn ToSql + Sync); 1] = [&chunks];
+    let (rows, left) = tokio::join!(client.query(&statement, &claiming), client.query(&left, &looking));
     let (rows, left) = (rows?, left?);
     let mut claimed: HashMap<Uuid, Claimed> = HashMap::with_capacity(chunks.len());
     let mut second_hand: Vec<Uuid> = Vec::new();

@@ -10,7 +10,7 @@
 //! | `fields`, `values` | requests into types, all mistakes together |
 //! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `keys` | the endpoints |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `webhooks`, `keys` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
@@ -19,6 +19,7 @@ pub mod problem;
 
 mod accounts;
 mod call;
+mod campaigns;
 mod connections;
 mod fields;
 mod inbox;
@@ -29,6 +30,7 @@ mod passcodes;
 mod routes;
 mod streamed;
 mod values;
+mod webhooks;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;

@@ -236,7 +236,10 @@ impl Ready {
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 8);
         headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         for (name, value) in content.headers.iter() {
-            headers.insert(name, value.clone());
+            // Who may send a message need not know, or change, whom the webhook's owner says we are.
+            if name != header::AUTHORIZATION || !headers.contains_key(name) {
+                headers.insert(name, value.clone());
+            }
         }
         headers.insert(header::CONTENT_TYPE, content.content_type.into_value());
         headers.insert(TIMESTAMP, HeaderValue::from(now.as_second()));

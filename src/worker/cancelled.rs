@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::App;
-use crate::books::{self, DeliveryId};
+use crate::books::{self, ClaimedDelivery, DeliveryId};
 
 /// The promise is 500 ms.
 const EVERY: Duration = Duration::from_millis(400);
@@ -59,8 +59,8 @@ impl Cancelled {
     }
 
     /// Whether this delivery was cancelled when last read.
-    pub(super) fn contains(&self, delivery: DeliveryId) -> bool {
-        self.lock().cancelled.contains(&delivery)
+    pub(super) fn contains(&self, delivery: &ClaimedDelivery) -> bool {
+        self.lock().cancelled.contains(&delivery.id)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

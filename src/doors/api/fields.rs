@@ -88,6 +88,17 @@ impl Fields {
         }
     }
 
+    /// A field that may be left out, and whose `null` says something: `Some(None)`.
+    pub(super) fn nullable<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(Value) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let is_null = self.left.get(name).is_some_and(Value::is_null);
+        let value = self.optional(name, read);
+        if is_null { Some(None) } else { value.map(Some) }
+    }
+
     /// A field that must be there.
     pub(super) fn required<T>(
         &mut self,
@@ -206,6 +217,14 @@ mod tests {
         let problem = fields.finish((|| Some((a?, b?, c?, d?)))()).unwrap_err();
         let named: Vec<_> = problem.errors().iter().map(|error| error.field.as_str()).collect();
         assert_eq!(named, ["a", "b", "c", "odd"]);
+    }
+
+    #[test]
+    fn null_can_be_told_from_nothing() {
+        let mut fields = Fields::parse(br#"{"a":null,"b":"x"}"#).unwrap();
+        assert_eq!(fields.nullable("a", text), Some(None));
+        assert_eq!(fields.nullable("b", text), Some(Some("x".into())));
+        assert_eq!(fields.nullable("c", text), None);
     }
 
     #[test]

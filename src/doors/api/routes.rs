@@ -7,7 +7,7 @@ use crate::senders::Scope;
 
 use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::{accounts, connections, inbox, keys, messages, passcodes};
+use super::{accounts, campaigns, connections, inbox, keys, messages, passcodes, webhooks};
 
 /// One endpoint.
 pub(super) struct Route {
@@ -65,6 +65,19 @@ static ROUTES: &[Route] = routes! {
         GET "messages/{id}" => messages::show;
         POST "messages/{id}/cancel" => messages::cancel;
     }
+    Campaigns {
+        POST "campaigns" => campaigns::create;
+        GET "campaigns" => campaigns::list;
+        GET "campaigns/{id}" => campaigns::show;
+        PATCH "campaigns/{id}" => campaigns::update;
+        POST "campaigns/{id}/rows" => campaigns::take;
+        POST "campaigns/{id}/close" => campaigns::close;
+        POST "campaigns/{id}/pause" => campaigns::pause;
+        POST "campaigns/{id}/resume" => campaigns::resume;
+        POST "campaigns/{id}/cancel" => campaigns::cancel;
+        GET "campaigns/{id}/errors" => campaigns::errors;
+        GET "campaigns/{id}/report" => campaigns::report;
+    }
     Inbox {
         GET "inbox" => inbox::list;
         GET "inbox/count" => inbox::count;
@@ -72,6 +85,17 @@ static ROUTES: &[Route] = routes! {
         POST "inbox/ack" => inbox::acknowledge_many;
         GET "inbox/{id}" => inbox::show;
         POST "inbox/{id}/ack" => inbox::acknowledge;
+    }
+    Webhooks {
+        POST "webhooks" => webhooks::create;
+        GET "webhooks" => webhooks::list;
+        GET "webhooks/{name}" => webhooks::show;
+        PATCH "webhooks/{name}" => webhooks::update;
+        DELETE "webhooks/{name}" => webhooks::delete;
+        POST "webhooks/{name}/rotate" => webhooks::rotate;
+        POST "webhooks/{name}/test" => webhooks::test;
+        POST "webhooks/{name}/disable" => webhooks::disable;
+        POST "webhooks/{name}/enable" => webhooks::enable;
     }
     Keys {
         POST "keys" => keys::create;

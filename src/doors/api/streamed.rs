@@ -5,13 +5,14 @@
 
 mod inflate;
 
-use std::convert::Infallible;
+use std::io;
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use warp::Reply;
@@ -21,7 +22,9 @@ use crate::config::Period;
 use crate::listen::{Body, BodyError};
 use crate::rows::{Cut, Cutter};
 
-pub(super) use inflate::Parts;
+use super::call::{Shared, broken_body};
+use super::problem::{Kind, Problem};
+use inflate::Parts;
 
 /// The content type of rows a line each, and of the answers.
 pub(super) const NDJSON: &str = "application/x-ndjson";
@@ -88,13 +91,52 @@ impl Rows {
     }
 }
 
+/// Who takes rows, group by group.
+pub(super) trait Intake: Send {
+    /// Takes a group; when this fails, everything has been said.
+    fn take(&mut self, rows: Vec<(u64, Cut)>) -> impl Future<Output = Result<(), Gone>> + Send;
+}
+
+/// Hands all rows to `intake`, until the body ends well; every other end is said in a last line.
+pub(super) async fn run(
+    mut rows: Rows,
+    shared: &Shared,
+    answers: &Answers,
+    intake: &mut impl Intake,
+) -> Result<(), Gone> {
+    let timeout = shared.serve.app.config.private.read_timeout;
+    loop {
+        // Only the wait for a group's first row can be cut off here, so nothing that arrived is lost.
+        let (group, end) = tokio::select! {
+            group = rows.next_group(timeout) => group,
+            () = shared.serve.stopping.cancelled() => {
+                let stopped = Problem::new(Kind::Unavailable, "This process is stopping; send the rest again.");
+                answers.lines(&[json!({"error": stopped})]).await?;
+                return Err(Gone);
+            }
+        };
+        if !group.is_empty() {
+            intake.take(group).await?;
+        }
+        match end {
+            None => {}
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => {
+                answers.lines(&[json!({"error": broken_body(error)})]).await?;
+                return Err(Gone);
+            }
+        }
+    }
+}
+
 /// The asker has gone, or has not read for too long.
 #[derive(Debug)]
 pub(super) struct Gone;
 
-/// Where answers go while the body is still being read.
+/// Where answers go while the body is still being read. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Answers {
-    unsent: mpsc::Sender<Result<Bytes, Infallible>>,
+    unsent: mpsc::Sender<io::Result<Bytes>>,
     /// How long one who does not read is waited for.
     patience: Period,
 }
@@ -123,5 +165,10 @@ impl Answers {
     /// As they are.
     pub(super) async fn bytes(&self, bytes: Vec<u8>) -> Result<(), Gone> {
         self.unsent.send_timeout(Ok(bytes.into()), self.patience.duration()).await.map_err(|_| Gone)
+    }
+
+    /// Ends the answer so that nobody takes it for a whole one.
+    pub(super) async fn break_off(self, error: io::Error) {
+        let _ = self.unsent.send_timeout(Err(error), self.patience.duration()).await;
     }
 }

@@ -65,12 +65,7 @@ pub(in super::super) async fn accept_many(mut call: Call) -> Answer {
     let rows = read_rows(&body, &call.shared.serve)?;
     let desk = Desk { serve: &call.shared.serve, ways: &call.shared.ways, key: &call.key };
     let header = header.map(|text| Header { text, body: body.clone() });
-    let outcomes = desk.accept_under(rows, header).await?;
-    // A key stands for its request: with another one nothing is accepted.
-    if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused { error, .. } if error.is_of_request())) {
-        return Err(mismatch());
-    }
-    answer(outcomes)
+    answer(desk.accept_under(rows, header).await?)
 }
 
 fn read_rows(body: &Bytes, serve: &Serve) -> Result<Vec<(u64, Result<Row, Problem>)>, Problem> {
@@ -170,7 +165,12 @@ impl Desk<'_> {
             None => acceptor.accept_many(messages).await?,
             Some(Header { text, body }) => {
                 let key = BatchKey { scope: self.key.sender.clone(), text, body, places: places.clone() };
-                acceptor.accept_batch(messages, key).await?
+                let accepted = acceptor.accept_batch(messages, key).await?;
+                // A key stands for its request: with another one nothing is accepted.
+                if accepted.contains(&Accepted::Mismatch) {
+                    return Err(mismatch());
+                }
+                accepted
             }
         };
         Ok(places.into_iter().zip(accepted).collect())

@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::rows::{Cut, Cutter};
 use crate::senders::{Key, Standing};
 
-use super::super::call::{Answer, Call, Shared, broken_body, revoked};
+use super::super::call::{Answer, Call, Shared, revoked};
 use super::super::fields::Fields;
 use super::super::problem::{Kind, Problem};
-use super::super::streamed::{Answers, Gone, NDJSON, Rows};
+use super::super::streamed::{self, Answers, Gone, Intake, NDJSON, Rows};
 use super::batch::{Desk, Outcome, read_row};
 use super::row::Row;
 
@@ -30,45 +30,19 @@ pub(super) fn accept(call: Call) -> Answer {
     let body = call.body.take()?;
     let (answers, response) = Answers::new(call.app().config.private.read_timeout, NDJSON);
     let standing = Standing::of(call.app(), &call.key);
-    let intake = Intake { shared: call.shared, key: call.key, standing, answers };
-    tokio::spawn(intake.run(Rows::over(body, false, Cutter::lines(LONGEST))));
+    let lines = Lines { shared: call.shared, key: call.key, standing, answers };
+    tokio::spawn(lines.run(Rows::over(body, false, Cutter::lines(LONGEST))));
     Ok(response)
 }
 
-struct Intake {
+struct Lines {
     shared: Arc<Shared>,
     key: Key,
     standing: Standing,
     answers: Answers,
 }
 
-impl Intake {
-    async fn run(mut self, mut lines: Rows) {
-        let timeout = self.shared.serve.app.config.private.read_timeout;
-        loop {
-            // Only the wait for a group's first row can be cut off here, so nothing that arrived is lost.
-            let (rows, end) = tokio::select! {
-                group = lines.next_group(timeout) => group,
-                () = self.shared.serve.stopping.cancelled() => {
-                    let stopped = Problem::new(Kind::Unavailable, "This process is stopping; send the rest again.");
-                    let _ = self.answers.lines(&[json!({"error": stopped})]).await;
-                    return;
-                }
-            };
-            if !rows.is_empty() && self.take(rows).await.is_err() {
-                return;
-            }
-            match end {
-                None => {}
-                Some(Ok(())) => return,
-                Some(Err(error)) => {
-                    let _ = self.answers.lines(&[json!({"error": broken_body(error)})]).await;
-                    return;
-                }
-            }
-        }
-    }
-
+impl Intake for Lines {
     async fn take(&mut self, rows: Vec<(u64, Cut)>) -> Result<(), Gone> {
         let read = |(index, line): (u64, Cut)| (index, self.read(line));
         let rows: Vec<_> = rows.into_iter().map(read).collect();
@@ -87,6 +61,15 @@ impl Intake {
             indices.into_iter().map(refused).collect()
         });
         self.answers.lines(&outcomes).await
+    }
+
+}
+
+impl Lines {
+    async fn run(mut self, rows: Rows) {
+        let (shared, answers) = (Arc::clone(&self.shared), self.answers.clone());
+        // Everything was said.
+        let _ = streamed::run(rows, &shared, &answers, &mut self).await;
     }
 
     fn read(&self, line: Cut) -> Result<Row, Problem> {
