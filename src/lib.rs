@@ -23,11 +23,7 @@
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
-<<<<<<< HEAD
-//! | what is promised | [`books`], [`campaigns`], [`jobs`], [`queue`], [`retry`] |
-=======
-//! | what is promised | [`books`], [`destinations`], [`jobs`], [`queue`], [`retry`] |
->>>>>>> main
+//! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |

@@ -9,9 +9,9 @@
 mod attempt;
 mod cancelled;
 pub mod gate;
+mod gate;
 mod in_hand;
 mod lease;
-mod gate;
 mod run;
 mod shared;
 mod statements;
@@ -79,7 +79,16 @@ pub struct Report {
 impl Report {
     /// A try that ended like this.
     pub fn of(outcome: Outcome, advice: Advice) -> Self {
-        Self { advice, outcome: Some(outcome), status: None, code: None, answer: None, hash: None, sign: None, note: None }
+        Self {
+            advice,
+            outcome: Some(outcome),
+            status: None,
+            code: None,
+            answer: None,
+            hash: None,
+            sign: None,
+            note: None,
+        }
     }
 
     /// No try was made.

@@ -16,11 +16,8 @@
 pub mod confirm_message;
 pub mod confirm_sender;
 pub mod deliver_openmsg;
-<<<<<<< HEAD
-pub mod finish_campaigns;
-=======
 pub mod deliver_webhook;
->>>>>>> main
+pub mod finish_campaigns;
 pub mod keep_partitions;
 pub mod keep_time;
 pub mod peer;

@@ -40,9 +40,11 @@ pub(super) async fn create(mut call: Call) -> Answer {
     let body = call.json().await?;
     let Definition { name, form, lane, tag, rate, scheduled, from } = Definition::read(&body)?;
     if let Some(own) = &call.key.account {
-        let allowed = from.is_some_and(|from| values::read_our_address(&from, call.domain()).ok() == Some(own.address.clone()));
+        let allowed =
+            from.is_some_and(|from| values::read_our_address(&from, call.domain()).ok() == Some(own.address.clone()));
         if !allowed {
-            let detail = "A key that is bound to an account makes campaigns whose `from` is that account, as it stands.";
+            let detail =
+                "A key that is bound to an account makes campaigns whose `from` is that account, as it stands.";
             return Err(Problem::new(Kind::Forbidden, detail));
         }
     }

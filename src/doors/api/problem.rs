@@ -155,7 +155,9 @@ impl Problem {
     pub fn one_line(&self) -> String {
         match self.errors.as_slice() {
             [] | [_] => self.detail.clone(),
-            many => many.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; "),
+            many => {
+                many.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; ")
+            }
         }
     }
 

@@ -11,8 +11,7 @@ use crate::senders::Standing;
 use super::super::call::{Answer, Call, Shared};
 use super::super::streamed::{Answers, Gone};
 
-const HEADER: [&str; 9] =
-    ["row", "key", "id", "to", "state", "reason", "attempts", "accepted_at", "last_attempt_at"];
+const HEADER: [&str; 9] = ["row", "key", "id", "to", "state", "reason", "attempts", "accepted_at", "last_attempt_at"];
 
 /// `GET /campaigns/{id}/report`
 pub(in super::super) async fn report(call: Call) -> Answer {

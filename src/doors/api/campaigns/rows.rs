@@ -84,7 +84,9 @@ fn is_gzip(call: &Call) -> Result<bool, Problem> {
     match encoding {
         None | Some("" | "identity") => Ok(false),
         Some(gzip) if gzip.eq_ignore_ascii_case("gzip") => Ok(true),
-        Some(_) => Err(Problem::new(Kind::UnsupportedMediaType, "Rows may be compressed by `Content-Encoding: gzip` only.")),
+        Some(_) => {
+            Err(Problem::new(Kind::UnsupportedMediaType, "Rows may be compressed by `Content-Encoding: gzip` only."))
+        }
     }
 }
 
@@ -198,10 +200,10 @@ impl Upload {
         }
         let desk = Desk { serve: &self.shared.serve, ways: &self.shared.ways, key: &self.key };
         let messages = desk.prepare(rows).await?;
-        let rows = keys.into_iter().zip(messages).map(|(key, (_, message))| campaigns::Row {
-            key,
-            message: message.map_err(|problem| problem.one_line()),
-        });
+        let rows = keys
+            .into_iter()
+            .zip(messages)
+            .map(|(key, (_, message))| campaigns::Row { key, message: message.map_err(|problem| problem.one_line()) });
         let serve = &self.shared.serve;
         let (id, taken): (Uuid, i64) = (self.campaign.id, self.campaign.taken);
         Ok(campaigns::take(&serve.app, &serve.acceptor, id, taken, rows.collect()).await?)

@@ -70,7 +70,9 @@ impl Definition {
         let form = match (&template, serde_json::from_slice::<WithTemplate<'_>>(body)) {
             (Some(template), Ok(written)) => {
                 let message = with_own(written.template.get(), template.is_empty(), lane, tag.as_deref());
-                Form::new(message, key_field).map_err(|error| fields.mistake("template", format!("cannot be used: {error}"))).ok()
+                Form::new(message, key_field)
+                    .map_err(|error| fields.mistake("template", format!("cannot be used: {error}")))
+                    .ok()
             }
             _ => None,
         };
@@ -137,7 +139,10 @@ mod tests {
             let problem = read(json).unwrap_err();
             problem.errors().iter().map(|error| error.field.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(named(r#"{"template":[],"rate":0,"lane":"x","key_field":""}"#), ["name", "lane", "rate", "key_field", "template"]);
+        assert_eq!(
+            named(r#"{"template":[],"rate":0,"lane":"x","key_field":""}"#),
+            ["name", "lane", "rate", "key_field", "template"]
+        );
         let json = r#"{"name":"n","template":{"from":"1","txt":"","lane":"bulk","key":"{id}","text":"{id"}}"#;
         assert_eq!(named(json), ["template.key", "template.lane", "template.txt", "template"]);
         assert_eq!(named(r#"{"name":"n","template":null}"#), ["template"]);

@@ -62,7 +62,6 @@ impl Intake for Lines {
         });
         self.answers.lines(&outcomes).await
     }
-
 }
 
 impl Lines {
