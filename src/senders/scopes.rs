@@ -34,6 +34,7 @@ impl Scope {
         Self::Passcodes,
         Self::Connections,
         Self::Messages,
+        Self::Campaigns,
         Self::Inbox,
         Self::Webhooks,
         Self::Destinations,
