@@ -14,7 +14,7 @@ use crate::openmsg::reply::PeerText;
 use crate::outbound::{Answer, CallError};
 use crate::retry::Advice;
 use crate::webhooks::{self, Content, Ready, Webhooks};
-use crate::worker::{Channel, Crew, Hold, Report};
+use crate::worker::{Channel, Crew, Hold, Report, Sign};
 
 /// How long something waits for a webhook that is disabled before it is looked at again.
 const DISABLED: Duration = Duration::from_secs(60);
@@ -74,7 +74,7 @@ impl DeliverWebhook {
             Err(error) => Word::Nothing { sent: !error.nothing_sent() },
         };
         let (outcome, advice) = judge(word);
-        let mut report = Report::of(outcome, advice);
+        let mut report = Report { sign: Some(sign(word)), ..Report::of(outcome, advice) };
         match answer {
             Ok(answer) => {
                 report.status = Some(answer.status);
@@ -119,10 +119,21 @@ fn judge(word: Word) -> (Outcome, Advice) {
     match word {
         Word::Said { status: 200..=299, .. } => (Outcome::Delivered, Advice::Done),
         Word::Said { is_final: true, .. } => (Outcome::RefusedForGood, Advice::Never("refused")),
-        Word::Said { pause: Some(pause), .. } => (Outcome::RefusedForNow, Advice::NotBefore(pause)),
+        // As long as it asked for, neither less nor more; one that asks for nothing is taken for asking nothing.
+        Word::Said { pause: Some(pause), .. } if !pause.is_zero() => (Outcome::RefusedForNow, Advice::In(pause)),
         Word::Said { .. } => (Outcome::RefusedForNow, Advice::Later),
         Word::Nothing { sent: false } => (Outcome::NotSent, Advice::Later),
         Word::Nothing { sent: true } => (Outcome::Unknown, Advice::Later),
+    }
+}
+
+/// What it says of the endpoint's health: one that answers is well, unless it says that it is not.
+fn sign(word: Word) -> Sign {
+    match word {
+        Word::Said { status: 429 | 503, pause, .. } => Sign::Overloaded { retry_after: pause },
+        Word::Said { pause, status: 300.., is_final: false } if pause.is_some() => Sign::Overloaded { retry_after: pause },
+        Word::Said { status: 500.., .. } | Word::Said { status: 408, .. } | Word::Nothing { .. } => Sign::Failed,
+        Word::Said { .. } => Sign::Good,
     }
 }
 
@@ -137,7 +148,7 @@ mod tests {
             is_final,
             pause: pause.map(Duration::from_secs),
         };
-        let not_before = |seconds| (Outcome::RefusedForNow, Advice::NotBefore(Duration::from_secs(seconds)));
+        let after = |seconds| (Outcome::RefusedForNow, Advice::In(Duration::from_secs(seconds)));
         let later = (Outcome::RefusedForNow, Advice::Later);
         let never = (Outcome::RefusedForGood, Advice::Never("refused"));
         let table = [
@@ -152,9 +163,9 @@ mod tests {
             (said(410, true, None), never),
             (said(408, false, None), later.clone()),
             (said(429, false, None), later.clone()),
-            (said(429, false, Some(0)), not_before(0)),
-            (said(429, false, Some(90)), not_before(90)),
-            (said(503, false, Some(7)), not_before(7)),
+            (said(429, false, Some(0)), later.clone()),
+            (said(429, false, Some(90)), after(90)),
+            (said(503, false, Some(7)), after(7)),
             (said(500, false, None), later.clone()),
             (said(999, false, None), later),
             (Word::Nothing { sent: false }, (Outcome::NotSent, Advice::Later)),
