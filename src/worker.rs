@@ -9,7 +9,6 @@
 mod attempt;
 mod cancelled;
 pub mod gate;
-mod gate;
 mod in_hand;
 mod lease;
 mod run;
