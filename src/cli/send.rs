@@ -22,7 +22,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::campaign::{Campaign, Lane};
-use self::source::{Format, Source};
+pub(super) use self::source::Format;
+use self::source::Source;
 use super::status::{settled, show_message};
 use super::target::{Session, Target};
 use super::{Failure, stop_on_signal};

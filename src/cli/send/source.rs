@@ -16,7 +16,7 @@ const READ_AHEAD: u64 = 64 << 10;
 
 /// How the file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// Comma-separated values with a header
     Csv,
     /// A JSON object a line
