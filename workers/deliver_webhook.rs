@@ -131,7 +131,9 @@ fn judge(word: Word) -> (Outcome, Advice) {
 fn sign(word: Word) -> Sign {
     match word {
         Word::Said { status: 429 | 503, pause, .. } => Sign::Overloaded { retry_after: pause },
-        Word::Said { pause, status: 300.., is_final: false } if pause.is_some() => Sign::Overloaded { retry_after: pause },
+        Word::Said { pause, status: 300.., is_final: false } if pause.is_some() => {
+            Sign::Overloaded { retry_after: pause }
+        }
         Word::Said { status: 500.., .. } | Word::Said { status: 408, .. } | Word::Nothing { .. } => Sign::Failed,
         Word::Said { .. } => Sign::Good,
     }
