@@ -198,7 +198,8 @@ impl Place {
                 (self.proven, self.failures) = (false, self.failures + 1);
             }
             Sign::Overloaded { retry_after } => {
-                (heard.overloaded, heard.retry_after) = (1, retry_after);
+                // Who asks for a pause of no length has asked for none.
+                (heard.overloaded, heard.retry_after) = (1, retry_after.filter(|pause| !pause.is_zero()));
                 self.proven = false;
             }
             Sign::NotTried => {}
