@@ -9,6 +9,7 @@ mod accounts;
 mod apikeys;
 mod client;
 mod connections;
+mod events;
 mod inbox;
 mod list;
 mod output;
@@ -24,6 +25,7 @@ pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
+pub use events::EventsCommand;
 pub use inbox::InboxCommand;
 pub use passcodes::PassCodeCommand;
 pub use problem::{FieldError, Problem};
@@ -57,6 +59,8 @@ pub enum Command {
     Send(SendCommand),
     /// Read, acknowledge and follow what was received
     Inbox(InboxCommand),
+    /// List and follow what happens: deliveries that ended, messages received, destinations
+    Events(EventsCommand),
     /// Show what became of a message, or count a whole campaign
     Status(StatusCommand),
     /// Stop messages that have not gone out yet
@@ -75,6 +79,7 @@ impl Command {
             Self::Connection(command) => command.run().await,
             Self::Send(command) => command.run().await,
             Self::Inbox(command) => command.run().await,
+            Self::Events(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
@@ -200,6 +205,9 @@ mod tests {
             &format!("inbox read {id} --ack"),
             "inbox follow 1000 --ack --limit 3",
             "inbox count",
+            "events list --kinds delivery.failed,message.* --limit 5 --json",
+            "events list --all --after start",
+            "events follow --after now --limit 3",
             &format!("status {id}"),
             "status --summary --tag t",
             "status --state failed --all --json",
