@@ -442,7 +442,12 @@ impl Default for Outbound {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { messages: Period::days(90), inbox: Period::days(90), idempotency: Period::hours(24), events: Period::days(30) }
+        Self {
+            messages: Period::days(90),
+            inbox: Period::days(90),
+            idempotency: Period::hours(24),
+            events: Period::days(30),
+        }
     }
 }
 

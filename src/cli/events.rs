@@ -217,7 +217,8 @@ mod tests {
         let failed = json!({"at": "2026-01-02T03:04:05Z", "type": "delivery.failed", "delivery": "0192", "destination": "orders",
             "to": null, "reason": "http-404"});
         assert_eq!(cells(&failed), ["2026-01-02 03:04:05Z", "delivery.failed", "0192", "orders", "http-404"]);
-        let received = json!({"at": "", "type": "message.received", "entry": "7", "from": "2*b.example", "text": "Hello"});
+        let received =
+            json!({"at": "", "type": "message.received", "entry": "7", "from": "2*b.example", "text": "Hello"});
         assert_eq!(cells(&received)[2..], ["7", "2*b.example", "Hello"]);
     }
 }

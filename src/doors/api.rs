@@ -10,7 +10,7 @@
 //! | `fields`, `values` | requests into types, all mistakes together |
 //! | `problem` | the one error shape |
 //! | `sse` | what streams have in common |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `webhooks`, `events`, `keys` | the endpoints |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `keys` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
@@ -20,6 +20,8 @@ pub mod problem;
 mod accounts;
 mod call;
 mod connections;
+mod deliveries;
+mod destinations;
 mod events;
 mod fields;
 mod inbox;

@@ -15,6 +15,8 @@ pub enum Scope {
     Connections,
     /// Messages.
     Messages,
+    /// Deliveries: finding, replaying and cancelling them.
+    Deliveries,
     /// The inbox.
     Inbox,
     /// Status events.
@@ -29,11 +31,12 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
         Self::Messages,
+        Self::Deliveries,
         Self::Inbox,
         Self::Webhooks,
         Self::Destinations,
@@ -48,6 +51,7 @@ impl Scope {
             Self::Passcodes => "passcodes",
             Self::Connections => "connections",
             Self::Messages => "messages",
+            Self::Deliveries => "deliveries",
             Self::Inbox => "inbox",
             Self::Events => "events",
             Self::Webhooks => "webhooks",

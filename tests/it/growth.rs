@@ -36,7 +36,7 @@ async fn fill(app: &App, chunk: Uuid, n: i16, state: i16) {
 
 async fn except(app: &App, chunk: Uuid, seq: i16, state: i16) {
     let sql = "insert into exceptions (chunk, seq, lane, destination, state, due_at, updated_at)
-        values ($1, $2, 1, 'orders', $3, case when $3 = 1 then $4::timestamptz end, $4)";
+        values ($1, $2, 1, 'orders', $3, case when $3::int2 = 1 then $4::timestamptz end, $4)";
     app.db.execute(sql, &[&chunk, &seq, &state, &app.clock.now()]).await.unwrap();
 }
 

@@ -129,7 +129,7 @@ async fn an_idle_webhook_is_told_at_once_and_a_busy_one_in_batches() {
 async fn processes_that_feed_at_the_same_time_tell_nothing_twice() {
     let stage = Stage::set().await;
     stage.subscribe(&["*"]).await;
-    let happened = stage.deliver(950).await;
+    let happened = stage.deliver(850).await;
     events_can_be_read(&stage.app).await;
     let feeding = (0..4).map(|_| {
         let (app, acceptor) = (stage.app.clone(), stage.acceptor.clone());
