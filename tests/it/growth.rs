@@ -110,8 +110,9 @@ async fn events_and_empty_weeks_of_the_inbox_go_in_their_own_time() {
     let app = fresh_app().await;
     let now = app.clock.now();
     let client = app.db.client().await.unwrap();
-    handfast::events::destination(&client, now, handfast::events::Kind::Opened, "peer.test").await.unwrap();
-    handfast::events::destination(&client, now - 300 * DAY, handfast::events::Kind::Opened, "peer.test").await.unwrap();
+    for at in [now, now - 300 * DAY] {
+        client.execute("insert into events (at, kind, about) values ($1, 7, 'peer.test')", &[&at]).await.unwrap();
+    }
     let left = "select count(*) from events";
     keep_partitions::round(&app).await.unwrap();
     assert_eq!(client.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 1, "the default partition is swept");
