@@ -11,6 +11,7 @@ mod campaign;
 mod client;
 mod connections;
 mod destinations;
+mod events;
 mod inbox;
 mod list;
 mod output;
@@ -29,6 +30,7 @@ pub use campaign::CampaignCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
 pub use destinations::DestinationCommand;
+pub use events::EventsCommand;
 pub use inbox::InboxCommand;
 pub use passcodes::PassCodeCommand;
 pub use problem::{FieldError, Problem};
@@ -65,6 +67,8 @@ pub enum Command {
     Campaign(CampaignCommand),
     /// Read, acknowledge and follow what was received
     Inbox(InboxCommand),
+    /// List and follow what happens: deliveries that ended, messages received, destinations
+    Events(EventsCommand),
     /// Show what became of a message, or count a whole campaign
     Status(StatusCommand),
     /// Stop messages that have not gone out yet
@@ -88,6 +92,7 @@ impl Command {
             Self::Send(command) => command.run().await,
             Self::Campaign(command) => command.run().await,
             Self::Inbox(command) => command.run().await,
+            Self::Events(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
             Self::Webhook(command) => command.run().await,
@@ -223,6 +228,9 @@ mod tests {
             &format!("inbox read {id} --ack"),
             "inbox follow 1000 --ack --limit 3",
             "inbox count",
+            "events list --kinds delivery.failed,message.* --limit 5 --json",
+            "events list --all --after start",
+            "events follow --after now --limit 3",
             &format!("status {id}"),
             "status --summary --tag t",
             "status --state failed --all --json",

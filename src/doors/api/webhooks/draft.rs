@@ -179,6 +179,13 @@ fn kinds(value: Value) -> Result<Vec<String>, String> {
         return Ok(Vec::new());
     }
     let mut kinds = values::list(MOST_KINDS)(value)?.into_iter().map(values::text).collect::<Result<Vec<_>, _>>()?;
+    for kind in &kinds {
+        // A misspelt kind would be waited for in vain.
+        if kind.is_empty() || kind.contains(',') {
+            return Err("holds something that is no kind of event".into());
+        }
+        crate::events::Kind::list(kind).map_err(|error| format!("holds what is none: {error}"))?;
+    }
     kinds.sort_unstable();
     kinds.dedup();
     Ok(kinds)
