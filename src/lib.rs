@@ -98,3 +98,15 @@ impl App {
         Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.as_second().unsigned_abs(), nanos))
     }
 }
+
+#[cfg(test)]
+impl App {
+    /// For the tests of what needs settings, time and keys, and never asks the database.
+    pub(crate) fn for_tests(domain: &str) -> Self {
+        let database = config::Database { url: String::from("postgres://nobody@127.0.0.1:1/none").into(), ..Default::default() };
+        // Unwrap safety: the URL is well formed, and nothing connects.
+        let db = Db::new(&database).expect("a pool that is never used");
+        let config = Arc::new(Config { domain: domain.into(), database, ..Config::default() });
+        Self { config, clock: Clock::system(), db, keys: Arc::new(NodeKeys::ephemeral()) }
+    }
+}

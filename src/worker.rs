@@ -11,7 +11,6 @@ mod cancelled;
 pub mod gate;
 mod in_hand;
 mod lease;
-mod gate;
 mod run;
 mod shared;
 mod statements;
