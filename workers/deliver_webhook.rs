@@ -122,7 +122,8 @@ fn judge(word: Word) -> (Outcome, Advice, Sign) {
             (Outcome::RefusedForGood, Advice::Never("refused"), sign_of(status, None))
         }
         Word::Said { status, pause, .. } => {
-            let advice = pause.map_or(Advice::Later, Advice::NotBefore);
+            // As long as it asked for, neither less nor more; who asks for nothing is not asked at once.
+            let advice = pause.filter(|pause| !pause.is_zero()).map_or(Advice::Later, Advice::In);
             (Outcome::RefusedForNow, advice, sign_of(status, pause))
         }
         Word::Nothing { sent: false } => (Outcome::NotSent, Advice::Later, Sign::Failed),
@@ -153,7 +154,7 @@ mod tests {
         };
         let paused = |seconds| {
             let pause = Duration::from_secs(seconds);
-            (Outcome::RefusedForNow, Advice::NotBefore(pause), Sign::Overloaded { retry_after: Some(pause) })
+            (Outcome::RefusedForNow, Advice::In(pause), Sign::Overloaded { retry_after: Some(pause) })
         };
         let done = || (Outcome::Delivered, Advice::Done, Sign::Good);
         let later = |sign| (Outcome::RefusedForNow, Advice::Later, sign);
@@ -173,7 +174,7 @@ mod tests {
             (said(408, false, None), later(Sign::Failed)),
             (said(425, false, None), later(Sign::Good)),
             (said(429, false, None), later(Sign::Overloaded { retry_after: None })),
-            (said(429, false, Some(0)), paused(0)),
+            (said(429, false, Some(0)), later(Sign::Overloaded { retry_after: Some(Duration::ZERO) })),
             (said(429, false, Some(90)), paused(90)),
             (said(503, false, None), later(Sign::Overloaded { retry_after: None })),
             (said(503, false, Some(7)), paused(7)),
