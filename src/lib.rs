@@ -103,7 +103,8 @@ impl App {
 impl App {
     /// For the tests of what needs settings, time and keys, and never asks the database.
     pub(crate) fn for_tests(domain: &str) -> Self {
-        let database = config::Database { url: String::from("postgres://nobody@127.0.0.1:1/none").into(), ..Default::default() };
+        let database =
+            config::Database { url: String::from("postgres://nobody@127.0.0.1:1/none").into(), ..Default::default() };
         // Unwrap safety: the URL is well formed, and nothing connects.
         let db = Db::new(&database).expect("a pool that is never used");
         let config = Arc::new(Config { domain: domain.into(), database, ..Config::default() });

@@ -15,3 +15,4 @@ mod peers;
 mod people;
 mod supervise;
 mod support;
+mod webhooks;
