@@ -15,8 +15,12 @@ pub enum Scope {
     Connections,
     /// Messages.
     Messages,
+    /// Deliveries: finding, replaying and cancelling them.
+    Deliveries,
     /// The inbox.
     Inbox,
+    /// Status events.
+    Events,
     /// Webhooks.
     Webhooks,
     /// Pace and health of what deliveries go to.
@@ -27,14 +31,16 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
         Self::Messages,
+        Self::Deliveries,
         Self::Inbox,
         Self::Webhooks,
         Self::Destinations,
+        Self::Events,
         Self::Keys,
     ];
 
@@ -45,7 +51,9 @@ impl Scope {
             Self::Passcodes => "passcodes",
             Self::Connections => "connections",
             Self::Messages => "messages",
+            Self::Deliveries => "deliveries",
             Self::Inbox => "inbox",
+            Self::Events => "events",
             Self::Webhooks => "webhooks",
             Self::Destinations => "destinations",
             Self::Keys => "keys",
