@@ -18,3 +18,4 @@ mod peers;
 mod people;
 mod supervise;
 mod support;
+mod webhooks;
