@@ -12,6 +12,7 @@ pub(crate) use patience::{Patience, growing, stopped_within};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
@@ -239,7 +240,7 @@ impl<'a> Call<'a> {
     /// Sends a body as it is made, once, and gives the answer as it arrives, which it may do before the body has ended.
     pub(super) async fn exchange(
         self,
-        body: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+        body: BoxStream<'static, std::io::Result<Bytes>>,
         silence: Duration,
     ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + use<'a>, ClientError> {
         let request = self.request(None).body(reqwest::Body::wrap_stream(body));

@@ -89,7 +89,7 @@ impl Upload<'_> {
         let body = ReceiverStream::new(blocks).take_until(async move { until.cancelled().await });
         let call = self.session.client.post(&["campaigns", &self.id.to_string(), "rows"]);
         let call = call.query("offset", campaign.taken).content_type(self.source.content_type());
-        let mut answers = std::pin::pin!(call.exchange(body, SILENCE).await?);
+        let mut answers = std::pin::pin!(call.exchange(body.boxed(), SILENCE).await?);
         let mut lines = BytesMut::new();
         while let Some(piece) = answers.next().await {
             lines.extend_from_slice(&piece?);
