@@ -35,6 +35,7 @@ drop index messages_by_sender;
 drop index messages_by_tag;
 create index messages_by_sender on messages (from_address, id) where from_address is not null;
 create index messages_by_tag on messages (tag, id) where tag is not null;
+create index messages_by_campaign on messages (campaign, id) where campaign is not null;
 comment on column messages.id is 'Also its delivery''s id.';
 comment on column messages.channel is '1 openmsg, 2 webhook.';
 comment on column messages.destination is 'What limits and breakers apply to: the peer''s domain, or the name of a webhook.';
@@ -53,6 +54,7 @@ alter table chunks add column sender text not null default '';
 alter table chunks add column campaign uuid;
 create index chunks_waiting on chunks (lane, sender, destination, id) where state = 3;
 create index chunks_of_campaign on chunks (campaign, state) where campaign is not null;
+create index chunks_cancelled on chunks (id) where state = 5;
 create index chunks_of_destination on chunks (destination, state) where state in (0, 1, 3, 4);
 comment on column chunks.lane is '0 interactive, 1 bulk, 2 status.';
 comment on column chunks.state is '0 ready, 1 claimed, 2 settled, 3 waits for its destination or its sender''s share, 4 its campaign is paused, 5 cancelled.';
@@ -63,7 +65,11 @@ alter table exceptions drop constraint exceptions_state_check;
 alter table exceptions add constraint exceptions_state_check check (state between 1 and 9);
 alter table exceptions add column expires_at timestamptz;
 create index exceptions_waiting on exceptions (destination, chunk, seq) where state = 8;
-create index exceptions_ended on exceptions (destination, chunk, seq) where state in (4, 5, 6);
+-- Dead letters are found without a look at what went well, newest first: those of a destination, and all of them. The conditions
+-- mean the same and are written apart: who asks with `between` can only be given the first, also by a planner without figures.
+create index exceptions_ended on exceptions (destination, chunk, seq) where state between 3 and 6;
+create index exceptions_ended_newest on exceptions (chunk, seq) where state in (3, 4, 5, 6);
+create index exceptions_open on exceptions (chunk, seq) where state in (1, 2, 8, 9);
 comment on column exceptions.state is '1 due again, 2 claimed, 3 cancelled, 4 expired, 5 failed, 6 unconfirmed, 7 delivered, 8 waits for its destination, 9 waits for its turn.';
 comment on column exceptions.expires_at is 'Its life since it was replayed; null: its message''s.';
 
@@ -119,10 +125,12 @@ create table feeds (
     xid xid8 not null,
     n bigint not null,
     part integer not null,
+    at timestamptz not null,
     updated_at timestamptz not null
 );
 comment on table feeds is 'How far the events have been handed over to each webhook that wants them.';
 comment on column feeds.xid is 'Cursor into events: transaction, number, and how many parts of that row were taken.';
+comment on column feeds.at is 'When that row was written: older partitions need not be looked at.';
 
 create table destinations (
     name text primary key,
@@ -229,6 +237,11 @@ create table campaign_errors (
 );
 comment on table campaign_errors is 'Rows that could not be accepted, and why.';
 
+-- A delivery's place from its id.
+create function chunk_of(delivery uuid) returns uuid language sql immutable strict parallel safe as
+$$ select (left(delivery::text, 32) || '0000')::uuid $$;
+create function seq_of(delivery uuid) returns smallint language sql immutable strict parallel safe as
+$$ select (get_byte(uuid_send(delivery), 14) * 256 + get_byte(uuid_send(delivery), 15))::smallint $$;
 create table operations (
     id uuid primary key,
     kind smallint not null check (kind in (1, 2)),
@@ -236,8 +249,10 @@ create table operations (
     filter jsonb not null,
     state smallint not null default 0 check (state between 0 and 3),
     rate real check (rate > 0),
+    matching bigint not null default 0,
     seen bigint not null default 0,
     done bigint not null default 0,
+    stopping bigint not null default 0,
     skipped bigint not null default 0,
     cursor_at uuid,
     worker uuid,
@@ -250,10 +265,26 @@ comment on table operations is 'What is done to many deliveries at a time: carri
 comment on column operations.kind is '1 replay, 2 cancel.';
 comment on column operations.filter is 'Which deliveries.';
 comment on column operations.state is '0 running, 1 paused, 2 cancelled, 3 finished.';
+comment on column operations.matching is 'How many there were when it began; what cannot be counted in a moment is counted as far as that went.';
 comment on column operations.seen is 'Deliveries looked at.';
-comment on column operations.skipped is 'Of them, those that were no longer what the filter looks for.';
-comment on column operations.cursor_at is 'Looked at up to this delivery, newest first.';
+comment on column operations.done is 'Of them, replayed or stopped.';
+comment on column operations.stopping is 'Of them, in the hands of a worker, and not known yet whether stopped or gone.';
+comment on column operations.skipped is 'Of them, those that were no longer what the filter looks for: gone.';
+comment on column operations.cursor_at is 'Looked at down to this delivery, newest first; all zeros when that is done.';
 comment on column operations.worker is 'Who carries it on, under its lease.';
+
+create table operation_results (
+    operation uuid not null references operations (id) on delete cascade,
+    chunk uuid not null,
+    seq smallint not null,
+    seqs smallint[] not null,
+    result smallint not null check (result between 1 and 5),
+    primary key (operation, chunk, seq)
+);
+create index operation_results_stopping on operation_results (operation) where result = 2;
+comment on table operation_results is 'What an operation did to each delivery: a row for all of a chunk that were treated alike together.';
+comment on column operation_results.seq is 'The least of seqs.';
+comment on column operation_results.result is '1 stopped, 2 stopping, 3 gone, 4 replayed, 5 skipped.';
 
 create sequence events_n cache 100;
 create table events (
@@ -270,10 +301,10 @@ create table events (
 create index events_in_order on events (xid, n);
 comment on table events is 'What happened, to be told. One row for all of a chunk that were settled together.';
 comment on column events.xid is 'The transaction that wrote it: what is below the oldest one still running is complete, so a cursor misses nothing.';
-comment on column events.kind is '1 delivered, 2 failed, 3 expired, 4 unconfirmed, 5 cancelled (all of deliveries), 6 message received, 7 breaker opened, 8 breaker closed.';
+comment on column events.kind is '1 delivered, 2 failed, 3 expired, 4 unconfirmed, 5 cancelled (all of deliveries), 6 message received, 7 breaker opened, 8 breaker closed, 9 campaign finished.';
 comment on column events.chunk is 'Deliveries: their chunk, and their numbers there in seqs.';
-comment on column events.items is 'Inbox entries.';
-comment on column events.about is 'Destination.';
+comment on column events.items is 'Inbox entries; the campaign.';
+comment on column events.about is 'Destination; the campaign''s name.';
 
 create function make_partition_by_time(parent text, week date) returns void language plpgsql as
 $$ begin

@@ -46,6 +46,8 @@ pub enum Next {
     Unconfirmed,
     /// Not tried: waits until its destination has room.
     Held,
+    /// Settled: a cancel that is under way covers it.
+    Withdrawn,
 }
 
 impl Ladder {

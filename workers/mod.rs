@@ -8,11 +8,14 @@
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
 //! | [`deliver_webhook`] | a delivery of the books | posts to an HTTPS endpoint, signed |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
+//! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
 //! | [`finish_campaigns`] | the clock | ends campaigns that are through, keeps paused ones still |
+//! | [`tell_webhooks`] | the clock | hands status events over to the webhooks that want them |
 //! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
 //! | [`keep_time`] | the clock | follows the database's clock |
 
+pub mod carry_operations;
 pub mod confirm_message;
 pub mod confirm_sender;
 pub mod deliver_openmsg;
@@ -24,6 +27,7 @@ pub mod peer;
 pub mod schedule;
 pub mod start_handshake;
 pub mod sweep;
+pub mod tell_webhooks;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -62,8 +66,10 @@ pub struct Keepers(JoinSet<()>);
 pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     let mut keepers = JoinSet::new();
     keepers.spawn(schedule::run(crew.clone(), stop.clone()));
+    keepers.spawn(carry_operations::run(crew.clone(), stop.clone()));
     keepers.spawn(sweep::run(crew.clone(), stop.clone()));
     keepers.spawn(finish_campaigns::run(crew.app.clone(), stop.clone()));
+    keepers.spawn(tell_webhooks::run(crew.app.clone(), crew.publisher.clone(), stop.clone()));
     keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
     keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));
     Keepers(keepers)

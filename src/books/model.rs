@@ -318,10 +318,10 @@ pub enum WaitsFor {
 pub struct MessageView {
     /// Its id.
     pub id: Uuid,
-    /// One of our accounts.
-    pub from: String,
-    /// The peer.
-    pub to: String,
+    /// One of our accounts; none when it goes to a webhook.
+    pub from: Option<String>,
+    /// The peer, likewise.
+    pub to: Option<String>,
     /// Where its delivery is.
     pub state: State,
     /// The sender's word.

@@ -199,9 +199,9 @@ with held_chunks as (
     from judged j where j.held and j.again and e.chunk = j.chunk and e.seq = j.seq and e.state = 2
 ), told as (
     insert into events (at, kind, chunk, seqs)
-    select $22, case j.state when 7 then 1 when 5 then 2 when 4 then 3 else 4 end, j.chunk, array_agg(j.seq)
+    select $22, case j.state when 7 then 1 when 5 then 2 when 4 then 3 when 3 then 5 else 4 end, j.chunk, array_agg(j.seq)
     from judged j
-    where j.held and j.lane <> 2 and (j.state = 7 or (j.state in (4, 5, 6)
+    where j.held and j.lane <> 2 and (j.state = 7 or (j.state in (3, 4, 5, 6)
         and (j.again or (j.chunk, j.seq) in (select l.chunk, l.seq from left_chunk l))))
     group by j.chunk, j.state
 ), moved as (
@@ -327,6 +327,7 @@ impl Rows {
             Next::Unconfirmed => (6, None),
             Next::Delivered => (7, None),
             Next::Held => (8, None),
+            Next::Withdrawn => (3, None),
         };
         if result.ordered && (3..=7).contains(&state) {
             self.ordered.push(result.id);

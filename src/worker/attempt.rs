@@ -45,6 +45,9 @@ impl Worker {
         if self.cancelled.contains(&delivery) {
             return Ran::Gone;
         }
+        if self.cancelled.covers(&delivery) {
+            return settled(&delivery, 0, None, Next::Withdrawn, Some("cancelled".into()));
+        }
         let at = app.clock.now();
         if delivery.content.is_none() {
             tracing::error!(delivery = %delivery.id, "a message cannot be opened: is the node key the right one?");
@@ -79,7 +82,7 @@ impl Worker {
         let tries = u32::from(delivery.tries + made);
         let next = self.ladder(delivery.channel).next(&report.advice, own.as_deref(), tries, left, random);
         let reason = match &next {
-            Next::Delivered => None,
+            Next::Delivered | Next::Withdrawn => None,
             Next::Fail(why) => Some((*why).to_owned()),
             Next::Expire => Some("expired".to_owned()),
             Next::Again(_) | Next::Unconfirmed | Next::Held => {

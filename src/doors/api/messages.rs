@@ -26,7 +26,7 @@ use crate::books::{self, Accepted, Lane, MessageFilter, MessageView};
 
 use super::call::{Answer, Call, json as answer, ok};
 use super::fields::Fields;
-use super::page::Wanted;
+use super::page::{Page, Wanted};
 use super::problem::{Kind, Problem};
 use super::values;
 use row::To;
@@ -82,10 +82,10 @@ pub(super) async fn list(call: Call) -> Answer {
         state,
         tag,
         after: wanted.after,
-        limit: wanted.rows(),
+        limit: wanted.limit(),
     };
-    let messages = books::list(call.app(), &filter).await?;
-    ok(&wanted.page(messages, |message| message.id))
+    let (items, next) = books::list(call.app(), &filter).await?;
+    ok(&Page { items, next })
 }
 
 /// `GET /messages/summary`
@@ -101,7 +101,7 @@ pub(super) async fn summary(call: Call) -> Answer {
 async fn find(call: &Call, id: Uuid) -> Result<MessageView, Problem> {
     let message = books::find(call.app(), id).await?;
     let own = call.key.account.as_ref().map(|account| account.address.as_str());
-    let visible = |message: &MessageView| own.is_none_or(|own| message.from == own);
+    let visible = |message: &MessageView| own.is_none_or(|own| message.from.as_deref() == Some(own));
     message.filter(visible).ok_or_else(|| Problem::not_found("message"))
 }
 

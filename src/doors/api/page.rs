@@ -34,6 +34,11 @@ impl Wanted<String> {
 }
 
 impl<C> Wanted<C> {
+    /// How many are shown at the most.
+    pub(super) fn limit(&self) -> i64 {
+        self.limit as i64
+    }
+
     /// How many to look up: one more than shown tells whether there is a next page.
     pub(super) fn rows(&self) -> i64 {
         self.limit as i64 + 1
