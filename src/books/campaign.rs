@@ -124,14 +124,14 @@ with stopped as (
     update chunks set state = 5, published_at = null where campaign = $1 and state in (0, 3, 4) returning id, n
 )
 insert into events (at, kind, chunk, seqs)
-select $2, $3, id, seqs from stopped cross join lateral (
+select $2::timestamptz, $3::smallint, id, seqs from stopped cross join lateral (
     select array_agg(s::smallint order by s) as seqs from generate_series(0, n - 1) s
     where not exists (select from exceptions e where e.chunk = stopped.id and e.seq = s)) as x
 where seqs is not null";
 
 const STOP_HELD: &str = "/* books::campaign stop held */
 insert into exceptions (chunk, seq, lane, destination, state, reason, updated_at)
-select c.id, s, c.lane, m.destination, 3, 'cancelled', $2
+select c.id, s, c.lane, m.destination, 3, 'cancelled', $2::timestamptz
 from chunks c cross join lateral generate_series(0, c.n - 1) s
 cross join lateral (select destination from messages where id = delivery_id(c.id, s::smallint) offset 0) m
 where c.campaign = $1 and c.state = 1

@@ -100,7 +100,7 @@ impl Group<'_> {
     async fn take_keys(&self, tx: &Transaction<'_>, hashes: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, Error> {
         let sql = "/* campaigns::take keys */
             insert into idempotency as i (sender, key_hash, body_hash, expires_at)
-            select $1, key_hash, '', $3 from unnest($2::bytea[]) as k(key_hash)
+            select $1::text, key_hash, '', $3::timestamptz from unnest($2::bytea[]) as k(key_hash)
             on conflict (sender, key_hash) do update set expires_at = excluded.expires_at where i.expires_at <= $4
             returning key_hash";
         let scope = format!("campaign:{}", self.campaign.id);
@@ -130,7 +130,7 @@ impl Group<'_> {
         if !numbers.is_empty() {
             let sql = "/* campaigns::take errors */
                 insert into campaign_errors (campaign, row, key, problem)
-                select $1, * from unnest($2::bigint[], $3::text[], $4::text[])";
+                select $1::uuid, * from unnest($2::bigint[], $3::text[], $4::text[])";
             let statement = tx.prepare_cached(sql).await?;
             tx.execute(&statement, &[&self.campaign.id, &numbers, &keys, &problems]).await?;
         }
