@@ -45,19 +45,19 @@ pub async fn note_rows(
     Ok(())
 }
 
-/// Nothing of the campaign is handed out any more until it is let go. Answers whether anything had to be held.
-pub async fn hold_campaign(client: &impl GenericClient, campaign: Uuid, now: Timestamp) -> Result<bool, BooksError> {
+/// Nothing of the campaign is handed out any more until it is let go.
+pub async fn hold_campaign(client: &impl GenericClient, campaign: Uuid, now: Timestamp) -> Result<(), BooksError> {
     let sql = "/* books::campaign hold chunks */
         update chunks set state = 4, published_at = null where campaign = $1 and state in (0, 3)";
-    let chunks = client.execute(&client.prepare_cached(sql).await?, &[&campaign]).await?;
+    client.execute(&client.prepare_cached(sql).await?, &[&campaign]).await?;
     let sql = format!(
         "/* books::campaign hold singles */
         update exceptions e set state = 1, due_at = coalesce(e.due_at, $2) + {AWAY}, published_at = null, updated_at = $2
         from campaign_chunks k
         where k.campaign = $1 and e.chunk = k.chunk and (e.state = 8 or (e.state = 1 and e.due_at < $2 + {FAR}))"
     );
-    let singles = client.execute(&client.prepare_cached(&sql).await?, &[&campaign, &now]).await?;
-    Ok(chunks + singles > 0)
+    client.execute(&client.prepare_cached(&sql).await?, &[&campaign, &now]).await?;
+    Ok(())
 }
 
 /// What was held goes on: at its own time, or now where that has passed.

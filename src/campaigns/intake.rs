@@ -121,9 +121,10 @@ impl Group<'_> {
             match row.message {
                 Ok(message) => good.push((number, row.key, message)),
                 Err(problem) => {
+                    // What a stranger wrote can hold what no text of the database can: it would fail the whole group.
                     numbers.push(number);
-                    keys.push(row.key);
-                    problems.push(problem);
+                    keys.push(row.key.filter(|key| !key.contains(char::is_control)));
+                    problems.push(problem.replace(char::is_control, " "));
                 }
             }
         }
@@ -160,6 +161,7 @@ impl Group<'_> {
             named.push((number, key));
         }
         self.next_due = pace.map(|pace| pace.reached());
+        let lined = messages.iter().any(|message| message.order.is_some());
         let (accepted, publish) = acceptor.accept_in(tx, messages).await?;
         let ids = accepted.into_iter().map(|accepted| match accepted {
             Accepted::New(id) => Some(id),
@@ -168,6 +170,10 @@ impl Group<'_> {
         });
         let placed = ids.zip(named).filter_map(|(id, (row, key))| Some((id?, row, key)));
         books::note_rows(tx, self.campaign.id, placed).await?;
+        if lined && self.campaign.state == State::Paused {
+            // Those that go one by one are held one by one.
+            books::hold_campaign(tx, self.campaign.id, self.now).await?;
+        }
         Ok(Some(publish))
     }
 

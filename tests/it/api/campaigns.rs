@@ -54,7 +54,7 @@ async fn ten_thousand_rows_and_every_bad_one_is_named() {
     let id = campaign(&node, json!({"tag": "{spring}"})).await;
     let row = |n: u32| match n % 1000 {
         7 => "{\"other\":1}\n".to_owned(),
-        8 => "no json\n".to_owned(),
+        8 => "{\"key\":\"\\u0000\",\"id\":8}\n".to_owned(),
         9 => format!("{{\"id\":\"{}\"}}\n", "x".repeat(70_000)),
         _ => format!("{{\"id\":{n},\"key\":\"k{n}\"}}\n"),
     };
