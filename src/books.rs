@@ -8,9 +8,9 @@
 //! | the scheduler | finds what is due and not in the broker, and what a dead worker held | `due` |
 //! | the scheduler | lets go what waited for its destination, ends what is past its life | `release`, `expire` |
 //! | whoever ends a delivery | moves its line on, notes what is to be told | `turns`, `tell` |
-//! | campaigns | hold, space, stop, count what is theirs | `campaign` |
 //! | the API door | finds deliveries, looks at them, counts them | `find`, `inspect` |
 //! | the API door | cancels, replays: one by one, or by filter as an operation that workers carry on | `cancel`, `replay`, `operations` |
+//! | campaigns | hold, space, stop, count what is theirs | `campaign` |
 //!
 //! A chunk is what is claimed and settled; messages, deliveries and attempts are only ever inserted; only a delivery that leaves
 //! its chunk gets an exception row. A message is one delivery, and has its id. The state of a delivery is its exception's, if it has one; else `delivered` if its chunk is

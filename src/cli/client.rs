@@ -232,7 +232,7 @@ impl<'a> Call<'a> {
     pub(super) async fn stream(
         self,
         silence: Duration,
-    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + use<'a>, ClientError> {
+    ) -> Result<BoxStream<'a, Result<Bytes, ClientError>>, ClientError> {
         let request = self.request(None);
         self.pieces(request, silence).await
     }
@@ -242,7 +242,7 @@ impl<'a> Call<'a> {
         self,
         body: BoxStream<'static, std::io::Result<Bytes>>,
         silence: Duration,
-    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + use<'a>, ClientError> {
+    ) -> Result<BoxStream<'a, Result<Bytes, ClientError>>, ClientError> {
         let request = self.request(None).body(reqwest::Body::wrap_stream(body));
         self.pieces(request, silence).await
     }
@@ -251,7 +251,7 @@ impl<'a> Call<'a> {
         self,
         request: reqwest::RequestBuilder,
         silence: Duration,
-    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + use<'a>, ClientError> {
+    ) -> Result<BoxStream<'a, Result<Bytes, ClientError>>, ClientError> {
         let attempt = tokio::time::timeout(silence, self.answered(request)).await;
         let response = attempt.map_err(|_| self.silent())?.map_err(|failure| failure.error)?;
         let client = self.client;
@@ -265,7 +265,8 @@ impl<'a> Call<'a> {
                 Err(_) => Some((Err(silent()), pieces)),
                 Ok(piece) => piece.map(|piece| (piece.map_err(|e| client.lost(e)), pieces)),
             }
-        }))
+        })
+        .boxed())
     }
 
     fn silent(&self) -> ClientError {

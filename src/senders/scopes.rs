@@ -15,10 +15,10 @@ pub enum Scope {
     Connections,
     /// Messages.
     Messages,
-    /// Campaigns.
-    Campaigns,
     /// Deliveries: finding, replaying and cancelling them.
     Deliveries,
+    /// Campaigns.
+    Campaigns,
     /// The inbox.
     Inbox,
     /// Status events.
@@ -38,8 +38,8 @@ impl Scope {
         Self::Passcodes,
         Self::Connections,
         Self::Messages,
-        Self::Campaigns,
         Self::Deliveries,
+        Self::Campaigns,
         Self::Inbox,
         Self::Webhooks,
         Self::Destinations,
@@ -54,8 +54,8 @@ impl Scope {
             Self::Passcodes => "passcodes",
             Self::Connections => "connections",
             Self::Messages => "messages",
-            Self::Campaigns => "campaigns",
             Self::Deliveries => "deliveries",
+            Self::Campaigns => "campaigns",
             Self::Inbox => "inbox",
             Self::Events => "events",
             Self::Webhooks => "webhooks",
