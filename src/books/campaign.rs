@@ -52,9 +52,9 @@ pub async fn hold_campaign(client: &impl GenericClient, campaign: Uuid, now: Tim
     client.execute(&client.prepare_cached(sql).await?, &[&campaign]).await?;
     let sql = format!(
         "/* books::campaign hold singles */
-        update exceptions e set state = 1, due_at = coalesce(e.due_at, $2) + {AWAY}, published_at = null, updated_at = $2
+        update exceptions e set state = 1, due_at = coalesce(e.due_at, $2::timestamptz) + {AWAY}, published_at = null, updated_at = $2
         from campaign_chunks k
-        where k.campaign = $1 and e.chunk = k.chunk and (e.state = 8 or (e.state = 1 and e.due_at < $2 + {FAR}))"
+        where k.campaign = $1 and e.chunk = k.chunk and (e.state = 8 or (e.state = 1 and e.due_at < $2::timestamptz + {FAR}))"
     );
     client.execute(&client.prepare_cached(&sql).await?, &[&campaign, &now]).await?;
     Ok(())
@@ -70,7 +70,7 @@ pub async fn let_go_campaign(tx: &Transaction<'_>, campaign: Uuid, now: Timestam
         "/* books::campaign let go singles */
         update exceptions e set due_at = greatest(e.due_at - {AWAY}, $2), updated_at = $2
         from campaign_chunks k
-        where k.campaign = $1 and e.chunk = k.chunk and e.state = 1 and e.due_at >= $2 + {FAR}"
+        where k.campaign = $1 and e.chunk = k.chunk and e.state = 1 and e.due_at >= $2::timestamptz + {FAR}"
     );
     tx.execute(&tx.prepare_cached(&sql).await?, &[&campaign, &now]).await?;
     Ok(())
@@ -88,7 +88,7 @@ pub async fn space_campaign(
         with waiting as (
             select id, n, sum(n) over (order by due_at, id) - n as before from chunks where campaign = $1 and state in (0, 3)
         ), spaced as (
-            update chunks c set due_at = $2 + make_interval(secs => coalesce(w.before / $3::double precision, 0)),
+            update chunks c set due_at = $2::timestamptz + make_interval(secs => coalesce(w.before / $3::double precision, 0)),
                                 state = case when $3::double precision is null then 3 else 0 end, published_at = null
             from waiting w where c.id = w.id and c.state in (0, 3)
             returning c.n
