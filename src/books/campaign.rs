@@ -124,9 +124,9 @@ with stopped as (
     update chunks set state = 5, published_at = null where campaign = $1 and state in (0, 3, 4) returning id, n
 )
 insert into events (at, kind, chunk, seqs)
-select $2::timestamptz, $3::smallint, id, seqs from stopped cross join lateral (
-    select array_agg(s::smallint order by s) as seqs from generate_series(0, n - 1) s
-    where not exists (select from exceptions e where e.chunk = stopped.id and e.seq = s)) as x
+select $2::timestamptz, $3::smallint, id, seqs from stopped
+cross join lateral (select coalesce(array_agg(e.seq), '{}') as gone from exceptions e where e.chunk = stopped.id) e
+cross join lateral (select array_agg(s::smallint order by s) as seqs from generate_series(0, n - 1) s where s <> all(gone)) x
 where seqs is not null";
 
 const STOP_HELD: &str = "/* books::campaign stop held */
