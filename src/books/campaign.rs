@@ -45,19 +45,19 @@ pub async fn note_rows(
     Ok(())
 }
 
-/// Nothing of the campaign is handed out any more until it is let go. Answers whether anything had to be held.
-pub async fn hold_campaign(client: &impl GenericClient, campaign: Uuid, now: Timestamp) -> Result<bool, BooksError> {
+/// Nothing of the campaign is handed out any more until it is let go.
+pub async fn hold_campaign(client: &impl GenericClient, campaign: Uuid, now: Timestamp) -> Result<(), BooksError> {
     let sql = "/* books::campaign hold chunks */
         update chunks set state = 4, published_at = null where campaign = $1 and state in (0, 3)";
-    let chunks = client.execute(&client.prepare_cached(sql).await?, &[&campaign]).await?;
+    client.execute(&client.prepare_cached(sql).await?, &[&campaign]).await?;
     let sql = format!(
         "/* books::campaign hold singles */
-        update exceptions e set state = 1, due_at = coalesce(e.due_at, $2) + {AWAY}, published_at = null, updated_at = $2
+        update exceptions e set state = 1, due_at = coalesce(e.due_at, $2::timestamptz) + {AWAY}, published_at = null, updated_at = $2
         from campaign_chunks k
-        where k.campaign = $1 and e.chunk = k.chunk and (e.state = 8 or (e.state = 1 and e.due_at < $2 + {FAR}))"
+        where k.campaign = $1 and e.chunk = k.chunk and (e.state = 8 or (e.state = 1 and e.due_at < $2::timestamptz + {FAR}))"
     );
-    let singles = client.execute(&client.prepare_cached(&sql).await?, &[&campaign, &now]).await?;
-    Ok(chunks + singles > 0)
+    client.execute(&client.prepare_cached(&sql).await?, &[&campaign, &now]).await?;
+    Ok(())
 }
 
 /// What was held goes on: at its own time, or now where that has passed.
@@ -70,7 +70,7 @@ pub async fn let_go_campaign(tx: &Transaction<'_>, campaign: Uuid, now: Timestam
         "/* books::campaign let go singles */
         update exceptions e set due_at = greatest(e.due_at - {AWAY}, $2), updated_at = $2
         from campaign_chunks k
-        where k.campaign = $1 and e.chunk = k.chunk and e.state = 1 and e.due_at >= $2 + {FAR}"
+        where k.campaign = $1 and e.chunk = k.chunk and e.state = 1 and e.due_at >= $2::timestamptz + {FAR}"
     );
     tx.execute(&tx.prepare_cached(&sql).await?, &[&campaign, &now]).await?;
     Ok(())
@@ -88,7 +88,7 @@ pub async fn space_campaign(
         with waiting as (
             select id, n, sum(n) over (order by due_at, id) - n as before from chunks where campaign = $1 and state in (0, 3)
         ), spaced as (
-            update chunks c set due_at = $2 + make_interval(secs => coalesce(w.before / $3::double precision, 0)),
+            update chunks c set due_at = $2::timestamptz + make_interval(secs => coalesce(w.before / $3::double precision, 0)),
                                 state = case when $3::double precision is null then 3 else 0 end, published_at = null
             from waiting w where c.id = w.id and c.state in (0, 3)
             returning c.n
@@ -124,14 +124,14 @@ with stopped as (
     update chunks set state = 5, published_at = null where campaign = $1 and state in (0, 3, 4) returning id, n
 )
 insert into events (at, kind, chunk, seqs)
-select $2, $3, id, seqs from stopped cross join lateral (
-    select array_agg(s::smallint order by s) as seqs from generate_series(0, n - 1) s
-    where not exists (select from exceptions e where e.chunk = stopped.id and e.seq = s)) as x
+select $2::timestamptz, $3::smallint, id, seqs from stopped
+cross join lateral (select coalesce(array_agg(e.seq), '{}') as gone from exceptions e where e.chunk = stopped.id) e
+cross join lateral (select array_agg(s::smallint order by s) as seqs from generate_series(0, n - 1) s where s <> all(gone)) x
 where seqs is not null";
 
 const STOP_HELD: &str = "/* books::campaign stop held */
 insert into exceptions (chunk, seq, lane, destination, state, reason, updated_at)
-select c.id, s, c.lane, m.destination, 3, 'cancelled', $2
+select c.id, s, c.lane, m.destination, 3, 'cancelled', $2::timestamptz
 from chunks c cross join lateral generate_series(0, c.n - 1) s
 cross join lateral (select destination from messages where id = delivery_id(c.id, s::smallint) offset 0) m
 where c.campaign = $1 and c.state = 1

@@ -100,7 +100,7 @@ impl Group<'_> {
     async fn take_keys(&self, tx: &Transaction<'_>, hashes: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, Error> {
         let sql = "/* campaigns::take keys */
             insert into idempotency as i (sender, key_hash, body_hash, expires_at)
-            select $1, key_hash, '', $3 from unnest($2::bytea[]) as k(key_hash)
+            select $1::text, key_hash, '', $3::timestamptz from unnest($2::bytea[]) as k(key_hash)
             on conflict (sender, key_hash) do update set expires_at = excluded.expires_at where i.expires_at <= $4
             returning key_hash";
         let scope = format!("campaign:{}", self.campaign.id);
@@ -121,16 +121,17 @@ impl Group<'_> {
             match row.message {
                 Ok(message) => good.push((number, row.key, message)),
                 Err(problem) => {
+                    // What a stranger wrote can hold what no text of the database can: it would fail the whole group.
                     numbers.push(number);
-                    keys.push(row.key);
-                    problems.push(problem);
+                    keys.push(row.key.filter(|key| !key.contains(char::is_control)));
+                    problems.push(problem.replace(char::is_control, " "));
                 }
             }
         }
         if !numbers.is_empty() {
             let sql = "/* campaigns::take errors */
                 insert into campaign_errors (campaign, row, key, problem)
-                select $1, * from unnest($2::bigint[], $3::text[], $4::text[])";
+                select $1::uuid, * from unnest($2::bigint[], $3::text[], $4::text[])";
             let statement = tx.prepare_cached(sql).await?;
             tx.execute(&statement, &[&self.campaign.id, &numbers, &keys, &problems]).await?;
         }
@@ -160,6 +161,7 @@ impl Group<'_> {
             named.push((number, key));
         }
         self.next_due = pace.map(|pace| pace.reached());
+        let lined = messages.iter().any(|message| message.order.is_some());
         let (accepted, publish) = acceptor.accept_in(tx, messages).await?;
         let ids = accepted.into_iter().map(|accepted| match accepted {
             Accepted::New(id) => Some(id),
@@ -168,6 +170,10 @@ impl Group<'_> {
         });
         let placed = ids.zip(named).filter_map(|(id, (row, key))| Some((id?, row, key)));
         books::note_rows(tx, self.campaign.id, placed).await?;
+        if lined && self.campaign.state == State::Paused {
+            // Those that go one by one are held one by one.
+            books::hold_campaign(tx, self.campaign.id, self.now).await?;
+        }
         Ok(Some(publish))
     }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use self::definition::Definition;
 use self::source::{Format, Source};
 use self::watch::Campaign;
-use super::client::Answer;
+use super::client::{Answer, Patience};
 use super::list::{self, Extent};
 use super::table::{Column, Show, fields};
 use super::target::{Session, Target};
@@ -243,6 +243,10 @@ impl Run {
             (None, None) => return Err(Failure::Usage("give --template for a new campaign, or --campaign ID".into())),
         };
         eprintln!("campaign {id}");
+        if self.campaign.is_some() && Campaign::of(session, id, Patience::SHORT).await?.closed {
+            // All rows were there before; only the end was not waited for.
+            return watch::watch(session, id, &stop).await;
+        }
         let uploaded = upload::upload(session, id, &source, self.file.patience.duration(), &stop).await;
         let go_on = format!("handfast campaign run {} --campaign {id}", source.path.display());
         let campaign = uploaded.map_err(|failure| Failure::Refused(format!("{failure}\nto go on: {go_on}")))?;

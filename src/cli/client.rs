@@ -240,7 +240,7 @@ impl<'a> Call<'a> {
     /// Sends a body as it is made, once, and gives the answer as it arrives, which it may do before the body has ended.
     pub(super) async fn exchange(
         self,
-        body: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+        body: BoxStream<'static, std::io::Result<Bytes>>,
         silence: Duration,
     ) -> Result<BoxStream<'a, Result<Bytes, ClientError>>, ClientError> {
         let request = self.request(None).body(reqwest::Body::wrap_stream(body));

@@ -5,6 +5,7 @@
 mod api;
 mod broker;
 mod browser;
+mod campaigns;
 mod chaos;
 mod clocks;
 mod destinations;

@@ -103,6 +103,10 @@ fn skip(mut input: Box<dyn Read + Send>, format: Format, taken: u64) -> io::Resu
             if header_due {
                 before.extend_from_slice(&rest[..read]);
                 header_due = row.is_none();
+                // A record ends with its carriage return; the line feed is the next one's to skip.
+                if !header_due && before.ends_with(b"\r") {
+                    before.push(b'\n');
+                }
             } else {
                 left -= u64::from(row.is_some());
             }

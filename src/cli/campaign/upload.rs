@@ -1,9 +1,11 @@
 //! Uploading rows: when the node or the way to it dies, the node is asked how many it has, and the upload goes on behind them.
 
+use std::io;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use futures_util::StreamExt;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -67,8 +69,8 @@ impl Upload<'_> {
                 (taken, tried, moved) = (Some(campaign.taken), 0, Instant::now());
             }
             let failure = match self.once(&campaign).await {
-                Ok(true) => return Campaign::of(self.session, self.id, Patience::long(self.patience)).await,
-                Ok(false) => return Err(Failure::Refused("stopped".into())),
+                Ok(()) => return Campaign::of(self.session, self.id, Patience::long(self.patience)).await,
+                Err(_) if self.stop.is_cancelled() => return Err(Failure::Refused("stopped".into())),
                 Err(failure) => failure,
             };
             tried += 1;
@@ -82,11 +84,10 @@ impl Upload<'_> {
         }
     }
 
-    /// One request; whether all rows were taken, or it was stopped before.
-    async fn once(&self, campaign: &Campaign) -> Result<bool, Failure> {
+    /// One request, until all rows were taken.
+    async fn once(&self, campaign: &Campaign) -> Result<(), Failure> {
         let blocks = self.source.behind(campaign.taken)?;
-        let until = self.stop.clone();
-        let body = ReceiverStream::new(blocks).take_until(async move { until.cancelled().await });
+        let body = until_stopped(ReceiverStream::new(blocks), self.stop.clone());
         let call = self.session.client.post(&["campaigns", &self.id.to_string(), "rows"]);
         let call = call.query("offset", campaign.taken).content_type(self.source.content_type());
         let mut answers = std::pin::pin!(call.exchange(body, SILENCE).await?);
@@ -96,7 +97,7 @@ impl Upload<'_> {
             while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
                 let line = lines.split_to(end + 1);
                 if self.read(&line, campaign)? {
-                    return Ok(!self.stop.is_cancelled());
+                    return Ok(());
                 }
             }
         }
@@ -119,6 +120,16 @@ impl Upload<'_> {
     }
 }
 
+/// A body that is stopped must break off: one that merely ended would make half a row its last.
+fn until_stopped(
+    blocks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    stop: CancellationToken,
+) -> BoxStream<'static, io::Result<Bytes>> {
+    let (stopping, stopped) = (stop.clone(), stop);
+    let end = stream::once(async move { stopped.is_cancelled().then(|| Err(io::Error::other("stopped"))) });
+    blocks.take_until(async move { stopping.cancelled().await }).chain(end.filter_map(std::future::ready)).boxed()
+}
+
 fn lost(cause: &str) -> Failure {
     Failure::Client(ClientError::Lost { base: "the node".into(), cause: cause.into() })
 }
@@ -138,3 +149,19 @@ fn is_passing(failure: &Failure) -> bool {
 
 /// The node's word for a body that ended early.
 const BROKEN: &str = "The request body ended early.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_stopped_breaks_off_and_what_ends_does_not() {
+        let blocks = || stream::iter([Ok(Bytes::from_static(b"a"))]);
+        let ended: Vec<_> = until_stopped(blocks(), CancellationToken::new()).collect().await;
+        assert!(ended.len() == 1 && ended[0].is_ok());
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let stopped: Vec<_> = until_stopped(blocks(), stop).collect().await;
+        assert!(stopped.last().is_some_and(Result::is_err));
+    }
+}
