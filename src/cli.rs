@@ -9,8 +9,10 @@ mod accounts;
 mod apikeys;
 mod client;
 mod connections;
+mod deliveries;
 mod inbox;
 mod list;
+mod operations;
 mod output;
 mod passcodes;
 mod problem;
@@ -24,7 +26,9 @@ pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
+pub use deliveries::{DeadCommand, DeliveryCommand};
 pub use inbox::InboxCommand;
+pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
 pub use problem::{FieldError, Problem};
 pub use send::SendCommand;
@@ -61,6 +65,14 @@ pub enum Command {
     Status(StatusCommand),
     /// Stop messages that have not gone out yet
     Cancel(CancelCommand),
+    /// Find, count, replay and cancel deliveries
+    Delivery(DeliveryCommand),
+    /// Show dead letters: what failed, expired, or may have arrived
+    Dead(DeadCommand),
+    /// Send again all dead letters that a filter finds
+    Replay(ReplayCommand),
+    /// List, show, pause, resume and cancel replays and cancels by filter
+    Operation(OperationCommand),
     /// Create, list and revoke API keys
     Apikey(ApiKeyCommand),
 }
@@ -77,6 +89,10 @@ impl Command {
             Self::Inbox(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
+            Self::Delivery(command) => command.run().await,
+            Self::Dead(command) => command.run().await,
+            Self::Replay(command) => command.run().await,
+            Self::Operation(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
         match done {
