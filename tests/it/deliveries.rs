@@ -5,13 +5,14 @@ mod finding;
 mod operations;
 mod replays;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use handfast::App;
 use handfast::books::{
-    self, Accepted, Acceptor, Attempt, Claimed, DeliveryId, Expiry, Filter, Held, Lane, NewMessage, Order, Outcome, Settle,
-    Settled, State, Then, Way,
+    self, Accepted, Acceptor, Attempt, Claimed, DeliveryId, Expiry, Filter, Held, Lane, NewMessage, Order, Outcome,
+    Settle, Settled, State, Then, Way,
 };
 use handfast::queue::Publisher;
 use handfast::retry::Next;
@@ -27,6 +28,8 @@ struct Stage {
     app: App,
     acceptor: Acceptor,
     worker: Uuid,
+    /// Where each delivery goes.
+    going: Mutex<HashMap<DeliveryId, String>>,
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -48,8 +51,7 @@ const BUSY: End = End {
     status: Some(503),
     code: Some("http-503"),
 };
-const TOO_OLD: End =
-    End { next: || Next::Expire, outcome: Outcome::NotSent, status: None, code: Some("timeout") };
+const TOO_OLD: End = End { next: || Next::Expire, outcome: Outcome::NotSent, status: None, code: Some("timeout") };
 const UNSURE: End =
     End { next: || Next::Unconfirmed, outcome: Outcome::Unknown, status: None, code: Some("no-answer") };
 
@@ -58,7 +60,7 @@ impl Stage {
         let app = fresh_app().await;
         let stop = CancellationToken::new();
         let acceptor = Acceptor::start(&app, &Publisher::start(&app, stop.clone()));
-        let stage = Self { worker: app.new_id(), acceptor, app, _stop: stop.drop_guard() };
+        let stage = Self { worker: app.new_id(), acceptor, app, going: Mutex::default(), _stop: stop.drop_guard() };
         books::renew(&stage.app, stage.worker, true, LEASE).await.unwrap();
         stage
     }
@@ -81,6 +83,7 @@ impl Stage {
 
     async fn accept(&self, messages: Vec<NewMessage>) -> Vec<Uuid> {
         let mut ids = Vec::new();
+        let going: Vec<String> = messages.iter().map(|message| message.way.destination().to_owned()).collect();
         let mut messages = messages.into_iter().peekable();
         while messages.peek().is_some() {
             let answers = self.acceptor.accept_many(messages.by_ref().take(1000).collect()).await.unwrap();
@@ -89,6 +92,7 @@ impl Stage {
                 other => panic!("not new: {other:?}"),
             }));
         }
+        self.going.lock().unwrap().extend(ids.iter().map(|id| place(*id)).zip(going));
         ids
     }
 
@@ -122,12 +126,18 @@ impl Stage {
     }
 
     async fn settle(&self, claim: Uuid, held: Held, ids: &[DeliveryId], end: End) {
-        let result = |id: &DeliveryId| Settled {
-            id: *id,
+        let results = ids.iter().map(|id| self.settled(*id, end, true)).collect();
+        let settle = Settle { claim, held, results, worker: self.worker };
+        books::settle_many(&self.app, &[settle]).await.unwrap();
+    }
+
+    fn settled(&self, id: DeliveryId, end: End, tried: bool) -> Settled {
+        Settled {
+            id,
             lane: Lane::Bulk,
-            destination: "hook".into(),
-            tries: 1,
-            attempt: Some(Attempt {
+            destination: self.going.lock().unwrap()[&id].clone(),
+            tries: u16::from(tried),
+            attempt: tried.then(|| Attempt {
                 at: self.app.clock.now(),
                 ms: 1,
                 outcome: end.outcome,
@@ -139,10 +149,7 @@ impl Stage {
             reason: end.code.map(str::to_owned),
             hash: None,
             ordered: false,
-        };
-        let results = ids.iter().map(result).collect();
-        let settle = Settle { claim, held, results, worker: self.worker };
-        books::settle_many(&self.app, &[settle]).await.unwrap();
+        }
     }
 
     async fn state(&self, id: Uuid) -> State {

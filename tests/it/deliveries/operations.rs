@@ -30,7 +30,10 @@ async fn what_a_worker_left_half_done_another_finishes_each_delivery_once() {
     stage.carry_all().await;
     let ended = books::operation(&stage.app, id).await.unwrap().unwrap();
     assert_eq!((ended.state, ended.seen, ended.done, ended.skipped), (OperationState::Finished, 1300, 1300, 0));
-    assert_eq!(stage.states(&ids).await, BTreeMap::from([("failed", half.done as usize), ("pending", 1300 - half.done as usize)]));
+    assert_eq!(
+        stage.states(&ids).await,
+        BTreeMap::from([("failed", half.done as usize), ("pending", 1300 - half.done as usize)])
+    );
     let results = all_results(&stage, id).await;
     assert_eq!((results.len(), results.values().all(|word| *word == "replayed")), (1300, true));
 }

@@ -18,7 +18,10 @@ async fn what_ended_undelivered_gets_its_schedule_and_its_life_again() {
         assert!((3590..=3600).contains(&life), "the life it had: {life}");
         let again: Vec<_> = ids.iter().map(|id| place(*id)).collect();
         let claimed = books::claim_again(&stage.app, stage.worker, stage.app.new_id(), &again).await.unwrap();
-        assert!(claimed.deliveries.iter().all(|d| d.tries == 0 && d.expires_at == delivery.expires_at), "from the start");
+        assert!(
+            claimed.deliveries.iter().all(|d| d.tries == 0 && d.expires_at == delivery.expires_at),
+            "from the start"
+        );
         stage.settle(claimed.claim, Held::Again, &again, DELIVERED).await;
         assert_eq!(stage.states(&ids).await, BTreeMap::from([("delivered", 8)]));
     }
@@ -35,7 +38,10 @@ async fn what_was_delivered_or_is_under_way_is_refused() {
     let unknown = stage.app.new_id();
     let words = books::replay(&stage.app, &[good, open, busy, unknown, Uuid::max()]).await.unwrap();
     assert_eq!(words, [Replayed::Delivered, Replayed::Open, Replayed::Open, Replayed::Unknown, Replayed::Unknown]);
-    assert_eq!(stage.states(&[good, open, busy]).await, BTreeMap::from([("delivered", 1), ("pending", 1), ("retrying", 1)]));
+    assert_eq!(
+        stage.states(&[good, open, busy]).await,
+        BTreeMap::from([("delivered", 1), ("pending", 1), ("retrying", 1)])
+    );
 }
 
 #[tokio::test]
