@@ -2,6 +2,7 @@
 
 mod accounts;
 mod connections;
+mod deliveries;
 mod form;
 mod inbox;
 mod keys;
