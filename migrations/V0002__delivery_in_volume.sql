@@ -125,10 +125,12 @@ create table feeds (
     xid xid8 not null,
     n bigint not null,
     part integer not null,
+    at timestamptz not null,
     updated_at timestamptz not null
 );
 comment on table feeds is 'How far the events have been handed over to each webhook that wants them.';
 comment on column feeds.xid is 'Cursor into events: transaction, number, and how many parts of that row were taken.';
+comment on column feeds.at is 'When that row was written: older partitions need not be looked at.';
 
 create table destinations (
     name text primary key,
@@ -283,10 +285,10 @@ create table events (
 create index events_in_order on events (xid, n);
 comment on table events is 'What happened, to be told. One row for all of a chunk that were settled together.';
 comment on column events.xid is 'The transaction that wrote it: what is below the oldest one still running is complete, so a cursor misses nothing.';
-comment on column events.kind is '1 delivered, 2 failed, 3 expired, 4 unconfirmed, 5 cancelled (all of deliveries), 6 message received, 7 breaker opened, 8 breaker closed.';
+comment on column events.kind is '1 delivered, 2 failed, 3 expired, 4 unconfirmed, 5 cancelled (all of deliveries), 6 message received, 7 breaker opened, 8 breaker closed, 9 campaign finished.';
 comment on column events.chunk is 'Deliveries: their chunk, and their numbers there in seqs.';
-comment on column events.items is 'Inbox entries.';
-comment on column events.about is 'Destination.';
+comment on column events.items is 'Inbox entries; the campaign.';
+comment on column events.about is 'Destination; the campaign''s name.';
 
 create function make_partition_by_time(parent text, week date) returns void language plpgsql as
 $$ begin

@@ -10,6 +10,7 @@ mod apikeys;
 mod client;
 mod connections;
 mod deliveries;
+mod destinations;
 mod inbox;
 mod list;
 mod operations;
@@ -21,12 +22,14 @@ mod sse;
 mod status;
 mod table;
 mod target;
+mod webhooks;
 
 pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
 pub use deliveries::{DeadCommand, DeliveryCommand};
+pub use destinations::DestinationCommand;
 pub use inbox::InboxCommand;
 pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
@@ -34,6 +37,7 @@ pub use problem::{FieldError, Problem};
 pub use send::SendCommand;
 pub use status::{CancelCommand, StatusCommand};
 pub use target::{Target, TargetError};
+pub use webhooks::WebhookCommand;
 
 // The demonstration works through the same client.
 pub(crate) use client::Patience;
@@ -73,6 +77,10 @@ pub enum Command {
     Replay(ReplayCommand),
     /// List, show, pause, resume and cancel replays and cancels by filter
     Operation(OperationCommand),
+    /// Create, list, rotate, try out, disable and delete webhooks
+    Webhook(WebhookCommand),
+    /// See how destinations are, set their pace, pause and resume them
+    Destination(DestinationCommand),
     /// Create, list and revoke API keys
     Apikey(ApiKeyCommand),
 }
@@ -93,6 +101,8 @@ impl Command {
             Self::Dead(command) => command.run().await,
             Self::Replay(command) => command.run().await,
             Self::Operation(command) => command.run().await,
+            Self::Webhook(command) => command.run().await,
+            Self::Destination(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
         match done {
@@ -220,6 +230,19 @@ mod tests {
             "status --summary --tag t",
             "status --state failed --all --json",
             &format!("cancel {id} {id}"),
+            "webhook create orders https://shop.example/hook --signing both --header x-a:b --final 404,410 --timeout 5s",
+            "webhook create orders https://shop.example/hook --bearer-file t --secret-file s --events delivery.failed",
+            "webhook list --json",
+            "webhook show orders",
+            "webhook rotate orders --overlap 1h",
+            "webhook test orders",
+            "webhook disable a b",
+            "webhook delete a",
+            "destination list --state open --all",
+            "destination show other.example",
+            "destination set orders --at-once 5 --rate default --schedule 5s,2m",
+            "destination pause a b",
+            "destination resume a",
             "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
         ] {
             assert!(accepts(line), "{line}");
@@ -241,6 +264,10 @@ mod tests {
             "account list --limit 0",
             "cancel",
             "apikey create shop",
+            "webhook create orders",
+            "webhook create orders https://a.example --bearer-file a --basic-file b",
+            "webhook delete",
+            "destination set orders",
         ] {
             assert!(!accepts(line), "{line}");
         }

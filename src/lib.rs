@@ -23,7 +23,7 @@
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
-//! | what is promised | [`books`], [`destinations`], [`jobs`], [`queue`], [`retry`] |
+//! | what is promised | [`books`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
@@ -46,6 +46,7 @@ pub mod destinations;
 pub mod doctor;
 pub mod doors;
 pub mod embedded;
+pub mod events;
 pub mod failure;
 pub mod guessing;
 pub mod handshakes;
@@ -103,7 +104,8 @@ impl App {
 impl App {
     /// For the tests of what needs settings, time and keys, and never asks the database.
     pub(crate) fn for_tests(domain: &str) -> Self {
-        let database = config::Database { url: String::from("postgres://nobody@127.0.0.1:1/none").into(), ..Default::default() };
+        let database =
+            config::Database { url: String::from("postgres://nobody@127.0.0.1:1/none").into(), ..Default::default() };
         // Unwrap safety: the URL is well formed, and nothing connects.
         let db = Db::new(&database).expect("a pool that is never used");
         let config = Arc::new(Config { domain: domain.into(), database, ..Config::default() });

@@ -73,8 +73,8 @@ impl DeliverWebhook {
             },
             Err(error) => Word::Nothing { sent: !error.nothing_sent() },
         };
-        let (outcome, advice) = judge(word);
-        let mut report = Report { sign: Some(sign(word)), ..Report::of(outcome, advice) };
+        let (outcome, advice, sign) = judge(word);
+        let mut report = Report { sign: Some(sign), ..Report::of(outcome, advice) };
         match answer {
             Ok(answer) => {
                 report.status = Some(answer.status);
@@ -114,26 +114,30 @@ enum Word {
     Nothing { sent: bool },
 }
 
-/// What follows from it.
-fn judge(word: Word) -> (Outcome, Advice) {
+/// What follows from it for the delivery, and for its destination.
+fn judge(word: Word) -> (Outcome, Advice, Sign) {
     match word {
-        Word::Said { status: 200..=299, .. } => (Outcome::Delivered, Advice::Done),
-        Word::Said { is_final: true, .. } => (Outcome::RefusedForGood, Advice::Never("refused")),
-        // As long as it asked for, neither less nor more; one that asks for nothing is taken for asking nothing.
-        Word::Said { pause: Some(pause), .. } if !pause.is_zero() => (Outcome::RefusedForNow, Advice::In(pause)),
-        Word::Said { .. } => (Outcome::RefusedForNow, Advice::Later),
-        Word::Nothing { sent: false } => (Outcome::NotSent, Advice::Later),
-        Word::Nothing { sent: true } => (Outcome::Unknown, Advice::Later),
+        Word::Said { status: 200..=299, .. } => (Outcome::Delivered, Advice::Done, Sign::Good),
+        Word::Said { status, is_final: true, .. } => {
+            (Outcome::RefusedForGood, Advice::Never("refused"), sign_of(status, None))
+        }
+        Word::Said { status, pause, .. } => {
+            // As long as it asked for, neither less nor more; who asks for no time at all has asked for nothing.
+            let advice = pause.filter(|pause| !pause.is_zero()).map_or(Advice::Later, Advice::In);
+            (Outcome::RefusedForNow, advice, sign_of(status, pause))
+        }
+        Word::Nothing { sent: false } => (Outcome::NotSent, Advice::Later, Sign::Failed),
+        Word::Nothing { sent: true } => (Outcome::Unknown, Advice::Later, Sign::Failed),
     }
 }
 
-/// What it says of the endpoint's health: one that answers is well, unless it says that it is not.
-fn sign(word: Word) -> Sign {
-    match word {
-        Word::Said { status: 429 | 503, pause, .. } => Sign::Overloaded { retry_after: pause },
-        Word::Said { pause, status: 300.., is_final: false } if pause.is_some() => Sign::Overloaded { retry_after: pause },
-        Word::Said { status: 500.., .. } | Word::Said { status: 408, .. } | Word::Nothing { .. } => Sign::Failed,
-        Word::Said { .. } => Sign::Good,
+/// Whoever says that the request is wrong is well; whoever says that it is too much, or for how long, is at its limit.
+fn sign_of(status: u16, pause: Option<Duration>) -> Sign {
+    match status {
+        _ if pause.is_some() => Sign::Overloaded { retry_after: pause },
+        429 | 503 => Sign::Overloaded { retry_after: None },
+        408 | 500.. => Sign::Failed,
+        _ => Sign::Good,
     }
 }
 
@@ -148,29 +152,38 @@ mod tests {
             is_final,
             pause: pause.map(Duration::from_secs),
         };
-        let after = |seconds| (Outcome::RefusedForNow, Advice::In(Duration::from_secs(seconds)));
-        let later = (Outcome::RefusedForNow, Advice::Later);
-        let never = (Outcome::RefusedForGood, Advice::Never("refused"));
+        let paused = |seconds| {
+            let pause = Duration::from_secs(seconds);
+            (Outcome::RefusedForNow, Advice::In(pause), Sign::Overloaded { retry_after: Some(pause) })
+        };
+        let done = || (Outcome::Delivered, Advice::Done, Sign::Good);
+        let later = |sign| (Outcome::RefusedForNow, Advice::Later, sign);
+        let never = |sign| (Outcome::RefusedForGood, Advice::Never("refused"), sign);
         let table = [
-            (said(200, false, None), (Outcome::Delivered, Advice::Done)),
-            (said(204, false, Some(9)), (Outcome::Delivered, Advice::Done)),
+            (said(200, false, None), done()),
+            (said(204, false, Some(9)), done()),
             // A success is one, whatever the webhook's own list says.
-            (said(299, true, None), (Outcome::Delivered, Advice::Done)),
-            (said(301, false, None), later.clone()),
-            (said(302, true, None), never.clone()),
-            (said(404, true, None), never.clone()),
-            (said(404, true, Some(60)), never.clone()),
-            (said(410, true, None), never),
-            (said(408, false, None), later.clone()),
-            (said(429, false, None), later.clone()),
-            (said(429, false, Some(0)), later.clone()),
-            (said(429, false, Some(90)), after(90)),
-            (said(503, false, Some(7)), after(7)),
-            (said(500, false, None), later.clone()),
-            (said(999, false, None), later),
-            (Word::Nothing { sent: false }, (Outcome::NotSent, Advice::Later)),
+            (said(299, true, None), done()),
+            (said(301, false, None), later(Sign::Good)),
+            (said(302, true, None), never(Sign::Good)),
+            (said(404, true, None), never(Sign::Good)),
+            // What is wrong stays wrong, however long one waits.
+            (said(404, true, Some(60)), never(Sign::Good)),
+            (said(410, true, None), never(Sign::Good)),
+            (said(500, true, None), never(Sign::Failed)),
+            (said(408, false, None), later(Sign::Failed)),
+            (said(425, false, None), later(Sign::Good)),
+            (said(429, false, None), later(Sign::Overloaded { retry_after: None })),
+            (said(429, false, Some(0)), later(Sign::Overloaded { retry_after: Some(Duration::ZERO) })),
+            (said(429, false, Some(90)), paused(90)),
+            (said(503, false, None), later(Sign::Overloaded { retry_after: None })),
+            (said(503, false, Some(7)), paused(7)),
+            (said(500, false, Some(7)), paused(7)),
+            (said(500, false, None), later(Sign::Failed)),
+            (said(999, false, None), later(Sign::Failed)),
+            (Word::Nothing { sent: false }, (Outcome::NotSent, Advice::Later, Sign::Failed)),
             // The receiver knows a repeat by its id.
-            (Word::Nothing { sent: true }, (Outcome::Unknown, Advice::Later)),
+            (Word::Nothing { sent: true }, (Outcome::Unknown, Advice::Later, Sign::Failed)),
         ];
         for (word, follows) in table {
             assert_eq!(judge(word), follows, "{word:?}");

@@ -128,7 +128,7 @@ pub(super) async fn read(
         )
         .await?;
     let mut found: Vec<Delivery> = rows.iter().map(delivery_of).collect();
-    found.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+    found.sort_unstable_by_key(|view| std::cmp::Reverse(view.id));
     Ok(found)
 }
 

@@ -80,7 +80,7 @@ with recursive groups as (
     select e.chunk, e.seq from groups g left join destinations d on d.name = g.destination
     cross join lateral (
         select chunk, seq from exceptions where state = 8 and destination = g.destination and updated_at <= $3
-        order by destination, chunk, seq limit case when coalesce(d.breaker, 0) = 0 then $2 else 1 end for update skip locked) e
+        order by destination, chunk, seq limit case when coalesce(d.breaker, 0) = 0 then $2::bigint else 1 end for update skip locked) e
     where d.name is null or (not d.paused and (d.closed_until is null or d.closed_until <= $1))
 )
 update exceptions e set state = 1, due_at = $1, published_at = $1, published_to = null, updated_at = $1

@@ -19,6 +19,8 @@ pub enum Scope {
     Deliveries,
     /// The inbox.
     Inbox,
+    /// Status events.
+    Events,
     /// Webhooks.
     Webhooks,
     /// Pace and health of what deliveries go to.
@@ -29,7 +31,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
@@ -38,6 +40,7 @@ impl Scope {
         Self::Inbox,
         Self::Webhooks,
         Self::Destinations,
+        Self::Events,
         Self::Keys,
     ];
 
@@ -50,6 +53,7 @@ impl Scope {
             Self::Messages => "messages",
             Self::Deliveries => "deliveries",
             Self::Inbox => "inbox",
+            Self::Events => "events",
             Self::Webhooks => "webhooks",
             Self::Destinations => "destinations",
             Self::Keys => "keys",

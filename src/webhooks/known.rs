@@ -176,12 +176,12 @@ fn look_up(app: &App) -> Batcher<Box<str>, Result<Option<Arc<Ready>>, Unread>> {
                 |row: &crate::db::Row| store::read(&app, row).map(|webhook| Arc::new(Ready::new(&app, &webhook)));
             let found: HashMap<String, Result<Arc<Ready>, DbError>> =
                 rows.iter().map(|row| (row.get("name"), opened(row))).collect();
-            let answer = |name: &Box<str>| match found.get(&**name) {
+            let answer = |name: &str| match found.get(name) {
                 None => Ok(None),
                 Some(Ok(ready)) => Ok(Some(Arc::clone(ready))),
                 Some(Err(error)) => Err(Unread { passing: error.is_passing() }),
             };
-            names.iter().map(answer).collect()
+            names.iter().map(|name| answer(name)).collect()
         }
     })
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod connections;
 mod deliveries;
+mod events;
 mod form;
 mod inbox;
 mod keys;

@@ -7,7 +7,7 @@ use crate::senders::Scope;
 
 use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::{accounts, connections, deliveries, inbox, keys, messages, passcodes, webhooks};
+use super::{accounts, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, webhooks};
 
 /// One endpoint.
 pub(super) struct Route {
@@ -89,6 +89,10 @@ static ROUTES: &[Route] = routes! {
         GET "inbox/{id}" => inbox::show;
         POST "inbox/{id}/ack" => inbox::acknowledge;
     }
+    Events {
+        GET "events" => events::list;
+        GET "events/stream" => events::stream;
+    }
     Webhooks {
         POST "webhooks" => webhooks::create;
         GET "webhooks" => webhooks::list;
@@ -99,6 +103,13 @@ static ROUTES: &[Route] = routes! {
         POST "webhooks/{name}/test" => webhooks::test;
         POST "webhooks/{name}/disable" => webhooks::disable;
         POST "webhooks/{name}/enable" => webhooks::enable;
+    }
+    Destinations {
+        GET "destinations" => destinations::list;
+        GET "destinations/{name}" => destinations::show;
+        PATCH "destinations/{name}" => destinations::update;
+        POST "destinations/{name}/pause" => destinations::pause;
+        POST "destinations/{name}/resume" => destinations::resume;
     }
     Keys {
         POST "keys" => keys::create;

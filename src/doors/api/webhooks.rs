@@ -10,7 +10,9 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::App;
 use crate::books::{Accepted, Expiry, Lane, NewMessage, Way};
+use crate::destinations::{self, Setting};
 use crate::webhooks::{self, Auth, Change, Content, Definition, FINAL_STATUSES, SecretKind, Webhook, WebhookName};
 
 use super::call::{Answer, Call, json as answer, nothing, ok};
@@ -80,11 +82,27 @@ pub(super) async fn create(mut call: Call) -> Answer {
     call.no_query()?;
     call.unbound()?;
     let fields = call.fields().await?;
-    let Draft { name, definition, events } = Draft::read(fields, &call.app().config)?;
-    match webhooks::create(call.app(), &call.key.sender, &name, &definition, &events).await? {
-        Some(webhook) => answer(StatusCode::CREATED, &view_with_secret(&webhook)),
-        None => Err(Problem::new(Kind::Conflict, format!("There is a webhook {name} already."))),
+    let Draft { name, definition, events, pace } = Draft::read(fields, &call.app().config)?;
+    let Some(webhook) = webhooks::create(call.app(), &call.key.sender, &name, &definition, &events).await? else {
+        return Err(Problem::new(Kind::Conflict, format!("There is a webhook {name} already.")));
+    };
+    begin_anew(call.app(), &name, pace).await?;
+    answer(StatusCode::CREATED, &view_with_secret(&webhook))
+}
+
+/// A webhook of this name may have been there before: its pace and its pause were not meant for this one.
+async fn begin_anew(app: &App, name: &WebhookName, pace: Setting) -> Result<(), Problem> {
+    let given = pace != Setting::default();
+    let known = destinations::resume(app, name.as_str()).await?;
+    if given || known {
+        let or_default = |pace: Setting| Setting {
+            concurrency: Some(pace.concurrency.flatten()),
+            rate: Some(pace.rate.flatten()),
+            schedule: Some(pace.schedule.flatten()),
+        };
+        destinations::set(app, name.as_str(), &or_default(pace)).await?;
     }
+    Ok(())
 }
 
 /// `GET /webhooks`
@@ -108,7 +126,7 @@ pub(super) async fn show(call: Call) -> Answer {
 pub(super) async fn update(mut call: Call) -> Answer {
     call.no_query()?;
     let name = name(&call)?;
-    let edit = Edit::read(call.fields().await?, &call.app().config)?;
+    let (edit, pace) = Edit::read(call.fields().await?, &call.app().config)?;
     let mut made = false;
     let changed = webhooks::change(call.app(), &name, |definition, events| {
         let had = definition.current(SecretKind::Hmac).is_some();
@@ -117,6 +135,9 @@ pub(super) async fn update(mut call: Call) -> Answer {
         Ok(())
     });
     let webhook = changed_one(changed.await?)?;
+    if pace != Setting::default() {
+        destinations::set(call.app(), name.as_str(), &pace).await?;
+    }
     ok(&if made { view_with_secret(&webhook) } else { view(&webhook) })
 }
 
@@ -189,8 +210,15 @@ pub(super) async fn enable(call: Call) -> Answer {
     set_disabled(call, false).await
 }
 
+/// Also its destination is paused, or resumed: a backlog is left where it is instead of being looked at again and again.
 async fn set_disabled(call: Call, disabled: bool) -> Answer {
     call.no_query()?;
-    let webhook = webhooks::set_disabled(call.app(), &name(&call)?, disabled).await?;
-    ok(&view(&webhook.ok_or_else(missing)?))
+    let name = name(&call)?;
+    let webhook = webhooks::set_disabled(call.app(), &name, disabled).await?.ok_or_else(missing)?;
+    if disabled {
+        destinations::pause(call.app(), name.as_str()).await?;
+    } else {
+        destinations::resume(call.app(), name.as_str()).await?;
+    }
+    ok(&view(&webhook))
 }

@@ -295,10 +295,7 @@ impl Place {
             waits.iter().map(|seconds| Duration::from_secs(u64::try_from(*seconds).unwrap_or(0))).collect()
         });
         self.failures = if self.told.ok > 0 { self.told.trailing } else { given.failures + self.told.trailing };
-        self.tokens = match given.tokens {
-            None => None,
-            Some(more) => Some(self.local_tokens(now).saturating_add(more)),
-        };
+        self.tokens = given.tokens.map(|more| self.local_tokens(now).saturating_add(more));
         self.tokens_until = now + TOKENS_LAST;
         self.tokens_again = given.tokens_again_at.map_or(now, |at| at.as_microsecond());
         self.shut_until = self.still_shut(given, rules, now);

@@ -322,7 +322,9 @@ impl Places {
         let mut forgotten = Vec::new();
         for (place, at) in self.all.iter_mut().enumerate() {
             let Some(at) = at else { continue };
-            while let Some(first) = at.waiting.pop_front_if(|first| now - first.since >= LONGEST_WAIT) {
+            while at.waiting.front().is_some_and(|first| now - first.since >= LONGEST_WAIT)
+                && let Some(first) = at.waiting.pop_front()
+            {
                 out.push(Outcome { place, answer: first.answer, result: Err(Shut::Late) });
             }
             if at.is_forgettable(FORGET, now) {

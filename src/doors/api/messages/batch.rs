@@ -32,6 +32,9 @@ pub(super) enum Outcome {
     Refused { index: u64, error: Problem },
 }
 
+/// Rows with their places in the request.
+pub(super) type Rows = Vec<(u64, Result<Row, Problem>)>;
+
 /// What rows are accepted with.
 pub(super) struct Desk<'a> {
     pub(super) serve: &'a Serve,
@@ -67,7 +70,7 @@ pub(in super::super) async fn accept_many(mut call: Call) -> Answer {
     answer(desk.accept_under(rows, header).await?)
 }
 
-fn read_rows(body: &Bytes, serve: &Serve) -> Result<Vec<(u64, Result<Row, Problem>)>, Problem> {
+fn read_rows(body: &Bytes, serve: &Serve) -> Result<Rows, Problem> {
     let Ok(Wire { messages }) = serde_json::from_slice::<Wire<'_>>(body) else {
         // Said in the words of the ordinary way.
         let mut fields = Fields::parse(body)?;
@@ -103,16 +106,12 @@ pub(super) fn read_row(fields: Result<Fields, Problem>, serve: &Serve) -> Result
 impl Desk<'_> {
     /// Hands rows to the books: one look-up of connections and one call for all that are good. Fails only as a whole, and then
     /// rows may be sent again under the same keys.
-    pub(super) async fn accept(&self, rows: Vec<(u64, Result<Row, Problem>)>) -> Result<Vec<Outcome>, Problem> {
+    pub(super) async fn accept(&self, rows: Rows) -> Result<Vec<Outcome>, Problem> {
         self.accept_under(rows, None).await
     }
 
     /// The same; rows without a key of their own are under the header's.
-    async fn accept_under(
-        &self,
-        rows: Vec<(u64, Result<Row, Problem>)>,
-        header: Option<Header>,
-    ) -> Result<Vec<Outcome>, Problem> {
+    async fn accept_under(&self, rows: Rows, header: Option<Header>) -> Result<Vec<Outcome>, Problem> {
         let rows: Vec<_> = rows.into_iter().map(|(index, row)| (index, row.and_then(|row| self.permit(row)))).collect();
         let ways = self.ways_of(&rows).await?;
         let (mut own, mut together) = (Vec::new(), Vec::new());

@@ -5,10 +5,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::{Config, Secret};
+use crate::destinations::Setting;
 use crate::webhooks::{
     Auth, CustomHeaders, Definition, LONGEST_TIMEOUT, Ports, Signing, SigningSecret, Target, WebhookName,
 };
 
+use super::super::destinations;
 use super::super::fields::{Fields, name_of};
 use super::super::problem::Problem;
 use super::super::values;
@@ -23,6 +25,8 @@ pub(super) struct Draft {
     pub(super) name: WebhookName,
     pub(super) definition: Definition,
     pub(super) events: Vec<String>,
+    /// Of its destination.
+    pub(super) pace: Setting,
 }
 
 /// What is to be changed; what is `None` stays.
@@ -41,27 +45,30 @@ impl Draft {
         let name = fields.required("name", values::parsed::<WebhookName>);
         let target = fields.required("url", url(config));
         let given = fields.optional("secret", secret);
-        let edit = Edit::read_fields(&mut fields, config);
+        let edit = Edit::read_fields(&mut fields);
+        let pace = destinations::setting(&mut fields);
         let signing = edit.signing.unwrap_or(Signing::Hmac);
         if let Err(why) = fits(given.as_ref(), signing) {
             fields.mistake("secret", why);
         }
         let (name, target) = fields.finish((|| Some((name?, target?)))())?;
-        let mut draft = Self { name, definition: Definition::new(target, signing, given), events: Vec::new() };
+        let mut draft = Self { name, definition: Definition::new(target, signing, given), events: Vec::new(), pace };
         edit.apply(&mut draft.definition, &mut draft.events)?;
         Ok(draft)
     }
 }
 
 impl Edit {
-    pub(super) fn read(mut fields: Fields, config: &Config) -> Result<Self, Problem> {
+    /// Also what it says about the pace of its destination.
+    pub(super) fn read(mut fields: Fields, config: &Config) -> Result<(Self, Setting), Problem> {
         let target = fields.optional("url", url(config));
-        let edit = Self { target, ..Self::read_fields(&mut fields, config) };
-        fields.finish(Some(edit))
+        let edit = Self { target, ..Self::read_fields(&mut fields) };
+        let pace = destinations::setting(&mut fields);
+        fields.finish(Some((edit, pace)))
     }
 
     /// All but the URL.
-    fn read_fields(fields: &mut Fields, _: &Config) -> Self {
+    fn read_fields(fields: &mut Fields) -> Self {
         Self {
             target: None,
             signing: fields.optional("signing", signing),
@@ -235,7 +242,7 @@ mod tests {
                 "headers":{"x-a":"b"},"events":["delivery.failed"]}"#,
         )
         .unwrap();
-        let edit = |json: &str| Edit::read(Fields::parse(json.as_bytes()).unwrap(), &Config::default()).unwrap();
+        let edit = |json: &str| Edit::read(Fields::parse(json.as_bytes()).unwrap(), &Config::default()).unwrap().0;
         edit(r#"{"auth":null,"final_statuses":null}"#).apply(&mut definition, &mut events).unwrap();
         assert!(definition.auth.is_none() && definition.final_statuses.is_none());
         assert_eq!(definition.timeout, Some(Duration::from_secs(5)));
