@@ -181,7 +181,7 @@ impl Stage {
 
     /// Carries operations on until there is nothing to do.
     async fn carry_all(&self) {
-        while let Some(id) = books::take_operation(&self.app, self.worker).await.unwrap() {
+        while let Some(id) = books::take_operation(&self.app, self.worker, true).await.unwrap() {
             while let books::Carried::More(_) = books::carry(&self.app, self.worker, id).await.unwrap() {}
         }
     }

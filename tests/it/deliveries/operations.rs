@@ -17,8 +17,8 @@ async fn what_a_worker_left_half_done_another_finishes_each_delivery_once() {
     let id = books::begin_operation(&stage.app, &replay(going_to("orders"), None)).await.unwrap().id;
     let dying = stage.app.new_id();
     books::renew(&stage.app, dying, true, LEASE).await.unwrap();
-    assert_eq!(books::take_operation(&stage.app, dying).await.unwrap(), Some(id));
-    assert_eq!(books::take_operation(&stage.app, stage.worker).await.unwrap(), None, "it is carried");
+    assert_eq!(books::take_operation(&stage.app, dying, true).await.unwrap(), Some(id));
+    assert_eq!(books::take_operation(&stage.app, stage.worker, true).await.unwrap(), None, "it is carried");
     assert_eq!(books::carry(&stage.app, stage.worker, id).await.unwrap(), Carried::NotOurs);
     assert!(matches!(books::carry(&stage.app, dying, id).await.unwrap(), Carried::More(_)));
     let half = books::operation(&stage.app, id).await.unwrap().unwrap();
@@ -44,7 +44,7 @@ async fn two_workers_at_once_do_each_part_once() {
     let ids = stage.open(900, "orders", "a").await;
     stage.end(&ids, NOT_FOUND).await;
     let id = books::begin_operation(&stage.app, &replay(going_to("orders"), Some(1000.0))).await.unwrap().id;
-    books::take_operation(&stage.app, stage.worker).await.unwrap();
+    books::take_operation(&stage.app, stage.worker, true).await.unwrap();
     let carry = async || {
         let mut parts = 0;
         while let Carried::More(_) = books::carry(&stage.app, stage.worker, id).await.unwrap() {
@@ -88,15 +88,15 @@ async fn an_operation_is_held_up_goes_on_and_is_given_up() {
     let ids = stage.open(60, "orders", "a").await;
     stage.end(&ids, NOT_FOUND).await;
     let id = books::begin_operation(&stage.app, &replay(going_to("orders"), Some(40.0))).await.unwrap().id;
-    books::take_operation(&stage.app, stage.worker).await.unwrap();
+    books::take_operation(&stage.app, stage.worker, true).await.unwrap();
     let Carried::More(wait) = books::carry(&stage.app, stage.worker, id).await.unwrap() else { panic!("more") };
     assert_eq!(wait, Duration::from_millis(250), "ten of forty a second");
     let (paused, done) = books::steer(&stage.app, id, Steer::Pause).await.unwrap().unwrap();
     assert_eq!((paused.state, paused.done, done), (OperationState::Paused, 10, true));
     assert_eq!(books::carry(&stage.app, stage.worker, id).await.unwrap(), Carried::NotOurs);
-    assert_eq!(books::take_operation(&stage.app, stage.worker).await.unwrap(), None);
+    assert_eq!(books::take_operation(&stage.app, stage.worker, true).await.unwrap(), None);
     assert!(books::steer(&stage.app, id, Steer::Resume).await.unwrap().unwrap().1);
-    books::take_operation(&stage.app, stage.worker).await.unwrap();
+    books::take_operation(&stage.app, stage.worker, true).await.unwrap();
     books::carry(&stage.app, stage.worker, id).await.unwrap();
     let (ended, _) = books::steer(&stage.app, id, Steer::Cancel).await.unwrap().unwrap();
     assert_eq!((ended.state, ended.done), (OperationState::Cancelled, 20));
