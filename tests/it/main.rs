@@ -8,6 +8,7 @@ mod browser;
 mod campaigns;
 mod chaos;
 mod clocks;
+mod deliveries;
 mod destinations;
 mod embedded;
 mod events;
