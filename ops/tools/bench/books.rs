@@ -33,7 +33,10 @@ impl Books {
                             or exists (select from exceptions where state in (1, 2, 8, 9))";
         let deadline = Instant::now() + PATIENCE;
         while self.client.query_one(OPEN, &[]).await?.try_get::<_, bool>(0)? {
-            anyhow::ensure!(Instant::now() < deadline, "all has arrived, and the books still say that something is open");
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "all has arrived, and the books still say that something is open"
+            );
             tokio::time::sleep(GLANCE).await;
         }
         Ok(())

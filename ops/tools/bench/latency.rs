@@ -45,7 +45,13 @@ async fn play_on(stage: &mut Stage, options: &Options) -> anyhow::Result<Row> {
         let Measured { round, syncs, bare } = &one;
         eprintln!(
             "{NAME}: round {n}: p50 {:.2} ms, p99 {:.2} ms; two syncs {:.2}, {:.2}; bare {:.2}, {:.2}; steal {:.1} %, other {:.1} %",
-            round.latencies.p50, round.latencies.p99, syncs.p50, syncs.p99, bare.p50, bare.p99, round.steal_percent,
+            round.latencies.p50,
+            round.latencies.p99,
+            syncs.p50,
+            syncs.p99,
+            bare.p50,
+            bare.p99,
+            round.steal_percent,
             round.other_percent
         );
         measured.push(one);
@@ -71,8 +77,7 @@ async fn syncs(data: &Path) -> anyhow::Result<Latencies> {
 }
 
 async fn paced(stage: &mut Stage, count: u32) -> anyhow::Result<Round> {
-    let load =
-        Load { count, batch: 1, at_once: AT_ONCE, per_second: Some(f64::from(PER_SECOND)), ..stage.load() };
+    let load = Load { count, batch: 1, at_once: AT_ONCE, per_second: Some(f64::from(PER_SECOND)), ..stage.load() };
     round::node_alone(stage, &load).await
 }
 

@@ -64,7 +64,12 @@ async fn capacity(stage: &mut Stage, options: &Options) -> anyhow::Result<Round>
     rounds.into_iter().next().ok_or_else(|| anyhow::anyhow!("there is no scenario to compare with"))
 }
 
-async fn run(stage: &mut Stage, options: &Options, webhooks: std::ops::Range<u32>, per_second: f64) -> anyhow::Result<Run> {
+async fn run(
+    stage: &mut Stage,
+    options: &Options,
+    webhooks: std::ops::Range<u32>,
+    per_second: f64,
+) -> anyhow::Result<Run> {
     let seconds = f64::from(options.seconds.unwrap_or(SECONDS));
     let among = webhooks.end - webhooks.start;
     let count = (per_second * seconds) as u32 / among * among;
@@ -108,7 +113,10 @@ async fn row(stage: &Stage, capacity: Round, offered: f64, alone: &Run, beside: 
         "rate, latency: of the 98 beside one silent and one late destination, {offered:.0}/s offered in all; without those two: \
          {:.0}/s, p50 {:.1} ms, p99 {:.1} ms; {:.1} % of the rate is kept; CPU: of the volume that was measured before on 100 \
          prompt destinations",
-        alone.rate, alone.report.latencies.p50, alone.report.latencies.p99, 100.0 * kept
+        alone.rate,
+        alone.report.latencies.p50,
+        alone.report.latencies.p99,
+        100.0 * kept
     )];
     Ok(row)
 }

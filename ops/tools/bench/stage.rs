@@ -104,7 +104,8 @@ impl Stage {
         };
         let make = |number: u32| {
             let api = api.clone();
-            let mut webhook = json!({"name": format!("sink-{number}"), "url": format!("https://{HOST}/{kind}/{number}")});
+            let mut webhook =
+                json!({"name": format!("sink-{number}"), "url": format!("https://{HOST}/{kind}/{number}")});
             if let Some(concurrency) = concurrency {
                 webhook["concurrency"] = concurrency.into();
             }

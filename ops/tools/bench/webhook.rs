@@ -92,7 +92,9 @@ impl Volume {
     pub(crate) fn remarks(self) -> Vec<String> {
         let limits = match self.webhooks {
             1 => format!("the one webhook's concurrency is raised to {RAISED} by its own setting"),
-            n => format!("{n} webhooks at their default limits, all on one host name, so that they share kept-alive connections"),
+            n => format!(
+                "{n} webhooks at their default limits, all on one host name, so that they share kept-alive connections"
+            ),
         };
         vec![limits]
     }

@@ -132,8 +132,7 @@ async fn build(settings: &SingleSettings, pair: &Pair) -> Result<(TownNode, Host
 fn make_host(data: &Path, name: &str, port: u16, authority: &Authority) -> Result<Host, TownError> {
     let dir = data.join(name);
     make_dir(&dir, 0o700)?;
-    let host =
-        Host { name: name.to_owned(), port, certificate: dir.join("tls.crt"), key: dir.join("tls.key") };
+    let host = Host { name: name.to_owned(), port, certificate: dir.join("tls.crt"), key: dir.join("tls.key") };
     let issued = authority.issue(name)?;
     write_file(&host.certificate, &issued.certificate, 0o600)?;
     write_file(&host.key, &issued.key, 0o600)?;

@@ -43,7 +43,8 @@ impl Connection {
 
     /// Sends a request, reads its answer to the end.
     pub(super) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Reply<'_>> {
-        let head = tokio::time::timeout(PATIENCE, self.attempt(request)).await.context("no answer within a minute")??;
+        let head =
+            tokio::time::timeout(PATIENCE, self.attempt(request)).await.context("no answer within a minute")??;
         if head.closes {
             self.stream = connect(&self.at).await?;
         }
