@@ -128,12 +128,13 @@ struct Played {
 }
 
 async fn play_all(options: &Options) -> anyhow::Result<()> {
-    let wanted = |name: &&str| options.scenarios.is_empty() || options.scenarios.iter().any(|wanted| wanted == name);
+    let all = options.scenarios.is_empty();
+    let wanted = |name: &&str| all || options.scenarios.iter().any(|wanted| wanted == name);
     let mut played = Played::default();
     let mut ended = Ok(());
-    for name in SCENARIOS.iter().filter(wanted) {
+    for name in SCENARIOS.into_iter().filter(wanted) {
         let one = tokio::select! {
-            one = played.play(name, options) => one.with_context(|| (*name).to_owned()),
+            one = played.play(name, options) => one.with_context(|| name.to_owned()),
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
         };
         // What was measured before is still worth telling.

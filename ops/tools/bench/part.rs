@@ -9,8 +9,9 @@ use std::process::Stdio;
 use anyhow::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines, Stdin};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
 
 /// The hidden subcommand.
 pub(crate) const SUBCOMMAND: &str = "part";
@@ -52,16 +53,22 @@ impl Part {
 }
 
 /// The orders, seen from the part.
-pub(crate) struct Orders(Lines<BufReader<Stdin>>);
+pub(crate) struct Orders(mpsc::UnboundedReceiver<String>);
 
 impl Orders {
+    /// Reads on a thread of its own, which sleeps while nothing is ordered.
     pub(crate) fn new() -> Self {
-        Self(BufReader::new(tokio::io::stdin()).lines())
+        let (sender, receiver) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            let lines = std::io::stdin().lines().map_while(Result::ok);
+            lines.map(|line| sender.send(line)).find(Result::is_err)
+        });
+        Self(receiver)
     }
 
     /// The next one; `None` when the benchmark has ended.
     pub(crate) async fn next<O: DeserializeOwned>(&mut self) -> anyhow::Result<Option<O>> {
-        let line = self.0.next_line().await?;
+        let line = self.0.recv().await;
         Ok(line.map(|line| serde_json::from_str(&line)).transpose()?)
     }
 }

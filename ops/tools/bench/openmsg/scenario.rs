@@ -1,7 +1,6 @@
 //! What is measured: accounts and connections once, then rounds of load.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
