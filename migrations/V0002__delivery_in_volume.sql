@@ -12,13 +12,21 @@ alter table messages alter column from_address drop not null;
 alter table messages alter column to_address drop not null;
 alter table messages drop column lane;
 
+create function delivery_id(chunk uuid, seq smallint) returns uuid language sql immutable strict parallel safe as
+$$ select overlay(chunk::text placing lpad(to_hex(seq::integer), 4, '0') from 33 for 4)::uuid $$;
+comment on function delivery_id is 'A chunk''s id with a number in its last two bytes.';
+
+alter table idempotency add column results bytea not null default '';
 update idempotency i
-set message_id = overlay(d.chunk::text placing lpad(to_hex(d.seq), 4, '0') from 33 for 4)::uuid
+set results = uuid_send(delivery_id(d.chunk, d.seq))
 from deliveries d where d.message_id = i.message_id;
+alter table idempotency drop column message_id;
+comment on column idempotency.sender is 'Within what the key is unique: the sender, or a campaign.';
+comment on column idempotency.results is 'What was accepted under it: 16 bytes a row of the request, zero where a row was refused.';
 -- The content is bound to the id it was sealed under, so that is kept.
 alter table messages add column sealed_as uuid;
 update messages m
-set id = overlay(d.chunk::text placing lpad(to_hex(d.seq), 4, '0') from 33 for 4)::uuid, sealed_as = m.id,
+set id = delivery_id(d.chunk, d.seq), sealed_as = m.id,
     channel = d.channel, destination = d.destination
 from deliveries d where d.message_id = m.id;
 drop table deliveries;
@@ -27,6 +35,7 @@ drop index messages_by_sender;
 drop index messages_by_tag;
 create index messages_by_sender on messages (from_address, id) where from_address is not null;
 create index messages_by_tag on messages (tag, id) where tag is not null;
+create index messages_by_campaign on messages (campaign, id) where campaign is not null;
 comment on column messages.id is 'Also its delivery''s id.';
 comment on column messages.channel is '1 openmsg, 2 webhook.';
 comment on column messages.destination is 'What limits and breakers apply to: the peer''s domain, or the name of a webhook.';
@@ -45,7 +54,8 @@ alter table chunks add column sender text not null default '';
 alter table chunks add column campaign uuid;
 create index chunks_waiting on chunks (lane, sender, destination, id) where state = 3;
 create index chunks_of_campaign on chunks (campaign) where campaign is not null;
-create index chunks_of_destination on chunks (destination) where state in (0, 1, 3, 4);
+create index chunks_cancelled on chunks (id) where state = 5;
+create index chunks_of_destination on chunks (destination, state) where state in (0, 1, 3, 4);
 comment on column chunks.lane is '0 interactive, 1 bulk, 2 status.';
 comment on column chunks.state is '0 ready, 1 claimed, 2 settled, 3 waits for its destination or its sender''s share, 4 its campaign is paused, 5 cancelled.';
 comment on column chunks.sender is 'Whose it is: shares of the way out are fair between senders.';
@@ -55,17 +65,17 @@ alter table exceptions drop constraint exceptions_state_check;
 alter table exceptions add constraint exceptions_state_check check (state between 1 and 9);
 alter table exceptions add column expires_at timestamptz;
 create index exceptions_waiting on exceptions (destination, chunk, seq) where state = 8;
-create index exceptions_ended on exceptions (destination, chunk, seq) where state in (4, 5, 6);
+-- Dead letters are found without a look at what went well, newest first: those of a destination, and all of them. The conditions
+-- mean the same and are written apart: who asks with `between` can only be given the first, also by a planner without figures.
+create index exceptions_ended on exceptions (destination, chunk, seq) where state between 3 and 6;
+create index exceptions_ended_newest on exceptions (chunk, seq) where state in (3, 4, 5, 6);
+create index exceptions_open on exceptions (chunk, seq) where state in (1, 2, 8, 9);
 comment on column exceptions.state is '1 due again, 2 claimed, 3 cancelled, 4 expired, 5 failed, 6 unconfirmed, 7 delivered, 8 waits for its destination, 9 waits for its turn.';
 comment on column exceptions.expires_at is 'Its life since it was replayed; null: its message''s.';
 
 -- Unordered: rows come in the order of their time, and are only ever looked for by "older than".
 drop index idempotency_by_expiry;
 create index idempotency_by_expiry on idempotency using brin (expires_at);
-alter table idempotency add column message_ids uuid[];
-alter table idempotency alter column message_id drop not null;
-comment on column idempotency.message_id is 'What was accepted under it.';
-comment on column idempotency.message_ids is 'The same for a batch under one key: an id a row, null where a row was refused.';
 
 create table ordering_keys (
     destination text not null,
@@ -136,6 +146,7 @@ create table destinations (
     counted_since timestamptz,
     congestion real,
     threshold real,
+    slowed_at timestamptz,
     tokens real,
     tokens_at timestamptz,
     contended boolean not null default false,
@@ -155,6 +166,7 @@ comment on column destinations.failures is 'Failures in a row.';
 comment on column destinations.counted_ok is 'Successes since counted_since, for the share of failures.';
 comment on column destinations.congestion is 'Calls at once that it seems to bear: grows with successes, halves with refusals. Null: not slowed down.';
 comment on column destinations.threshold is 'Up to here congestion grows by one a success, above it by one a round.';
+comment on column destinations.slowed_at is 'When congestion was last halved: calls of before that say nothing new.';
 comment on column destinations.tokens is 'Calls that may be made now, of its rate, at tokens_at.';
 comment on column destinations.contended is 'A worker wants more of it than is free: those who hold more than their share give back.';
 
@@ -207,6 +219,11 @@ create table campaign_errors (
 );
 comment on table campaign_errors is 'Rows that could not be accepted, and why.';
 
+-- A delivery's place from its id.
+create function chunk_of(delivery uuid) returns uuid language sql immutable strict parallel safe as
+$$ select (left(delivery::text, 32) || '0000')::uuid $$;
+create function seq_of(delivery uuid) returns smallint language sql immutable strict parallel safe as
+$$ select (get_byte(uuid_send(delivery), 14) * 256 + get_byte(uuid_send(delivery), 15))::smallint $$;
 create table operations (
     id uuid primary key,
     kind smallint not null check (kind in (1, 2)),
@@ -214,8 +231,10 @@ create table operations (
     filter jsonb not null,
     state smallint not null default 0 check (state between 0 and 3),
     rate real check (rate > 0),
+    matching bigint not null default 0,
     seen bigint not null default 0,
     done bigint not null default 0,
+    stopping bigint not null default 0,
     skipped bigint not null default 0,
     cursor_at uuid,
     worker uuid,
@@ -228,10 +247,26 @@ comment on table operations is 'What is done to many deliveries at a time: carri
 comment on column operations.kind is '1 replay, 2 cancel.';
 comment on column operations.filter is 'Which deliveries.';
 comment on column operations.state is '0 running, 1 paused, 2 cancelled, 3 finished.';
+comment on column operations.matching is 'How many there were when it began; what cannot be counted in a moment is counted as far as that went.';
 comment on column operations.seen is 'Deliveries looked at.';
-comment on column operations.skipped is 'Of them, those that were no longer what the filter looks for.';
-comment on column operations.cursor_at is 'Looked at up to this delivery, newest first.';
+comment on column operations.done is 'Of them, replayed or stopped.';
+comment on column operations.stopping is 'Of them, in the hands of a worker, and not known yet whether stopped or gone.';
+comment on column operations.skipped is 'Of them, those that were no longer what the filter looks for: gone.';
+comment on column operations.cursor_at is 'Looked at down to this delivery, newest first; all zeros when that is done.';
 comment on column operations.worker is 'Who carries it on, under its lease.';
+
+create table operation_results (
+    operation uuid not null references operations (id) on delete cascade,
+    chunk uuid not null,
+    seq smallint not null,
+    seqs smallint[] not null,
+    result smallint not null check (result between 1 and 5),
+    primary key (operation, chunk, seq)
+);
+create index operation_results_stopping on operation_results (operation) where result = 2;
+comment on table operation_results is 'What an operation did to each delivery: a row for all of a chunk that were treated alike together.';
+comment on column operation_results.seq is 'The least of seqs.';
+comment on column operation_results.result is '1 stopped, 2 stopping, 3 gone, 4 replayed, 5 skipped.';
 
 create sequence events_n cache 100;
 create table events (
@@ -266,3 +301,5 @@ do $$ declare ahead integer; begin
         perform make_partition_by_time('events', date_trunc('week', now() at time zone 'utc')::date + 7 * ahead);
     end loop;
 end $$;
+
+create index chunks_published on chunks (lane, sender, destination) include (n) where state = 0 and published_at is not null;

@@ -6,30 +6,48 @@
 //! | the worker loop | claims a chunk (or exceptions) with its claim id, under its worker's lease | `claim` |
 //! | the worker loop | settles what is finished, many chunks in one statement, refused where the claim is no longer the row's | `settle` |
 //! | the scheduler | finds what is due and not in the broker, and what a dead worker held | `due` |
-//! | the API door | looks at messages, counts them, cancels them | `inspect`, `cancel` |
+//! | the scheduler | lets go what waited for its destination, ends what is past its life | `release`, `expire` |
+//! | whoever ends a delivery | moves its line on, notes what is to be told | `turns`, `tell` |
+//! | the API door | finds deliveries, looks at them, counts them | `find`, `inspect` |
+//! | the API door | cancels, replays: one by one, or by filter as an operation that workers carry on | `cancel`, `replay`, `operations` |
 //!
 //! A chunk is what is claimed and settled; messages, deliveries and attempts are only ever inserted; only a delivery that leaves
-//! its chunk gets an exception row. The state of a delivery is its exception's, if it has one; else `delivered` if its chunk is
+//! its chunk gets an exception row. A message is one delivery, and has its id. The state of a delivery is its exception's, if it has one; else `delivered` if its chunk is
 //! settled or it has a delivered attempt; else what its chunk says.
 
 mod cancel;
 mod claim;
 mod due;
+mod expire;
+mod find;
 mod inspect;
 mod model;
 mod open;
+mod operations;
 mod outbox;
+mod release;
+mod replay;
 mod settle;
+pub mod tell;
+pub mod turns;
 mod workers;
 
-pub use cancel::{cancel, cancelled_among};
+pub use cancel::{cancel, cancel_many, cancelled_among};
 pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
-pub use due::{Due, confirmed, due_again, due_chunks, expire_due, published, published_ahead, unpublish};
-pub use inspect::{find, list, summary};
+pub use due::{Due, confirmed, due_again, due_chunks, published, published_ahead, unpublish};
+pub use expire::{expire_due, expire_waiting};
+pub use find::{Count, Filter, Found, Group, Status, StatusError, count, deliveries};
+pub use inspect::{Delivery, are_from, delivery, find, list, summary};
 pub use model::*;
-pub use open::{Acceptor, purge_keys};
+pub use open::{Acceptor, BatchKey, ToPublish, purge_keys};
+pub use operations::{
+    Carried, NewOperation, Operation, OperationKind, OperationResult, OperationState, Steer, Stop, begin_operation,
+    carry, operation, operation_results, operations, purge_operations, steer, stops, take_operation,
+};
 pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, purge, put_many};
-pub use settle::{Attempt, Held, Settle, Settled, settle_many};
+pub use release::{release_chunks, release_singles};
+pub use replay::{Replayed, replay};
+pub use settle::{Attempt, Held, Settle, Settled, Then, Written, settle_many};
 pub use workers::{die, hand_on_dead, renew};
 
 use crate::batch::Stopped;

@@ -9,6 +9,7 @@ mod accounts;
 mod apikeys;
 mod client;
 mod connections;
+mod destinations;
 mod inbox;
 mod list;
 mod output;
@@ -19,17 +20,20 @@ mod sse;
 mod status;
 mod table;
 mod target;
+mod webhooks;
 
 pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
+pub use destinations::DestinationCommand;
 pub use inbox::InboxCommand;
 pub use passcodes::PassCodeCommand;
 pub use problem::{FieldError, Problem};
 pub use send::SendCommand;
 pub use status::{CancelCommand, StatusCommand};
 pub use target::{Target, TargetError};
+pub use webhooks::WebhookCommand;
 
 // The demonstration works through the same client.
 pub(crate) use client::Patience;
@@ -61,6 +65,10 @@ pub enum Command {
     Status(StatusCommand),
     /// Stop messages that have not gone out yet
     Cancel(CancelCommand),
+    /// Create, list, rotate, try out, disable and delete webhooks
+    Webhook(WebhookCommand),
+    /// See how destinations are, set their pace, pause and resume them
+    Destination(DestinationCommand),
     /// Create, list and revoke API keys
     Apikey(ApiKeyCommand),
 }
@@ -77,6 +85,8 @@ impl Command {
             Self::Inbox(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
+            Self::Webhook(command) => command.run().await,
+            Self::Destination(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
         match done {
@@ -204,6 +214,19 @@ mod tests {
             "status --summary --tag t",
             "status --state failed --all --json",
             &format!("cancel {id} {id}"),
+            "webhook create orders https://shop.example/hook --signing both --header x-a:b --final 404,410 --timeout 5s",
+            "webhook create orders https://shop.example/hook --bearer-file t --secret-file s --events delivery.failed",
+            "webhook list --json",
+            "webhook show orders",
+            "webhook rotate orders --overlap 1h",
+            "webhook test orders",
+            "webhook disable a b",
+            "webhook delete a",
+            "destination list --state open --all",
+            "destination show other.example",
+            "destination set orders --at-once 5 --rate default --schedule 5s,2m",
+            "destination pause a b",
+            "destination resume a",
             "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
         ] {
             assert!(accepts(line), "{line}");
@@ -225,6 +248,10 @@ mod tests {
             "account list --limit 0",
             "cancel",
             "apikey create shop",
+            "webhook create orders",
+            "webhook create orders https://a.example --bearer-file a --basic-file b",
+            "webhook delete",
+            "destination set orders",
         ] {
             assert!(!accepts(line), "{line}");
         }

@@ -48,6 +48,8 @@ pub struct Config {
     pub codes: Codes,
     /// Outbound deliveries: pace, retries, lifetimes.
     pub delivery: Delivery,
+    /// Pace and health of what deliveries go to.
+    pub destinations: Destinations,
     /// Outbound calls: time-outs, caps, trust.
     pub outbound: Outbound,
     /// How long finished things are kept.
@@ -91,6 +93,10 @@ pub struct Amqp {
     pub prefix: String,
     /// How many deliveries of one lane may lie in the broker, published ahead of the workers.
     pub publish_ahead: u32,
+    /// How many of these may be of one sender: the others' do not wait behind them.
+    pub publish_ahead_per_sender: u32,
+    /// How many of these may go to one destination.
+    pub publish_ahead_per_destination: u32,
 }
 
 /// The public listener.
@@ -192,6 +198,8 @@ pub struct Delivery {
     pub text_limit: usize,
     /// Waits between attempts; the last one repeats until the message expires.
     pub schedule: Vec<Period>,
+    /// The same for webhooks that have no schedule of their own.
+    pub webhook_schedule: Vec<Period>,
     /// How much of a wait is random, 0 to 1.
     pub jitter: f64,
     /// Deliveries in one chunk.
@@ -200,6 +208,8 @@ pub struct Delivery {
     pub in_flight: usize,
     /// POSTs in flight to one destination in one worker process.
     pub in_flight_per_destination: usize,
+    /// Deliveries held by one worker process.
+    pub held: usize,
     /// Deliveries of one destination held by one worker process before further chunks go back to Postgres.
     pub held_per_destination: usize,
     /// Handshakes at once in one worker process.
@@ -214,6 +224,28 @@ pub struct Delivery {
     pub asynchronous_settle: bool,
 }
 
+/// Pace and health of what deliveries go to, over all processes, where a destination has no setting of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Destinations {
+    /// Calls at once to one destination.
+    pub concurrency: u32,
+    /// An answer that took longer says that the destination is at its limit.
+    pub slow_after: Period,
+    /// Failures in a row that open the breaker.
+    pub failures_in_a_row: u32,
+    /// Share of failures, above 0 and at most 1, that opens the breaker.
+    pub failures_share: f64,
+    /// Fewer calls than this say nothing about the share.
+    pub failures_least: u32,
+    /// How long calls are counted together for the share.
+    pub failures_within: Period,
+    /// How long the breaker stays open the first time; twice as long each time that the probe fails.
+    pub open_for: Period,
+    /// Longest time that it stays open before the next probe.
+    pub open_at_most: Period,
+}
+
 /// Outbound calls.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
@@ -224,6 +256,8 @@ pub struct Outbound {
     pub confirm_timeout: Period,
     /// Whole `auth` or `message-receive` POST; it contains the peer's callback.
     pub post_timeout: Period,
+    /// Ports that the URL of a webhook may name; in development any.
+    pub ports: Vec<u16>,
     /// Largest answer read.
     pub answer_limit: ByteSize,
     /// PEM file with further certificate authorities to trust.
@@ -290,7 +324,13 @@ impl Default for Database {
 
 impl Default for Amqp {
     fn default() -> Self {
-        Self { url: Secret::default(), prefix: "handfast".into(), publish_ahead: 100_000 }
+        Self {
+            url: Secret::default(),
+            prefix: "handfast".into(),
+            publish_ahead: 100_000,
+            publish_ahead_per_sender: 50_000,
+            publish_ahead_per_destination: 10_000,
+        }
     }
 }
 
@@ -353,10 +393,12 @@ impl Default for Delivery {
             lifetime: Period::days(3),
             text_limit: 2000,
             schedule: [60, 300, 1800, 7200, 21_600, 86_400].map(Period::seconds).to_vec(),
+            webhook_schedule: [5, 30, 120, 600, 1800, 3600, 10_800, 21_600, 43_200].map(Period::seconds).to_vec(),
             jitter: 0.2,
             chunk: 100,
-            in_flight: 128,
+            in_flight: 2000,
             in_flight_per_destination: 64,
+            held: 10_000,
             held_per_destination: 1000,
             handshakes: 64,
             lease: Period::seconds(8),
@@ -367,12 +409,28 @@ impl Default for Delivery {
     }
 }
 
+impl Default for Destinations {
+    fn default() -> Self {
+        Self {
+            concurrency: 10,
+            slow_after: Period::seconds(5),
+            failures_in_a_row: 10,
+            failures_share: 0.5,
+            failures_least: 20,
+            failures_within: Period::seconds(60),
+            open_for: Period::seconds(5),
+            open_at_most: Period::seconds(600),
+        }
+    }
+}
+
 impl Default for Outbound {
     fn default() -> Self {
         Self {
             connect_timeout: Period::seconds(5),
             confirm_timeout: Period::seconds(8),
             post_timeout: Period::seconds(30),
+            ports: vec![443, 8443],
             answer_limit: ByteSize::kib(64),
             ca_file: None,
             refused_networks: Vec::new(),

@@ -6,9 +6,11 @@
 
 mod hex;
 mod keys;
+mod signing;
 
 pub use hex::{HexError, decode_hex, decode_hex_any_case, encode_hex};
 pub use keys::{KeyFileError, NodeKeys, OpenError, Purpose};
+pub use signing::SigningKey;
 
 use std::sync::OnceLock;
 
@@ -70,8 +72,8 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// HMAC-SHA-256 over the parts one after the other, without separators.
-pub fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut state = hmacsha256::State::init(key);
+pub fn hmac_sha256(key: &(impl AsRef<[u8]> + ?Sized), parts: &[&[u8]]) -> [u8; 32] {
+    let mut state = hmacsha256::State::init(key.as_ref());
     for part in parts {
         state.update(part);
     }
@@ -129,6 +131,7 @@ mod tests {
         let mac = encode_hex(&hmac_sha256(&key, &[b"what do ya want ", b"for nothing?"]));
         // A key padded with zeros is the same key (RFC 2104), so case 2 applies as it stands.
         assert_eq!(mac, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(encode_hex(&hmac_sha256("Jefe", &[b"what do ya want for nothing?"])), mac);
     }
 
     #[test]

@@ -22,7 +22,7 @@ macro_rules! failures {
         }
     )*};
 }
-failures!(Error: codes, Error: connections, Error: handshakes, Error: inbox, Error: senders);
+failures!(Error: codes, Error: connections, Error: handshakes, Error: inbox, Error: senders, Error: webhooks);
 
 impl Failure for DbError {
     fn is_passing(&self) -> bool {
@@ -33,6 +33,12 @@ impl Failure for DbError {
 impl Failure for BooksError {
     fn is_passing(&self) -> bool {
         self.is_passing()
+    }
+}
+
+impl Failure for crate::webhooks::Unread {
+    fn is_passing(&self) -> bool {
+        self.passing
     }
 }
 

@@ -22,8 +22,8 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`] |
-//! | what is promised | [`books`], [`jobs`], [`queue`], [`retry`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
+//! | what is promised | [`books`], [`destinations`], [`jobs`], [`queue`], [`retry`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
@@ -42,6 +42,7 @@ pub mod connections;
 pub mod crypto;
 pub mod db;
 pub mod demo;
+pub mod destinations;
 pub mod doctor;
 pub mod doors;
 pub mod embedded;
@@ -61,6 +62,7 @@ pub mod senders;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;
+pub mod webhooks;
 pub mod worker;
 
 // A module tree of its own at the top level, so that adding a worker is one file in one place.
@@ -94,5 +96,17 @@ impl App {
         let now = self.clock.now();
         let nanos = now.subsec_nanosecond().unsigned_abs();
         Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.as_second().unsigned_abs(), nanos))
+    }
+}
+
+#[cfg(test)]
+impl App {
+    /// For the tests of what needs settings, time and keys, and never asks the database.
+    pub(crate) fn for_tests(domain: &str) -> Self {
+        let database = config::Database { url: String::from("postgres://nobody@127.0.0.1:1/none").into(), ..Default::default() };
+        // Unwrap safety: the URL is well formed, and nothing connects.
+        let db = Db::new(&database).expect("a pool that is never used");
+        let config = Arc::new(Config { domain: domain.into(), database, ..Config::default() });
+        Self { config, clock: Clock::system(), db, keys: Arc::new(NodeKeys::ephemeral()) }
     }
 }

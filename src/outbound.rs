@@ -1,9 +1,9 @@
 //! The guarded client: every call from a worker to a stranger goes through here.
 //!
 //! Promises
-//! - Only https on port 443 of a named host, and only at an address that was checked in the same step in which it was
-//!   resolved. What may not be reached is listed in `guard`; the operator adds to it, nobody takes away from it outside
-//!   development.
+//! - Only https of a named host, on port 443 (a webhook's URL may name another one of `outbound.ports`), and only at an
+//!   address that was checked in the same step in which it was resolved. What may not be reached is listed in `guard`; the
+//!   operator adds to it, nobody takes away from it outside development.
 //! - Bounded in time and size: a whole call, answer included, never takes longer than its time-out, and never more of the
 //!   answer is held than its limit. A dripping peer gains nothing.
 //! - [`CallError::nothing_sent`] is true only when that is certain.
@@ -18,12 +18,14 @@ mod failure;
 mod guard;
 mod hold;
 mod resolve;
+mod retry_after;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use failure::{CallError, Failure};
-pub use target::{Target, TargetError};
+pub use retry_after::RetryAfter;
+pub use target::{Ports, Target, TargetError};
 
 use std::time::Duration;
 
@@ -40,6 +42,8 @@ use resolve::GuardedResolver;
 /// How long a connection is kept for the next call. Common servers close after 5 s (Apache, Node); a call that meets the
 /// closing has an unknown outcome, which costs more than a handshake, so ours ends first.
 const KEEP: Duration = Duration::from_secs(4);
+/// How long the rest of an answer that nobody will look at is read for the connection's sake.
+const SKIMMING: Duration = Duration::from_secs(5);
 
 /// The client. Cloning is cheap, and clones share connections.
 #[derive(Debug, Clone)]
@@ -98,8 +102,16 @@ pub enum Redirects {
 pub enum AnswerLimit {
     /// A longer answer is [`Failure::AnswerTooLarge`]: for answers that are parsed.
     Refuse(usize),
-    /// A longer answer is cut, and its rest not read: for answers of which only the status counts.
+    /// A longer answer is cut, and its rest not read.
     Cut(usize),
+    /// For answers of which only the status counts: a little is kept, and the rest is read so that the connection can be used
+    /// again. What breaks off after the head, is longer than `read` or takes longer than [`SKIMMING`] is an answer all the same.
+    Skim {
+        /// Kept of it.
+        keep: usize,
+        /// Read of it.
+        read: usize,
+    },
 }
 
 /// What the peer said.
@@ -109,8 +121,10 @@ pub struct Answer {
     pub status: u16,
     /// As it came.
     pub body: Bytes,
-    /// Whether there was more (only with [`AnswerLimit::Cut`]).
+    /// Whether there was more (only with [`AnswerLimit::Cut`] and [`AnswerLimit::Skim`]).
     pub truncated: bool,
+    /// How long the peer asks to be left alone, if it does.
+    pub retry_after: Option<RetryAfter>,
     /// From the start of the call.
     pub elapsed: Duration,
 }
@@ -151,41 +165,53 @@ impl Outbound {
     pub async fn call(&self, call: Call) -> Result<Answer, CallError> {
         let begun = Instant::now();
         let deadline = begun + call.timeout;
-        match self.follow(call, deadline).await {
-            Ok((status, body, truncated)) => {
-                Ok(Answer { status: status.as_u16(), body, truncated, elapsed: begun.elapsed() })
-            }
-            Err(error) => Err(error.after(begun.elapsed())),
-        }
+        let limit = call.answer;
+        let answer = async {
+            let response = self.follow(call, deadline).await?;
+            let status = response.status().as_u16();
+            let retry_after = RetryAfter::of(response.headers());
+            let (body, truncated) = read(response, limit, deadline).await?;
+            Ok(Answer { status, body, truncated, retry_after, elapsed: begun.elapsed() })
+        };
+        answer.await.map_err(|error: CallError| error.after(begun.elapsed()))
     }
 
-    async fn follow(&self, call: Call, deadline: Instant) -> Result<(StatusCode, Bytes, bool), CallError> {
-        let response = self.hop(&call, &call.target, deadline).await?;
-        let (Redirects::OneWithin { path_prefix }, true) = (&call.redirects, is_redirect(response.status())) else {
-            return read(response, call.answer, deadline).await;
+    async fn follow(&self, call: Call, deadline: Instant) -> Result<reqwest::Response, CallError> {
+        let Call { target, method, headers, body, redirects, .. } = call;
+        let Redirects::OneWithin { path_prefix } = redirects else {
+            return self.hop(request(method, target, headers), body, deadline).await;
         };
+        let first = request(method.clone(), target.clone(), headers.clone());
+        let response = self.hop(first, body.clone(), deadline).await?;
+        if !is_redirect(response.status()) {
+            return Ok(response);
+        }
         // From here on the peer has had the request, whatever happens to the second one.
         let location =
             response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let Some(next) = call.target.redirected(location, path_prefix) else {
+        let Some(next) = target.redirected(location, &path_prefix) else {
             return Err(bad_redirect(response.status(), "to a place that may not be followed"));
         };
         drop(response);
-        let response = self.hop(&call, &next, deadline).await.map_err(CallError::after_a_redirect)?;
+        let second = self.hop(request(method, next, headers), body, deadline).await;
+        let response = second.map_err(CallError::after_a_redirect)?;
         if is_redirect(response.status()) {
             return Err(bad_redirect(response.status(), "for the second time"));
         }
-        read(response, call.answer, deadline).await
+        Ok(response)
     }
 
     /// Sends the request and waits for the head of its answer.
-    async fn hop(&self, call: &Call, target: &Target, deadline: Instant) -> Result<reqwest::Response, CallError> {
-        let mut request = reqwest::Request::new(call.method.clone(), target.url().clone());
-        *request.headers_mut() = call.headers.clone();
+    async fn hop(
+        &self,
+        mut request: reqwest::Request,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<reqwest::Response, CallError> {
         // An empty body is never asked for, so a call without one counts as sent once it is under way.
-        let hold = (!call.body.is_empty()).then(Hold::default);
+        let hold = (!body.is_empty()).then(Hold::default);
         if let Some(hold) = &hold {
-            *request.body_mut() = Some(reqwest::Body::wrap(hold.body(call.body.clone())));
+            *request.body_mut() = Some(reqwest::Body::wrap(hold.body(body)));
         }
         let outcome = tokio::time::timeout_at(deadline, self.client.execute(request)).await;
         match outcome {
@@ -194,6 +220,12 @@ impl Outbound {
             Err(_) => Err(out_of_time(hold.is_some_and(|hold| hold.withdraw()))),
         }
     }
+}
+
+fn request(method: Method, target: Target, headers: HeaderMap) -> reqwest::Request {
+    let mut request = reqwest::Request::new(method, target.into_url());
+    *request.headers_mut() = headers;
+    request
 }
 
 fn is_redirect(status: StatusCode) -> bool {
@@ -209,28 +241,47 @@ fn out_of_time(nothing_sent: bool) -> CallError {
     CallError::new(kind, "the call's time is over", nothing_sent)
 }
 
+/// The body, and whether there was more of it.
 async fn read(
     mut response: reqwest::Response,
     limit: AnswerLimit,
     deadline: Instant,
-) -> Result<(StatusCode, Bytes, bool), CallError> {
-    let (AnswerLimit::Refuse(most) | AnswerLimit::Cut(most)) = limit;
+) -> Result<(Bytes, bool), CallError> {
+    let (AnswerLimit::Refuse(most) | AnswerLimit::Cut(most)) = limit else {
+        return Ok(skim(response, limit, deadline).await);
+    };
     let mut body = BytesMut::new();
     loop {
         let next = tokio::time::timeout_at(deadline, response.chunk()).await.map_err(|_| out_of_time(false))?;
         let Some(part) = next.map_err(|e| failure::sort(e, false))? else {
-            return Ok((response.status(), body.freeze(), false));
+            return Ok((body.freeze(), false));
         };
         let room = most - body.len();
         body.extend_from_slice(&part[..part.len().min(room)]);
         if part.len() > room {
-            return match limit {
-                AnswerLimit::Cut(_) => Ok((response.status(), body.freeze(), true)),
-                AnswerLimit::Refuse(_) => {
-                    let detail = format!("the answer ({}) is longer than {most} bytes", response.status().as_u16());
-                    Err(CallError::new(Failure::AnswerTooLarge, detail, false))
-                }
-            };
+            if limit == AnswerLimit::Cut(most) {
+                return Ok((body.freeze(), true));
+            }
+            let detail = format!("the answer ({}) is longer than {most} bytes", response.status().as_u16());
+            return Err(CallError::new(Failure::AnswerTooLarge, detail, false));
+        }
+    }
+}
+
+async fn skim(mut response: reqwest::Response, limit: AnswerLimit, deadline: Instant) -> (Bytes, bool) {
+    let AnswerLimit::Skim { keep, read } = limit else { return (Bytes::new(), true) };
+    let deadline = deadline.min(Instant::now() + SKIMMING);
+    let mut kept = BytesMut::new();
+    let mut seen = 0;
+    loop {
+        let Ok(Ok(next)) = tokio::time::timeout_at(deadline, response.chunk()).await else {
+            return (kept.freeze(), true);
+        };
+        let Some(part) = next else { return (kept.freeze(), seen > keep) };
+        seen += part.len();
+        kept.extend_from_slice(&part[..part.len().min(keep - kept.len())]);
+        if seen > read {
+            return (kept.freeze(), true);
         }
     }
 }

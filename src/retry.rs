@@ -44,6 +44,10 @@ pub enum Next {
     Fail(&'static str),
     /// Settled as far as we can know.
     Unconfirmed,
+    /// Not tried: waits until its destination has room.
+    Held,
+    /// Settled: a cancel that is under way covers it.
+    Withdrawn,
 }
 
 impl Ladder {
@@ -52,23 +56,32 @@ impl Ladder {
         Self { waits, jitter }
     }
 
-    /// After `attempts` attempts (this one included), with `left` of the delivery's life, and `random` in 0..1.
-    pub fn next(&self, advice: &Advice, attempts: u32, left: Duration, random: f64) -> Next {
+    /// After `attempts` attempts (this one included), with `left` of the delivery's life, and `random` in 0..1. `own` goes before
+    /// these waits: the destination's.
+    pub fn next(
+        &self,
+        advice: &Advice,
+        own: Option<&[Duration]>,
+        attempts: u32,
+        left: Duration,
+        random: f64,
+    ) -> Next {
+        let waits = own.filter(|own| !own.is_empty()).unwrap_or(&self.waits);
         let wait = match advice {
             Advice::Done => return Next::Delivered,
             Advice::Never(why) => return Next::Fail(why),
             Advice::Unknown => return Next::Unconfirmed,
             Advice::In(wait) => *wait,
-            Advice::Later => self.wait(attempts, random),
-            Advice::NotBefore(least) => self.wait(attempts, random).max(*least),
+            Advice::Later => self.wait(waits, attempts, random),
+            Advice::NotBefore(least) => self.wait(waits, attempts, random).max(*least),
         };
         if wait >= left { Next::Expire } else { Next::Again(wait) }
     }
 
     /// Jitter shortens or lengthens: a wait of 60 s with jitter 0.2 is 48 to 72 s.
-    fn wait(&self, attempts: u32, random: f64) -> Duration {
-        let step = (attempts.max(1) as usize - 1).min(self.waits.len().saturating_sub(1));
-        let wait = self.waits.get(step).copied().unwrap_or(Duration::from_secs(60));
+    fn wait(&self, waits: &[Duration], attempts: u32, random: f64) -> Duration {
+        let step = (attempts.max(1) as usize - 1).min(waits.len().saturating_sub(1));
+        let wait = waits.get(step).copied().unwrap_or(Duration::from_secs(60));
         wait.mul_f64(1.0 + self.jitter * (2.0 * random - 1.0))
     }
 }
@@ -131,7 +144,7 @@ mod tests {
             (Advice::Unknown, 1, DAY, 0.5, Next::Unconfirmed),
         ];
         for (advice, attempts, left, random, next) in table {
-            assert_eq!(ladder().next(&advice, attempts, left, random), next, "{advice:?} after {attempts}");
+            assert_eq!(ladder().next(&advice, None, attempts, left, random), next, "{advice:?} after {attempts}");
         }
     }
 

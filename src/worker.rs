@@ -2,19 +2,20 @@
 //!
 //! What is done with a delivery is a [`Channel`]'s business (`workers/deliver_….rs`), with an ask or a handshake that of its
 //! worker; this file knows only how work is held. It promises: nothing is run without a claim under a live lease; a result is
-//! settled at most [`settle_every`](crate::config::Delivery) after it is known, and its broker message acknowledged after that;
-//! a destination that holds too much gives its chunks back to Postgres and takes no further slot; a panic in a channel is an
+//! settled at most [`settle_every`](crate::config::Delivery) after it is known; a broker message is acknowledged when the books
+//! say who holds what it names; a destination that takes nothing now gives everything back to Postgres, and takes no slot; a panic in a channel is an
 //! attempt that failed. It leaves out when something is due (`workers/schedule.rs`) and who is dead (`workers/sweep.rs`).
 
 mod attempt;
 mod cancelled;
+pub mod gate;
 mod in_hand;
 mod lease;
-mod load;
 mod run;
 mod shared;
 mod statements;
 
+pub use gate::Sign;
 pub use lease::{Hold, Lease};
 pub use run::start;
 pub use shared::Shared;
@@ -68,6 +69,8 @@ pub struct Report {
     pub answer: Option<Vec<u8>>,
     /// The outbox row that goes with it.
     pub hash: Option<[u8; 32]>,
+    /// What it says of its destination, where that does not follow from the outcome.
+    pub sign: Option<Sign>,
     /// Noted on the delivery instead of `code`, for its next try to read.
     pub note: Option<&'static str>,
 }
@@ -75,12 +78,22 @@ pub struct Report {
 impl Report {
     /// A try that ended like this.
     pub fn of(outcome: Outcome, advice: Advice) -> Self {
-        Self { advice, outcome: Some(outcome), status: None, code: None, answer: None, hash: None, note: None }
+        Self { advice, outcome: Some(outcome), status: None, code: None, answer: None, hash: None, sign: None, note: None }
     }
 
     /// No try was made.
     pub fn untried(advice: Advice) -> Self {
-        Self { advice, outcome: None, status: None, code: None, answer: None, hash: None, note: None }
+        Self { advice, outcome: None, status: None, code: None, answer: None, hash: None, sign: None, note: None }
+    }
+
+    /// What it says of its destination.
+    pub fn sign(&self) -> Sign {
+        self.sign.unwrap_or(match self.outcome {
+            // Whoever answers is well, whatever the answer.
+            Some(Outcome::Delivered | Outcome::RefusedForGood | Outcome::RefusedForNow) => Sign::Good,
+            Some(Outcome::NotSent | Outcome::Unknown) => Sign::Failed,
+            None => Sign::NotTried,
+        })
     }
 
     /// With a response code or error class.

@@ -54,7 +54,8 @@ impl DeliverOpenmsg {
     }
 
     async fn run(&self, delivery: &ClaimedDelivery, hold: &Hold) -> Report {
-        let keyed = match self.crew.shared.keyed(delivery.connection).await {
+        let Some(connection) = delivery.connection else { return Report::untried(Advice::Never("no-connection")) };
+        let keyed = match self.crew.shared.keyed(connection).await {
             Ok(Some(keyed)) => keyed,
             Ok(None) => return Report::untried(Advice::Never("no-connection")),
             Err(error) => return database_trouble(error.passing),
@@ -83,7 +84,7 @@ impl DeliverOpenmsg {
     async fn send(&self, delivery: &ClaimedDelivery, keyed: &Keyed, hold: &Hold) -> Report {
         let app = &self.crew.app;
         let now = app.clock.now();
-        let text = delivery.text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
+        let text = delivery.content.as_ref().and_then(|text| std::str::from_utf8(text).ok());
         let Some(text) = text else { return Report::untried(Advice::Never("unreadable")) };
         let receiving_id = keyed.connection.other_address.id();
         let alphabet = judge::alphabet(delivery, keyed);
@@ -94,12 +95,12 @@ impl DeliverOpenmsg {
             key: &keyed.secrets.crypt_key,
             alphabet,
         };
-        let composed = Composed::new(envelope, text, delivery.message_id, now.as_second());
+        let composed = Composed::new(envelope, text, delivery.message_id(), now.as_second());
         let entry = OutboxEntry {
             hash: *composed.message_hash.as_bytes(),
             nonce: composed.nonce.to_text(),
             delivery: delivery.id,
-            connection: delivery.connection,
+            connection: keyed.connection.id,
             recipient: keyed.connection.other_address.to_string(),
             body: composed.body.clone(),
             worker: hold.worker,

@@ -6,14 +6,18 @@
 //! | [`confirm_message`] | an ask of the door's `message-receive` | asks the sender's domain, decrypts, stores in the inbox |
 //! | [`start_handshake`] | a job of our API | asks another node's `auth`, stores the connection |
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
+//! | [`deliver_webhook`] | a delivery of the books | posts to an HTTPS endpoint, signed |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
+//! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
 //! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
 //! | [`keep_time`] | the clock | follows the database's clock |
 
+pub mod carry_operations;
 pub mod confirm_message;
 pub mod confirm_sender;
 pub mod deliver_openmsg;
+pub mod deliver_webhook;
 pub mod keep_partitions;
 pub mod keep_time;
 pub mod peer;
@@ -43,7 +47,9 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
 
 /// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below.
 pub fn channels(crew: &Crew) -> HashMap<ChannelName, Box<dyn Channel>> {
-    HashMap::from([(ChannelName::Openmsg, Box::new(deliver_openmsg::DeliverOpenmsg::new(crew)) as Box<dyn Channel>)])
+    let openmsg: Box<dyn Channel> = Box::new(deliver_openmsg::DeliverOpenmsg::new(crew));
+    let webhook: Box<dyn Channel> = Box::new(deliver_webhook::DeliverWebhook::new(crew));
+    HashMap::from([(ChannelName::Openmsg, openmsg), (ChannelName::Webhook, webhook)])
 }
 
 /// Longest wait for the rounds of the keepers to end.
@@ -56,6 +62,7 @@ pub struct Keepers(JoinSet<()>);
 pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     let mut keepers = JoinSet::new();
     keepers.spawn(schedule::run(crew.clone(), stop.clone()));
+    keepers.spawn(carry_operations::run(crew.clone(), stop.clone()));
     keepers.spawn(sweep::run(crew.clone(), stop.clone()));
     keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
     keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));

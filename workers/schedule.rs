@@ -6,29 +6,32 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::books::{self, BooksError, DeliveryId, Lane};
+use crate::books::{self, BooksError, DeliveryId, Due, Lane};
 use crate::handshakes;
 use crate::jobs::{ChunkRef, Job};
 use crate::worker::Crew;
 
 /// How late a due delivery may be published on an idle node.
-const EVERY: Duration = Duration::from_millis(250);
+const EVERY: Duration = Duration::from_millis(100);
+/// What is less urgent is done every so many rounds.
+const SELDOM: u64 = 10;
 /// Rows taken at once.
 const AT_ONCE: i64 = 500;
 /// Deliveries named by one broker message.
 const PER_JOB: usize = 100;
 
-/// Looks every 250 ms, until `stop`.
+/// Looks every 100 ms, until `stop`.
 pub async fn run(crew: Crew, stop: CancellationToken) {
     let mut beat = tokio::time::interval(EVERY);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut said = false;
+    let (mut said, mut n) = (false, 0);
     while !stop.is_cancelled() {
         tokio::select! {
             _ = beat.tick() => {}
             () = stop.cancelled() => return,
         }
-        match round(&crew).await {
+        n += 1;
+        match round(&crew, n % SELDOM == 0).await {
             Ok(()) => said = false,
             Err(error) if !said => {
                 said = true;
@@ -42,7 +45,7 @@ pub async fn run(crew: Crew, stop: CancellationToken) {
     }
 }
 
-async fn round(crew: &Crew) -> anyhow::Result<()> {
+async fn round(crew: &Crew, seldom: bool) -> anyhow::Result<()> {
     let app = &crew.app;
     let ended = books::expire_due(app).await?;
     if ended > 0 {
@@ -54,13 +57,19 @@ async fn round(crew: &Crew) -> anyhow::Result<()> {
             handshakes::not_published(app, &[id]).await?;
         }
     }
-    publish_again(crew, epoch).await?;
+    if seldom {
+        books::expire_waiting(app).await?;
+        books::turns::repair(app).await?;
+        let freed = books::release_singles(app).await?;
+        publish_singles(crew, freed).await?;
+    }
+    let again = books::due_again(app, epoch, AT_ONCE).await?;
+    publish_singles(crew, again).await?;
     publish_chunks(crew, epoch).await?;
     Ok(())
 }
 
-async fn publish_again(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
-    let again = books::due_again(&crew.app, epoch, AT_ONCE).await?;
+async fn publish_singles(crew: &Crew, again: Vec<Due<DeliveryId>>) -> Result<(), BooksError> {
     for lane in Lane::ALL {
         let mine: Vec<DeliveryId> = again.iter().filter(|due| due.lane == lane).map(|due| due.what).collect();
         for part in mine.chunks(PER_JOB) {
@@ -79,7 +88,13 @@ async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
     if ahead.iter().all(|n| *n >= i64::from(crew.app.config.amqp.publish_ahead)) {
         return Ok(());
     }
-    let due = books::due_chunks(&crew.app, epoch, AT_ONCE).await?;
+    let mut due = books::due_chunks(&crew.app, epoch, AT_ONCE).await?;
+    let limit = i64::from(crew.app.config.amqp.publish_ahead);
+    for (lane, ahead) in Lane::ALL.into_iter().zip(ahead) {
+        if ahead < limit {
+            due.extend(books::release_chunks(&crew.app, lane, limit - ahead).await?);
+        }
+    }
     for lane in Lane::ALL {
         let mine: Vec<ChunkRef> = due.iter().filter(|due| due.lane == lane).map(|due| due.what.clone()).collect();
         for part in mine.chunks(4) {

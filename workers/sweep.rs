@@ -66,6 +66,7 @@ async fn delete(crew: &Crew) {
         ),
         ("outbox", books::purge(app).await.map_err(anyhow::Error::from)),
         ("idempotency keys", books::purge_keys(app).await.map_err(anyhow::Error::from)),
+        ("ended operations", books::purge_operations(app).await.map_err(anyhow::Error::from)),
         ("seen messages", inbox::purge_seen(app).await.map_err(anyhow::Error::from)),
         ("codes", crate::codes::purge(app).await.map_err(anyhow::Error::from)),
         ("counters", limits::purge(app).await.map_err(anyhow::Error::from)),

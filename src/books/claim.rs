@@ -2,15 +2,16 @@
 //!
 //! A chunk that returns no row is done, cancelled, or another's: ordinary outcomes, acknowledged and forgotten. Or it is still
 //! ready, and this worker may not have it: declared dead without knowing it yet, or with a clock behind that of whoever
-//! published. Then it must be published again, because the broker is about to forget it. Claim and look are
-//! two statements on purpose: a cancel locks the same chunk row, and what it wrote must be seen by the look after the lock.
+//! published. Then it must be published again, because the broker is about to forget it. Claiming and looking at what has left
+//! the chunk are two statements on purpose: a cancel locks the same chunk row, and what it wrote must be seen after the lock.
 //! A claim believes the publisher that a chunk is due, within what the clocks of two processes may be apart: a job that is taken for
 //! too early is acknowledged, and would lie until somebody misses it.
 //! The claim's id is the caller's, and claiming again under the same id finds the same: so a caller that lost the answer asks again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -32,7 +33,7 @@ pub struct Claimed {
 
 /// One delivery, ready to be sent.
 pub struct ClaimedDelivery {
-    /// Its id.
+    /// Its id, which is its message's.
     pub id: DeliveryId,
     /// Whether it was claimed as an exception (it had left its chunk before).
     pub again: bool,
@@ -40,24 +41,35 @@ pub struct ClaimedDelivery {
     pub lane: Lane,
     /// Over what it goes; none when a newer program opened it.
     pub channel: Option<ChannelName>,
-    /// The message.
-    pub message_id: Uuid,
-    /// The connection it goes over.
-    pub connection: Uuid,
-    /// Domain.
+    /// Openmsg: the connection it goes over.
+    pub connection: Option<Uuid>,
+    /// What limits and breakers apply to.
     pub destination: String,
     /// What is to be delivered; `None` where it does not open (the wrong node key, or damage).
-    pub text: Option<Zeroizing<Vec<u8>>>,
+    pub content: Option<Zeroizing<Vec<u8>>>,
     /// Attempts made before.
     pub tries: u16,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it is given up.
     pub expires_at: Timestamp,
+    /// The sender's word for it.
+    pub tag: Option<String>,
+    /// The campaign it is a row of.
+    pub campaign: Option<Uuid>,
+    /// Whether it stands in a line.
+    pub ordered: bool,
     /// What was noted when it last had to wait.
     pub reason: Option<String>,
     /// A POST that a worker before us began and did not settle.
     pub flight: Option<Flight>,
+}
+
+impl ClaimedDelivery {
+    /// Names the message to those who must know a repeat.
+    pub fn message_id(&self) -> Uuid {
+        self.id.uuid()
+    }
 }
 
 /// Claims those of `chunks` that are ready, for `worker`; what is missing in the answer is not ours.
@@ -69,43 +81,72 @@ pub async fn claim_chunks(
 ) -> Result<HashMap<Uuid, Claimed>, BooksError> {
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM).await?;
-    let rows = client.query(&statement, &[&chunks, &claim, &worker, &(app.clock.now() + SKEW)]).await?;
-    if rows.len() < chunks.len() {
+    let left = client.prepare_cached(LEFT).await?;
+    let until = app.clock.now() + SKEW;
+    let last: Vec<Uuid> = chunks.iter().map(|chunk| DeliveryId { chunk: *chunk, seq: i16::MAX }.uuid()).collect();
+    // On one connection, one after the other, without waiting in between: the second begins after the first is committed.
+    let claiming: [&(dyn ToSql + Sync); 5] = [&chunks, &claim, &worker, &until, &last];
+    let looking: [&(dyn ToSql + Sync); 1] = [&chunks];
+    let (rows, left) = tokio::join!(client.query(&statement, &claiming), client.query(&left, &looking));
+    let (rows, left) = (rows?, left?);
+    let mut claimed: HashMap<Uuid, Claimed> = HashMap::with_capacity(chunks.len());
+    let mut second_hand: Vec<Uuid> = Vec::new();
+    for row in &rows {
+        let chunk: Uuid = row.get(0);
+        claimed.entry(chunk).or_insert_with(|| {
+            if row.get::<_, i16>(1) > 1 {
+                second_hand.push(chunk);
+            }
+            Claimed { claim, deliveries: Vec::new() }
+        });
+    }
+    if claimed.len() < chunks.len() {
         unpublish_over(&client, chunks, &[]).await?;
     }
-    let mut claimed: HashMap<Uuid, Claimed> =
-        rows.iter().map(|row| (row.get(0), Claimed { claim, deliveries: Vec::new() })).collect();
     if claimed.is_empty() {
         return Ok(claimed);
     }
-    let ids: Vec<Uuid> = claimed.keys().copied().collect();
-    let second_hand: Vec<Uuid> = rows.iter().filter(|row| row.get::<_, i16>(1) > 1).map(|row| row.get(0)).collect();
-    let mut flights = flights_of(app, &client, &second_hand).await?;
-    for row in client.query(&client.prepare_cached(LOOK).await?, &[&ids]).await? {
-        let delivery = read(app, &row, &mut flights);
-        if let Some(chunk) = claimed.get_mut(&delivery.id.chunk) {
-            chunk.deliveries.push(delivery);
+    let mut gone: HashSet<(Uuid, i16)> = left.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let mut flights = HashMap::new();
+    if !second_hand.is_empty() {
+        gone.extend(delivered(&client, &second_hand).await?);
+        flights = flights_of(app, &client, &second_hand).await?;
+    }
+    for row in &rows {
+        let Some(id) = row.get::<_, Option<Uuid>>(2).and_then(DeliveryId::from_uuid) else { continue };
+        if let Some(chunk) = claimed.get_mut(&id.chunk)
+            && !gone.contains(&(id.chunk, id.seq))
+        {
+            chunk.deliveries.push(read(app, row, id, &mut flights));
         }
     }
     Ok(claimed)
 }
 
+/// Messages never change once they are there, so they may be read with the eyes of before the lock; what left the chunk may not.
+/// Walked in this order, row by row, each step an index look-up in one partition: `offset 0` keeps the planner from turning it
+/// round. A plan made while the tables were empty would otherwise read all messages for every claim.
 const CLAIM: &str = "/* books::claim_chunks */
-update chunks set state = 1, claim = $2, worker = $3, tries = tries + 1
-where id = any($1) and ((state = 0 and due_at <= $4 and exists (select from workers where id = $3)) or (state = 1 and claim = $2))
-returning id, tries";
+with held as (
+    update chunks set state = 1, claim = $2, worker = $3, tries = tries + 1
+    where id = any($1) and ((state = 0 and due_at <= $4 and exists (select from workers where id = $3)) or (state = 1 and claim = $2))
+    returning id, tries, lane
+)
+select held.id, held.tries, m.id, held.lane, m.channel, m.connection_id, m.destination, m.content, 0::smallint, m.created_at,
+       m.expires_at, m.tag, m.campaign, false, null::text, m.sealed_as
+from held
+join unnest($1::uuid[], $5::uuid[]) as wanted(first, last) on wanted.first = held.id
+left join lateral (select * from messages where id between wanted.first and wanted.last offset 0) m on true";
 
-/// Walked in this order, row by row, each step an index look-up in one partition: `offset 0` and the counts keep the planner from
-/// turning it round. A plan made while the tables were empty would otherwise read all deliveries or attempts for every claim.
-const LOOK: &str = "/* books::claim_chunks look */
-select d.chunk, d.seq, c.lane, d.message_id, m.connection_id, d.destination, m.content, 0::smallint, m.created_at, m.expires_at, false, null::text, d.channel
-from unnest($1::uuid[]) as wanted(chunk)
-cross join lateral (select * from chunks where id = wanted.chunk offset 0) c
-cross join lateral (select * from deliveries where chunk = wanted.chunk offset 0) d
-cross join lateral (select * from messages where id = d.message_id offset 0) m
-where (select count(*) from exceptions e where e.chunk = d.chunk and e.seq = d.seq) = 0
-  and (select count(*) from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) = 0
-order by d.chunk, d.seq";
+/// Seen after the claim, by which a cancel was waited for.
+const LEFT: &str = "/* books::claim_chunks left */ select chunk, seq from exceptions where chunk = any($1)";
+
+async fn delivered(client: &Client, chunks: &[Uuid]) -> Result<Vec<(Uuid, i16)>, BooksError> {
+    let sql =
+        "/* books::claim_chunks delivered */ select chunk, seq from attempts where chunk = any($1) and outcome = 0";
+    let rows = client.query(&client.prepare_cached(sql).await?, &[&chunks]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
 
 /// Claims those of `deliveries` that are due again.
 pub async fn claim_again(
@@ -117,65 +158,68 @@ pub async fn claim_again(
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) = deliveries.iter().map(|d| (d.chunk, d.seq)).unzip();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM_AGAIN).await?;
-    let rows =
-        client.query(&statement, &[&chunk, &seq, &claim, &worker, &app.clock.now(), &(app.clock.now() + SKEW)]).await?;
+    let now = app.clock.now();
+    let id: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.uuid()).collect();
+    let rows = client.query(&statement, &[&chunk, &seq, &claim, &worker, &now, &(now + SKEW), &id]).await?;
     if rows.len() < deliveries.len() {
         unpublish_over(&client, &[], deliveries).await?;
     }
-    let (chunk, seq): (Vec<Uuid>, Vec<i16>) =
-        rows.iter().map(|row| (row.get::<_, Uuid>(0), row.get::<_, i16>(1))).unzip();
-    if chunk.is_empty() {
-        return Ok(Claimed { claim, deliveries: Vec::new() });
-    }
+    let chunk: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
     let mut flights = flights_of(app, &client, &chunk).await?;
-    let rows = look_again(&client, &chunk, &seq).await?;
-    let deliveries = rows.iter().map(|row| read(app, row, &mut flights)).collect();
-    Ok(Claimed { claim, deliveries })
+    let deliveries = rows.iter().filter_map(|row| {
+        let id = DeliveryId::from_uuid(row.get(2))?;
+        Some(ClaimedDelivery { again: true, ..read(app, row, id, &mut flights) })
+    });
+    Ok(Claimed { claim, deliveries: deliveries.collect() })
 }
 
 const CLAIM_AGAIN: &str = "/* books::claim_again */
-update exceptions e set state = 2, claim = $3, worker = $4, due_at = null, published_at = null, updated_at = $5
-from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-where e.chunk = x.chunk and e.seq = x.seq
-  and ((e.state = 1 and e.due_at <= $6 and exists (select from workers where id = $4)) or (e.state = 2 and e.claim = $3))
-returning e.chunk, e.seq";
+with held as (
+    update exceptions e set state = 2, claim = $3, worker = $4, due_at = null, published_at = null, updated_at = $5
+    from unnest($1::uuid[], $2::smallint[], $7::uuid[]) as x(chunk, seq, id)
+    where e.chunk = x.chunk and e.seq = x.seq
+      and ((e.state = 1 and e.due_at <= $6 and exists (select from workers where id = $4)) or (e.state = 2 and e.claim = $3))
+    returning x.id, e.chunk, e.tries, e.lane, e.expires_at, e.reason
+)
+select held.chunk, 0::smallint, m.id, held.lane, m.channel, m.connection_id, m.destination, m.content, held.tries, m.created_at,
+       coalesce(held.expires_at, m.expires_at), m.tag, m.campaign, m.ordering_key is not null, held.reason, m.sealed_as
+from held cross join lateral (select * from messages where id = held.id offset 0) m";
 
-async fn look_again(client: &Client, chunk: &[Uuid], seq: &[i16]) -> Result<Vec<tokio_postgres::Row>, BooksError> {
-    let sql = "/* books::claim_again look */
-        select d.chunk, d.seq, e.lane, d.message_id, m.connection_id, d.destination, m.content, e.tries, m.created_at, m.expires_at, true, e.reason, d.channel
-        from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-        cross join lateral (select * from exceptions e where e.chunk = x.chunk and e.seq = x.seq offset 0) e
-        cross join lateral (select * from deliveries d where d.chunk = x.chunk and d.seq = x.seq offset 0) d
-        cross join lateral (select * from messages where id = d.message_id offset 0) m";
-    Ok(client.query(&client.prepare_cached(sql).await?, &[&chunk, &seq]).await?)
-}
-
-fn read(app: &App, row: &tokio_postgres::Row, flights: &mut HashMap<DeliveryId, Flight>) -> ClaimedDelivery {
-    let id = DeliveryId { chunk: row.get(0), seq: row.get(1) };
-    let message_id: Uuid = row.get(3);
-    let sealed: &[u8] = row.get(6);
+fn read(
+    app: &App,
+    row: &tokio_postgres::Row,
+    id: DeliveryId,
+    flights: &mut HashMap<DeliveryId, Flight>,
+) -> ClaimedDelivery {
+    let sealed: &[u8] = row.get(7);
+    let sealed_as = row.get::<_, Option<Uuid>>(15).unwrap_or(id.uuid());
     ClaimedDelivery {
         id,
-        again: row.get(10),
-        lane: Lane::from_number(row.get(2)),
-        message_id,
-        connection: row.get(4),
-        destination: row.get(5),
-        text: app.keys.open(Purpose::Message, message_id.as_bytes(), sealed).ok(),
-        tries: row.get::<_, i16>(7) as u16,
-        created_at: row.get(8),
-        expires_at: row.get(9),
-        reason: row.get(11),
-        channel: ChannelName::from_number(row.get(12)),
+        again: false,
+        lane: Lane::from_number(row.get(3)),
+        channel: ChannelName::from_number(row.get(4)),
+        connection: row.get(5),
+        destination: row.get(6),
+        content: app.keys.open(Purpose::Message, sealed_as.as_bytes(), sealed).ok(),
+        tries: row.get::<_, i16>(8) as u16,
+        created_at: row.get(9),
+        expires_at: row.get(10),
+        tag: row.get(11),
+        campaign: row.get(12),
+        ordered: row.get(13),
+        reason: row.get(14),
         flight: flights.remove(&id),
     }
 }
 
-/// Puts chunks that are not to be claimed now back until `until`: their destination already holds too much of this worker.
-pub async fn park(app: &App, chunks: &[Uuid], until: Timestamp) -> Result<(), BooksError> {
-    let sql = "/* books::park */ update chunks set due_at = $2, published_at = null where id = any($1) and state = 0";
-    let client = app.db.client().await?;
-    client.execute(&client.prepare_cached(sql).await?, &[&chunks, &until]).await?;
+/// Puts chunks that are not to be claimed now aside, each until the time beside it: their destination has no room for them. They
+/// wait in state 3, and are released as it has.
+pub async fn park(app: &App, chunks: &[(Uuid, Timestamp)]) -> Result<(), BooksError> {
+    let (chunk, until): (Vec<Uuid>, Vec<Timestamp>) = chunks.iter().copied().unzip();
+    let sql = "/* books::park */ update chunks c
+        set state = case when c.destination = '' then 0 else 3 end, due_at = x.until, published_at = null
+        from unnest($1::uuid[], $2::timestamptz[]) as x(id, until) where c.id = x.id and c.state = 0";
+    app.db.execute(sql, &[&chunk, &until]).await?;
     Ok(())
 }
 

@@ -1,12 +1,10 @@
 //! What is due and not in the broker.
 //!
 //! A chunk is published again only when its publish was not confirmed, the broker is not the one it was published to, or
-//! nothing claimed it for [`UNCLAIMED`]. Marking and choosing are one statement with SKIP LOCKED: any number of schedulers may
+//! nothing claimed it for [`UNCLAIMED`]. What waits for its destination is not due: [`super::release`] makes it so. Marking and choosing are one statement with SKIP LOCKED: any number of schedulers may
 //! run. The mark comes before the publish and names no broker; [`confirmed`] names it; where the publish fails, [`unpublish`]
 //! takes the mark back, and where its scheduler died in between, the mark is void after [`UNCONFIRMED`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -16,10 +14,8 @@ use crate::App;
 use crate::db::DbError;
 use crate::jobs::ChunkRef;
 
-/// A fresh chunk is its acceptor's to publish for this long.
-const GRACE: Duration = Duration::from_secs(2);
-/// A scheduler's publish that no broker has confirmed by then never will be.
-const UNCONFIRMED: Duration = Duration::from_secs(8);
+/// A publish that no broker has confirmed by then never will be.
+const UNCONFIRMED: Duration = Duration::from_secs(5);
 /// After this long in the broker unclaimed, a chunk is published again.
 const UNCLAIMED: Duration = Duration::from_secs(300);
 
@@ -37,9 +33,7 @@ pub async fn due_chunks(app: &App, epoch: i32, limit: i64) -> Result<Vec<Due<Chu
     let now = app.clock.now();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(DUE_CHUNKS).await?;
-    let fresh = crate::clock::uuid_at(now - GRACE);
-    let rows =
-        client.query(&statement, &[&now, &fresh, &epoch, &(now - UNCLAIMED), &limit, &(now - UNCONFIRMED)]).await?;
+    let rows = client.query(&statement, &[&now, &epoch, &(now - UNCLAIMED), &limit, &(now - UNCONFIRMED)]).await?;
     let due = |row: &tokio_postgres::Row| Due {
         lane: Lane::from_number(row.get(1)),
         what: ChunkRef { id: row.get(0), destination: row.get(2), n: row.get(3) },
@@ -50,9 +44,9 @@ pub async fn due_chunks(app: &App, epoch: i32, limit: i64) -> Result<Vec<Due<Chu
 const DUE_CHUNKS: &str = "/* books::due_chunks */
 with due as (
     select id from chunks
-    where state = 0 and due_at <= $1 and (id < $2 or tries > 0)
-      and (published_at is null or published_to <> $3 or published_at < $4 or (published_to is null and published_at < $6))
-    order by due_at limit $5 for update skip locked
+    where state = 0 and due_at <= $1
+      and (published_at is null or published_to <> $2 or published_at < $3 or (published_to is null and published_at < $5))
+    order by due_at limit $4 for update skip locked
 )
 update chunks set published_at = $1, published_to = null from due where chunks.id = due.id
 returning chunks.id, chunks.lane, chunks.destination, chunks.n";
@@ -99,18 +93,16 @@ pub async fn confirmed(app: &App, epoch: i32, chunks: &[Uuid], again: &[Delivery
     Ok(())
 }
 
-/// Chunks that their acceptor published, each with the epoch of the broker that confirmed. One that a worker has had in its
-/// hands by now is left as it is: a mark on what was handed back would hide it from the scheduler.
+/// Chunks that their acceptor published a while ago, each with the epoch of the broker that confirmed. One that a worker has had
+/// in its hands by now is left as it is: a mark on what was handed back would hide it from the scheduler.
 pub async fn published(app: &App, chunks: &[Uuid], epochs: &[i32]) -> Result<(), DbError> {
-    let client = app.db.client().await?;
-    client.execute(&client.prepare_cached(PUBLISHED).await?, &[&chunks, &epochs, &app.clock.now()]).await?;
+    app.db.execute(PUBLISHED, &[&chunks, &epochs]).await?;
     Ok(())
 }
 
 const PUBLISHED: &str = "/* books::published */
-update chunks set published_at = $3, published_to = x.epoch
-from unnest($1::uuid[], $2::integer[]) as x(id, epoch)
-where chunks.id = x.id and chunks.state = 0 and chunks.tries = 0 and chunks.due_at <= $3 and chunks.published_at is null";
+update chunks set published_to = x.epoch from unnest($1::uuid[], $2::integer[]) as x(id, epoch)
+where chunks.id = x.id and chunks.state = 0 and chunks.tries = 0 and chunks.published_at is not null and chunks.published_to is null";
 
 /// The publish failed after the mark, or whoever took it may not claim it: the mark is taken back, for as soon as it is due.
 pub async fn unpublish(app: &App, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {
@@ -138,63 +130,14 @@ pub(super) async fn unpublish_over(
     Ok(())
 }
 
-/// Ends what is past its life while it waits for another attempt; answers how many.
-pub async fn expire_due(app: &App) -> Result<u64, BooksError> {
-    let client = app.db.client().await?;
-    Ok(client.execute(&client.prepare_cached(EXPIRE).await?, &[&app.clock.now()]).await?)
-}
-
-const EXPIRE: &str = "/* books::expire_due */
-update exceptions e set state = 4, due_at = null, published_at = null, reason = 'expired', updated_at = $1
-where (e.chunk, e.seq) in (
-    select x.chunk, x.seq from exceptions x
-    where x.state = 1 and x.due_at <= $1 and $1 >= (
-        select m.expires_at from deliveries d
-        cross join lateral (select expires_at from messages where id = d.message_id offset 0) m
-        where d.chunk = x.chunk and d.seq = x.seq limit 1)
-    limit 500 for update of x skip locked)";
-
 /// Deliveries in the broker and not claimed, by lane.
-pub async fn published_ahead(app: &App) -> Result<[i64; 2], DbError> {
-    let client = app.db.client().await?;
-    let rows = client.query(&client.prepare_cached(AHEAD).await?, &[]).await?;
-    let mut ahead = [0; 2];
-    for row in rows {
-        ahead[row.get::<_, i16>(0) as usize & 1] = row.get(1);
+pub async fn published_ahead(app: &App) -> Result<[i64; 3], DbError> {
+    let mut ahead = [0; 3];
+    for row in app.db.rows(AHEAD, &[]).await? {
+        ahead[Lane::from_number(row.get(0)) as usize] = row.get(1);
     }
     Ok(ahead)
 }
 
 const AHEAD: &str = "/* books::published_ahead */
 select lane, sum(n)::bigint from chunks where state = 0 and published_at is not null group by lane";
-
-/// How much more may be published ahead of the workers: the broker is no place for a backlog, Postgres is.
-#[derive(Clone)]
-pub(in crate::books) struct Ahead {
-    limit: i64,
-    lanes: Arc<[AtomicI64; 2]>,
-}
-
-impl Ahead {
-    /// Follows the books once a second, and counts what this process adds in between.
-    pub(in crate::books) fn watch(app: &App) -> Self {
-        let ahead = Self { limit: i64::from(app.config.amqp.publish_ahead), lanes: Arc::default() };
-        let (app, lanes) = (app.clone(), Arc::downgrade(&ahead.lanes));
-        tokio::spawn(async move {
-            while let Some(lanes) = lanes.upgrade() {
-                if let Ok(now) = published_ahead(&app).await {
-                    lanes.iter().zip(now).for_each(|(lane, n)| lane.store(n, Ordering::Relaxed));
-                }
-                drop(lanes);
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
-        ahead
-    }
-
-    /// Takes room for `n` deliveries, if there is any.
-    pub(in crate::books) fn has_room(&self, lane: Lane, n: i64) -> bool {
-        let Some(lane) = self.lanes.get(lane.number() as usize) else { return false };
-        lane.fetch_add(n, Ordering::Relaxed) < self.limit
-    }
-}

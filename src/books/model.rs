@@ -17,11 +17,13 @@ pub enum Lane {
     Interactive,
     /// Volume.
     Bulk,
+    /// Status events on their way to those who want them: an alarm of many never delays a customer's message.
+    Status,
 }
 
 impl Lane {
-    /// Both, in the order they are served.
-    pub const ALL: [Self; 2] = [Self::Interactive, Self::Bulk];
+    /// All, in the order they are served.
+    pub const ALL: [Self; 3] = [Self::Interactive, Self::Bulk, Self::Status];
 
     /// As stored.
     pub fn number(self) -> i16 {
@@ -30,7 +32,7 @@ impl Lane {
 
     /// As read; anything unknown is bulk.
     pub fn from_number(number: i16) -> Self {
-        if number == 0 { Self::Interactive } else { Self::Bulk }
+        Self::ALL.into_iter().find(|lane| lane.number() == number).unwrap_or(Self::Bulk)
     }
 
     /// As in queue names.
@@ -38,6 +40,7 @@ impl Lane {
         match self {
             Self::Interactive => "interactive",
             Self::Bulk => "bulk",
+            Self::Status => "status",
         }
     }
 }
@@ -48,6 +51,8 @@ impl Lane {
 pub enum ChannelName {
     /// Another node's `message-receive`.
     Openmsg,
+    /// An HTTPS endpoint, signed by the Standard Webhooks convention.
+    Webhook,
 }
 
 impl ChannelName {
@@ -55,12 +60,13 @@ impl ChannelName {
     pub fn number(self) -> i16 {
         match self {
             Self::Openmsg => 1,
+            Self::Webhook => 2,
         }
     }
 
     /// As read; `None`: stored by a newer program.
     pub fn from_number(number: i16) -> Option<Self> {
-        [Self::Openmsg].into_iter().find(|name| name.number() == number)
+        [Self::Openmsg, Self::Webhook].into_iter().find(|name| name.number() == number)
     }
 }
 
@@ -100,22 +106,99 @@ impl fmt::Display for DeliveryId {
 pub struct NewMessage {
     /// The key's owner.
     pub sender: String,
-    /// The connection it goes over (of the account `from`).
-    pub connection: Uuid,
-    /// One of our accounts.
-    pub from: Address,
-    /// The peer.
-    pub to: Address,
+    /// Over what it goes, and where.
+    pub way: Way,
     /// Which queue.
     pub lane: Lane,
     /// A word of the sender's, to find it by; at most 64 characters.
     pub tag: Option<String>,
-    /// What is to be delivered, in the clear; sealed before it is stored.
+    /// What is to be delivered, in the clear; sealed before it is stored. Openmsg: the text; webhook: head and body.
+    pub content: Vec<u8>,
+    /// When it is given up.
+    pub expiry: Expiry,
+    /// Not tried before.
+    pub deliver_at: Option<Timestamp>,
+    /// Its place among others.
+    pub order: Option<Order>,
+    /// The campaign it is a row of.
+    pub campaign: Option<Uuid>,
+    /// Its campaign is paused: it waits for that to end.
+    pub held: bool,
+    /// The key that makes accepting it twice harmless.
+    pub key: Option<Key>,
+}
+
+/// Over what a message goes, and where.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// To another node, or another account of this one.
+    Openmsg {
+        /// The connection (of the account `from`).
+        connection: Uuid,
+        /// One of our accounts.
+        from: Address,
+        /// The peer.
+        to: Address,
+    },
+    /// To an endpoint.
+    Webhook {
+        /// The webhook's name.
+        name: String,
+    },
+}
+
+impl Way {
+    /// What limits and breakers apply to.
+    pub fn destination(&self) -> &str {
+        match self {
+            Self::Openmsg { to, .. } => to.domain().as_str(),
+            Self::Webhook { name } => name,
+        }
+    }
+
+    /// The channel.
+    pub fn channel(&self) -> ChannelName {
+        match self {
+            Self::Openmsg { .. } => ChannelName::Openmsg,
+            Self::Webhook { .. } => ChannelName::Webhook,
+        }
+    }
+}
+
+/// When a message is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// So long after it is accepted, or after it may first be tried.
+    In(Duration),
+    /// At that time.
+    At(Timestamp),
+}
+
+/// Deliveries of one destination with the same key go one after the other, as they were accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// At most 255 characters.
+    pub key: String,
+    /// When this one fails: true lets the next go, false holds the line until this one is replayed, cancelled or expired.
+    pub skip: bool,
+}
+
+/// An idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Within what it is unique; none: the sender.
+    pub scope: Option<String>,
+    /// As the client wrote it.
     pub text: String,
-    /// Life from now on.
-    pub expires_in: Duration,
-    /// The sender's idempotency key for this message.
-    pub key: Option<String>,
+    /// How long it is remembered; none: `retention.idempotency`.
+    pub life: Option<Duration>,
+}
+
+impl Key {
+    /// A client's, for one message.
+    pub fn of_client(text: String) -> Self {
+        Self { scope: None, text, life: None }
+    }
 }
 
 /// What became of a [`NewMessage`]: all three are ordinary outcomes.
@@ -127,6 +210,8 @@ pub enum Accepted {
     Replayed(Uuid),
     /// This idempotency key came before with other content.
     Mismatch,
+    /// It is a row of a batch whose key came before, and was refused then.
+    RefusedBefore,
 }
 
 /// Where a delivery is.
@@ -214,15 +299,29 @@ impl Outcome {
     }
 }
 
+/// What a delivery that is not on its way waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitsFor {
+    /// Its time.
+    Time,
+    /// Room, at a destination that is slow, closed or paused.
+    Destination,
+    /// Those before it in its line.
+    Turn,
+    /// Its campaign, which is paused.
+    Campaign,
+}
+
 /// A message as its sender may see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct MessageView {
     /// Its id.
     pub id: Uuid,
-    /// One of our accounts.
-    pub from: String,
-    /// The peer.
-    pub to: String,
+    /// One of our accounts; none when it goes to a webhook.
+    pub from: Option<String>,
+    /// The peer, likewise.
+    pub to: Option<String>,
     /// Where its delivery is.
     pub state: State,
     /// The sender's word.

@@ -7,9 +7,10 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{BooksError, DeliveryId, Lane, Outcome};
+use super::{BooksError, DeliveryId, Lane, Outcome, turns};
 use crate::App;
 use crate::retry::Next;
 
@@ -32,6 +33,8 @@ pub struct Settled {
     pub reason: Option<String>,
     /// The outbox row that goes with it.
     pub hash: Option<[u8; 32]>,
+    /// Whether it stands in a line, which moves on when it ends.
+    pub ordered: bool,
 }
 
 /// One try.
@@ -54,15 +57,26 @@ pub struct Attempt {
 /// Under what a worker holds what it settles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
-    /// A chunk; `done` when nothing of it is left to do.
+    /// A chunk.
     Chunk {
         /// The chunk.
         id: Uuid,
-        /// Whether this ends it.
-        done: bool,
+        /// What becomes of it.
+        then: Then,
     },
     /// Exceptions, each by its own row.
     Again,
+}
+
+/// What becomes of a chunk with a settle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It stays with its worker.
+    Stay,
+    /// Nothing of it is left to do.
+    Done,
+    /// What is left of it waits for its destination.
+    Wait,
 }
 
 /// Results of one claim.
@@ -78,57 +92,78 @@ pub struct Settle {
     pub worker: Uuid,
 }
 
-/// Writes all of `settles` down; answers for each whether the claim still held (always true for exceptions, which are judged
-/// row by row).
-pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Vec<bool>, BooksError> {
+/// What a settle found.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// For each settle whether its claim still held (always true for exceptions, which are judged row by row).
+    pub held: Vec<bool>,
+    /// Deliveries that are first in their lines now, and due.
+    pub next: Vec<(Lane, DeliveryId)>,
+}
+
+/// Writes all of `settles` down.
+pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Written, BooksError> {
     let now = app.clock.now();
-    let rows = Rows::lay_out(settles, now);
-    let client = app.db.client().await?;
-    let statement = client.prepare_cached(SETTLE).await?;
-    let commit = if app.config.delivery.asynchronous_settle { "off" } else { "on" };
-    let row = client
-        .query_one(
-            &statement,
-            &[
-                &rows.held_id,
-                &rows.held_claim,
-                &rows.held_done,
-                &rows.chunk,
-                &rows.seq,
-                &rows.again,
-                &rows.claim,
-                &rows.state,
-                &rows.due_at,
-                &rows.tries,
-                &rows.lane,
-                &rows.destination,
-                &rows.reason,
-                &rows.at,
-                &rows.ms,
-                &rows.outcome,
-                &rows.status,
-                &rows.code,
-                &rows.answer,
-                &rows.worker,
-                &rows.hash,
-                &now,
-                &commit,
-            ],
-        )
-        .await?;
+    let mut rows = Rows::lay_out(settles, now);
+    let mut client = app.db.client().await?;
+    let (row, next) = if rows.ordered.is_empty() {
+        let statement = client.prepare_cached(rows.statement()).await?;
+        (client.query_one(&statement, &rows.parameters(app, &now)).await?, Vec::new())
+    } else {
+        let transaction = client.transaction().await?;
+        let statement = transaction.prepare_cached(rows.statement()).await?;
+        let row = transaction.query_one(&statement, &rows.parameters(app, &now)).await?;
+        let next = turns::pass(&transaction, &rows.ordered, now).await?;
+        transaction.commit().await?;
+        (row, next)
+    };
     let held: HashSet<(Uuid, Uuid)> = row.get::<_, Vec<Uuid>>(0).into_iter().zip(row.get::<_, Vec<Uuid>>(1)).collect();
     let still = |settle: &Settle| match settle.held {
         Held::Chunk { id, .. } => held.contains(&(id, settle.claim)),
         Held::Again => true,
     };
-    Ok(settles.iter().map(still).collect())
+    Ok(Written { held: settles.iter().map(still).collect(), next })
 }
 
-/// States: 1 due again, 3 cancelled, 4 expired, 5 failed, 6 unconfirmed, 7 delivered. A delivery that was cancelled while it was
-/// on its way is what it turned out to be.
+/// The ordinary case: chunks of which everything in this settle was delivered. A delivery that was cancelled while it was on its
+/// way is what it turned out to be.
+const DELIVERED: &str = "/* books::settle delivered */
+with held_chunks as (
+    select c.id, c.claim, c.lane, x.next from unnest($1::uuid[], $2::uuid[], $3::smallint[]) as x(id, claim, next)
+    join chunks c on c.id = x.id where c.claim = x.claim and c.state = 1
+    for update of c
+), results as (
+    select r.*, h.id is not null as held, h.lane
+    from unnest($4::uuid[], $5::smallint[], $6::uuid[], $7::smallint[], $8::timestamptz[], $9::integer[], $10::smallint[],
+                $11::text[], $12::uuid[]) as r(chunk, seq, claim, tries, at, ms, status, code, worker)
+    left join held_chunks h on h.id = r.chunk and h.claim = r.claim
+), tried as (
+    insert into attempts (chunk, seq, at, no, ms, outcome, status, code, late, worker)
+    select chunk, seq, at, tries, ms, 0, status, code, not held, worker from results
+    on conflict do nothing
+), by_chunk as (
+    select chunk, array_agg(seq) as seqs from results where held and lane <> 2 group by chunk
+), told as (
+    insert into events (at, kind, chunk, seqs) select $13, 1, chunk, seqs from by_chunk
+), had_gone as (
+    update exceptions e set state = 7, reason = null, updated_at = $13
+    from by_chunk b where e.chunk = b.chunk and e.seq = any(b.seqs) and e.state = 3
+), moved as (
+    update chunks c set state = h.next, claim = null, worker = null, published_at = null,
+                        due_at = case when h.next = 3 then $13 + interval '1 second' else c.due_at end,
+                        settled_at = case when h.next = 2 then $13::timestamptz end
+    from held_chunks h where h.next <> 1 and c.id = h.id
+), gone as (
+    delete from outbox o using unnest($14::bytea[], $4::uuid[]) as x(hash, chunk)
+    where o.hash = x.hash and x.chunk in (select id from held_chunks)
+)
+select array(select id from held_chunks order by id, claim), array(select claim from held_chunks order by id, claim),
+       set_config('synchronous_commit', $15, true)";
+
+/// States: 1 due again, 3 cancelled, 4 expired, 5 failed, 6 unconfirmed, 7 delivered, 8 waits for its destination.
 const SETTLE: &str = "/* books::settle_many */
 with held_chunks as (
-    select c.id, c.claim, x.done from unnest($1::uuid[], $2::uuid[], $3::boolean[]) as x(id, claim, done)
+    select c.id, c.claim, x.next from unnest($1::uuid[], $2::uuid[], $3::smallint[]) as x(id, claim, next)
     join chunks c on c.id = x.id where c.claim = x.claim and c.state = 1
     for update of c
 ), results as (
@@ -154,6 +189,7 @@ with held_chunks as (
     select chunk, seq, lane, destination, state, tries, due_at, reason, $22 from judged where held and not again and state <> 7
     on conflict (chunk, seq) do update set state = 6, reason = excluded.reason, tries = excluded.tries, updated_at = $22
         where e.state = 3 and excluded.state = 6
+    returning chunk, seq
 ), had_gone as (
     update exceptions e set state = 7, tries = j.tries, reason = null, updated_at = $22
     from judged j where j.state = 7 and e.chunk = j.chunk and e.seq = j.seq and e.state = 3
@@ -161,9 +197,18 @@ with held_chunks as (
     update exceptions e set state = j.state, due_at = j.due_at, tries = j.tries, reason = j.reason, claim = null, worker = null,
                             published_at = null, updated_at = $22
     from judged j where j.held and j.again and e.chunk = j.chunk and e.seq = j.seq and e.state = 2
-), done as (
-    update chunks c set state = 2, claim = null, worker = null, settled_at = $22
-    from held_chunks h where h.done and c.id = h.id
+), told as (
+    insert into events (at, kind, chunk, seqs)
+    select $22, case j.state when 7 then 1 when 5 then 2 when 4 then 3 when 3 then 5 else 4 end, j.chunk, array_agg(j.seq)
+    from judged j
+    where j.held and j.lane <> 2 and (j.state = 7 or (j.state in (3, 4, 5, 6)
+        and (j.again or (j.chunk, j.seq) in (select l.chunk, l.seq from left_chunk l))))
+    group by j.chunk, j.state
+), moved as (
+    update chunks c set state = h.next, claim = null, worker = null, published_at = null,
+                        due_at = case when h.next = 3 then $22 + interval '1 second' else c.due_at end,
+                        settled_at = case when h.next = 2 then $22::timestamptz end
+    from held_chunks h where h.next <> 1 and c.id = h.id
 ), gone as (
     delete from outbox o using judged j where o.hash = j.hash and j.held
 )
@@ -175,7 +220,7 @@ select array(select id from held_chunks order by id, claim), array(select claim 
 struct Rows {
     held_id: Vec<Uuid>,
     held_claim: Vec<Uuid>,
-    held_done: Vec<bool>,
+    held_next: Vec<i16>,
     chunk: Vec<Uuid>,
     seq: Vec<i16>,
     again: Vec<bool>,
@@ -194,22 +239,84 @@ struct Rows {
     answer: Vec<Option<Vec<u8>>>,
     worker: Vec<Uuid>,
     hash: Vec<Option<Vec<u8>>>,
+    /// Those that stand in a line and have ended.
+    ordered: Vec<DeliveryId>,
+    /// Whether everything was delivered from its chunk.
+    plain: bool,
+    commit: &'static str,
 }
 
 impl Rows {
     fn lay_out(settles: &[Settle], now: Timestamp) -> Self {
-        let mut rows = Self::default();
+        let mut rows = Self { plain: true, ..Self::default() };
         for settle in settles {
-            if let Held::Chunk { id, done } = settle.held {
+            if let Held::Chunk { id, then } = settle.held {
                 rows.held_id.push(id);
                 rows.held_claim.push(settle.claim);
-                rows.held_done.push(done);
+                rows.held_next.push(match then {
+                    Then::Stay => 1,
+                    Then::Done => 2,
+                    Then::Wait => 3,
+                });
             }
             for result in &settle.results {
                 rows.push(settle, result, now);
             }
         }
         rows
+    }
+
+    fn statement(&self) -> &'static str {
+        if self.plain { DELIVERED } else { SETTLE }
+    }
+
+    fn parameters<'a>(&'a mut self, app: &App, now: &'a Timestamp) -> Vec<&'a (dyn ToSql + Sync)> {
+        self.commit = if app.config.delivery.asynchronous_settle { "off" } else { "on" };
+        let this: &'a Self = self;
+        if this.plain {
+            return vec![
+                &this.held_id,
+                &this.held_claim,
+                &this.held_next,
+                &this.chunk,
+                &this.seq,
+                &this.claim,
+                &this.tries,
+                &this.at,
+                &this.ms,
+                &this.status,
+                &this.code,
+                &this.worker,
+                now,
+                &this.hash,
+                &this.commit,
+            ];
+        }
+        vec![
+            &this.held_id,
+            &this.held_claim,
+            &this.held_next,
+            &this.chunk,
+            &this.seq,
+            &this.again,
+            &this.claim,
+            &this.state,
+            &this.due_at,
+            &this.tries,
+            &this.lane,
+            &this.destination,
+            &this.reason,
+            &this.at,
+            &this.ms,
+            &this.outcome,
+            &this.status,
+            &this.code,
+            &this.answer,
+            &this.worker,
+            &this.hash,
+            now,
+            &this.commit,
+        ]
     }
 
     fn push(&mut self, settle: &Settle, result: &Settled, now: Timestamp) {
@@ -219,7 +326,13 @@ impl Rows {
             Next::Fail(_) => (5, None),
             Next::Unconfirmed => (6, None),
             Next::Delivered => (7, None),
+            Next::Held => (8, None),
+            Next::Withdrawn => (3, None),
         };
+        if result.ordered && (3..=7).contains(&state) {
+            self.ordered.push(result.id);
+        }
+        self.plain &= state == 7 && settle.held != Held::Again && result.attempt.is_some();
         let attempt = result.attempt.as_ref();
         self.chunk.push(result.id.chunk);
         self.seq.push(result.id.seq);

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::BooksError;
 use crate::App;
+use crate::destinations;
 use crate::handshakes;
 
 /// Reports a worker for the next `lease`. `first` makes its row; later a missing row means that it was declared dead: false.
@@ -46,7 +47,8 @@ pub async fn hand_on_dead(app: &App) -> Result<usize, BooksError> {
 const NAMELESS: &str = "/* books::workers nameless */
 select worker from chunks where state = 1 and worker is not null and not exists (select from workers w where w.id = worker)
 union select worker from exceptions where state = 2 and worker is not null and not exists (select from workers w where w.id = worker)
-union select worker from handshakes where state = 1 and worker is not null and not exists (select from workers w where w.id = worker)";
+union select worker from handshakes where state = 1 and worker is not null and not exists (select from workers w where w.id = worker)
+union select worker from shares where not exists (select from workers w where w.id = worker)";
 
 /// This worker stops: its row goes, and what it still holds is handed on.
 pub async fn die(app: &App, worker: Uuid) -> Result<(), BooksError> {
@@ -68,5 +70,6 @@ async fn release(tx: &crate::db::Transaction<'_>, workers: &[Uuid], now: jiff::T
         tx.execute(sql, &[&workers, &now]).await?;
     }
     handshakes::hand_on(tx, workers, now).await?;
+    destinations::release_dead(tx, now).await?;
     Ok(())
 }

@@ -121,7 +121,18 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
     if !(1..=1000).contains(&config.delivery.chunk) {
         wrong("delivery.chunk", "must be between 1 and 1000");
     }
+    let destinations = &config.destinations;
+    if !(destinations.failures_share > 0.0 && destinations.failures_share <= 1.0) {
+        wrong("destinations.failures_share", "must be above 0 and at most 1");
+    }
+    if destinations.open_at_most < destinations.open_for {
+        wrong("destinations.open_at_most", "must not be shorter than open_for");
+    }
     let at_least_one = [
+        ("destinations.concurrency", destinations.concurrency > 0, "must be at least 1"),
+        ("destinations.failures_in_a_row", destinations.failures_in_a_row > 0, "must be at least 1"),
+        ("destinations.failures_least", destinations.failures_least > 0, "must be at least 1"),
+        ("destinations.open_for", destinations.open_for >= Period::millis(100), "must be at least 100ms"),
         ("database.pool", config.database.pool >= 4, "must be at least 4"),
         ("delivery.in_flight", config.delivery.in_flight > 0, "must be at least 1"),
         ("delivery.in_flight_per_destination", config.delivery.in_flight_per_destination > 0, "must be at least 1"),

@@ -63,6 +63,8 @@ purposes! {
     Session = "session",
     /// Content an idempotency key stands for.
     Idempotency = "idempotency",
+    /// Where a webhook is, and what it is signed with.
+    Webhook = "webhook",
     /// Access data of devices and providers.
     Credential = "credential",
 }

@@ -9,7 +9,7 @@
 //! | `call` | what an endpoint is given |
 //! | `fields`, `values` | requests into types, all mistakes together |
 //! | `problem` | the one error shape |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `keys` | the endpoints |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `webhooks`, `destinations`, `keys` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
@@ -19,6 +19,8 @@ pub mod problem;
 mod accounts;
 mod call;
 mod connections;
+mod deliveries;
+mod destinations;
 mod fields;
 mod inbox;
 mod keys;
@@ -27,6 +29,7 @@ mod page;
 mod passcodes;
 mod routes;
 mod values;
+mod webhooks;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;

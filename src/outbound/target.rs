@@ -1,14 +1,17 @@
-//! Where a call goes: an https URL on port 443 of a host that has a name.
+//! Where a call goes: an https URL of a host that has a name.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::{Host, Url};
 
+use crate::config::{Config, Mode};
+
 /// A checked URL. Parsed once and kept; cloning it is one allocation.
 ///
 /// Its host is letters, digits and hyphens in at least two labels, at most 253 characters, lower-case, never an IP address;
-/// the scheme is https, the port 443, and there is no user or password in it (specification, weakness 6.3).
+/// the scheme is https, the port 443 (or one that the caller allows), and there is no user or password in it (specification,
+/// weakness 6.3).
 ///
 /// `Debug` and `Display` show the host only: paths and queries of webhooks carry secrets.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,15 +32,43 @@ pub enum TargetError {
     /// Another scheme than https.
     #[error("the URL must begin with https://")]
     Scheme,
-    /// Another port than 443.
-    #[error("the URL must not name a port other than 443")]
+    /// A port that may not be called.
+    #[error("the URL names a port that may not be called (without one it is 443)")]
     Port,
     /// `user:password@`.
     #[error("the URL must not hold a user name or password")]
     UserInfo,
 }
 
+/// Ports besides 443 that a URL may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ports {
+    /// Any: in development only.
+    Any,
+    /// These.
+    Of(Vec<u16>),
+}
+
+impl Ports {
+    /// By the settings.
+    pub fn of(config: &Config) -> Self {
+        if config.mode == Mode::Development { Self::Any } else { Self::Of(config.outbound.ports.clone()) }
+    }
+
+    fn allow(&self, port: u16) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Of(ports) => ports.contains(&port),
+        }
+    }
+}
+
 impl Target {
+    /// A URL that may name one of `ports`.
+    pub fn with_ports(text: &str, ports: &Ports) -> Result<Self, TargetError> {
+        Self::checked(Url::parse(text).map_err(|_| TargetError::Url)?, |port| ports.allow(port))
+    }
+
     /// `https://<host><path>`, where `path` may hold a query.
     pub fn new(host: &str, path: &str) -> Result<Self, TargetError> {
         let host = host_name(host)?;
@@ -57,8 +88,13 @@ impl Target {
         self.0.path()
     }
 
-    pub(super) fn url(&self) -> &Url {
-        &self.0
+    /// The whole URL, which may carry secrets: for storing and for its owner.
+    pub fn reveal(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(super) fn into_url(self) -> Url {
+        self.0
     }
 
     /// Where a `Location` points, if it may be followed: https, port 443, this host or its `www.`/bare twin, and a path under
@@ -67,22 +103,22 @@ impl Target {
         if location.is_empty() {
             return None;
         }
-        let next = Self::checked(self.0.join(location).ok()?).ok()?;
+        let next = Self::checked(self.0.join(location).ok()?, only_443).ok()?;
         let twins = |a: &str, b: &str| a.strip_prefix("www.") == Some(b);
         let (old, new) = (self.host(), next.host());
         let same_site = old == new || twins(old, new) || twins(new, old);
         (same_site && next.path().starts_with(within)).then_some(next)
     }
 
-    fn checked(mut url: Url) -> Result<Self, TargetError> {
+    fn checked(mut url: Url, allowed: impl Fn(u16) -> bool) -> Result<Self, TargetError> {
         if url.scheme() != "https" {
             return Err(TargetError::Scheme);
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TargetError::UserInfo);
         }
-        // The default port is dropped when parsing, so any that is left is another one.
-        if url.port().is_some() {
+        // The default port is dropped when parsing; what is left out means it.
+        if !allowed(url.port().unwrap_or(443)) {
             return Err(TargetError::Port);
         }
         match url.host() {
@@ -98,8 +134,12 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        Self::checked(Url::parse(text).map_err(|_| TargetError::Url)?)
+        Self::checked(Url::parse(text).map_err(|_| TargetError::Url)?, only_443)
     }
+}
+
+fn only_443(port: u16) -> bool {
+    port == 443
 }
 
 impl fmt::Display for Target {
@@ -207,6 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_may_name_the_ports_that_the_operator_allows() {
+        let ports = Ports::of(&Config::default());
+        for (url, good) in [
+            ("https://shop.example/hook", true),
+            ("https://shop.example:443/hook", true),
+            ("https://shop.example:8443/hook", true),
+            ("https://shop.example:22/hook", false),
+            ("https://shop.example:0/hook", false),
+            ("http://shop.example:8443/hook", false),
+            ("https://127.0.0.1:8443/hook", false),
+        ] {
+            assert_eq!(Target::with_ports(url, &ports).is_ok(), good, "{url}");
+        }
+        let development = Ports::of(&Config { mode: Mode::Development, ..Config::default() });
+        assert!(Target::with_ports("https://shop.example:22/hook", &development).is_ok());
+        let without = Ports::Of(vec![8443]);
+        assert_eq!(Target::with_ports("https://shop.example/hook", &without), Err(TargetError::Port));
+    }
+
+    #[test]
     fn a_target_shows_only_its_host() {
         let target = "https://shop.example/hook?token=secret".parse::<Target>().unwrap();
         assert_eq!(format!("{target} {target:?}"), "shop.example Target(shop.example)");
@@ -258,7 +318,7 @@ mod tests {
                 prop_assert_eq!(target.host(), host.to_ascii_lowercase());
                 prop_assert_eq!(target.path(), "/openmsg/auth/");
                 prop_assert!(host.contains('.') && target.host().parse::<std::net::IpAddr>().is_err());
-                prop_assert_eq!(target.url().port_or_known_default(), Some(443));
+                prop_assert_eq!(target.into_url().port_or_known_default(), Some(443));
             }
         }
 

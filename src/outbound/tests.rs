@@ -141,6 +141,51 @@ async fn a_long_answer_is_refused_or_cut() {
     assert!(!whole.truncated);
 }
 
+const SKIM: AnswerLimit = AnswerLimit::Skim { keep: 3, read: 64 << 10 };
+
+#[tokio::test]
+async fn of_a_skimmed_answer_only_a_little_is_kept_and_the_connection_is_used_again() {
+    let peer = Peer::answering(|_| {
+        format!("HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 60000\r\n\r\n{}", "x".repeat(60_000))
+    })
+    .await;
+    let client = peer.client();
+    for _ in 0..3 {
+        let answer = client.call(Call { answer: SKIM, redirects: Redirects::None, ..call("shop.test") }).await.unwrap();
+        assert_eq!((answer.status, &answer.body[..], answer.truncated), (429, &b"xxx"[..], true));
+        assert_eq!(answer.retry_after, Some(RetryAfter::For(Duration::from_secs(7))));
+    }
+    assert_eq!(peer.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_breaks_off_or_goes_on_for_ever_behind_the_head_is_an_answer_where_only_the_status_counts() {
+    let broken_off = Peer::new(|mut stream, _| async move {
+        request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nok").await.unwrap();
+        stream.shutdown().await.unwrap();
+    })
+    .await;
+    let endless = Peer::new(|mut stream, _| async move {
+        request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nok").await.unwrap();
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+    })
+    .await;
+    let silent = Peer::new(|mut stream, _| async move {
+        request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nok").await.unwrap();
+        std::future::pending().await
+    })
+    .await;
+    for peer in [broken_off, endless, silent] {
+        let call = Call { answer: SKIM, timeout: Duration::from_secs(2), ..call("shop.test") };
+        let answer = peer.client().call(call).await.unwrap();
+        assert_eq!((answer.status, answer.truncated), (200, true));
+        assert!(answer.body.starts_with(b"ok"));
+    }
+}
+
 #[tokio::test]
 async fn silence_and_dripping_end_with_the_time() {
     let silent = Peer::new(|mut stream, _| async move {
@@ -322,6 +367,7 @@ async fn errors_and_answers_do_not_show_paths_or_bodies() {
     let target = "https://shop.test/hook/s3cret?token=s3cret".parse().unwrap();
     let error = failure(&peer, Call { target, ..call("shop.test") }).await;
     assert!(!format!("{error} {error:?}").contains("s3cret"));
-    let answer = Answer { status: 200, body: "s3cret".into(), truncated: false, elapsed: Duration::ZERO };
+    let answer =
+        Answer { status: 200, body: "s3cret".into(), truncated: false, retry_after: None, elapsed: Duration::ZERO };
     assert!(!format!("{answer:?}").contains("s3cret"));
 }

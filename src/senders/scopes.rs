@@ -15,16 +15,31 @@ pub enum Scope {
     Connections,
     /// Messages.
     Messages,
+    /// Deliveries: finding, replaying and cancelling them.
+    Deliveries,
     /// The inbox.
     Inbox,
+    /// Webhooks.
+    Webhooks,
+    /// Pace and health of what deliveries go to.
+    Destinations,
     /// API keys.
     Keys,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Accounts, Self::Passcodes, Self::Connections, Self::Messages, Self::Inbox, Self::Keys];
+    pub const ALL: [Self; 9] = [
+        Self::Accounts,
+        Self::Passcodes,
+        Self::Connections,
+        Self::Messages,
+        Self::Deliveries,
+        Self::Inbox,
+        Self::Webhooks,
+        Self::Destinations,
+        Self::Keys,
+    ];
 
     /// As written.
     pub fn name(self) -> &'static str {
@@ -33,7 +48,10 @@ impl Scope {
             Self::Passcodes => "passcodes",
             Self::Connections => "connections",
             Self::Messages => "messages",
+            Self::Deliveries => "deliveries",
             Self::Inbox => "inbox",
+            Self::Webhooks => "webhooks",
+            Self::Destinations => "destinations",
             Self::Keys => "keys",
         }
     }
@@ -52,9 +70,7 @@ pub enum ScopeError {
     #[error("at least one scope is needed")]
     Empty,
     /// No scope of ours.
-    #[error(
-        "\"{0}\" is not a scope; they are accounts, passcodes, connections, messages, inbox, keys, each also as NAME:read, and *"
-    )]
+    #[error("\"{0}\" is not a scope; they are {all}, each also as NAME:read, and *", all = Scope::ALL.map(Scope::name).join(", "))]
     Unknown(String),
 }
 

@@ -7,10 +7,9 @@ use futures_util::FutureExt;
 
 use super::Report;
 use super::lease::Hold;
-use super::load::LATER;
 use super::run::Worker;
 use crate::books::{Attempt, ClaimedDelivery, Outcome, Settled};
-use crate::retry::Next;
+use crate::retry::{Ladder, Next};
 
 /// How a delivery of a claim ended here.
 pub(super) enum Ran {
@@ -20,32 +19,38 @@ pub(super) enum Ran {
     Gone,
     /// Not run: the lease is past, or the process stops. Another worker's.
     Left,
+    /// Not run: its destination takes nothing now. It waits in its chunk.
+    Shut,
 }
 
 impl Worker {
     /// Runs a delivery when it has a slot, and says what became of it.
     pub(super) async fn run_one(&self, delivery: ClaimedDelivery, mixed: bool, hold: Hold) -> Ran {
-        if mixed && self.load.is_full(&delivery.destination) {
-            return settled(&delivery, 0, None, Next::Again(LATER), None);
-        }
-        let place = self.load.hold(&delivery.destination);
-        let slot = tokio::select! {
-            slot = place.slot() => slot,
-            () = self.stop.cancelled() => None,
-        };
-        if slot.is_none() || !self.crew.lease.covers(&hold) {
-            return Ran::Left;
-        }
-        if self.cancelled.contains(delivery.id) {
-            return Ran::Gone;
-        }
         let app = &self.crew.app;
-        let at = app.clock.now();
-        if delivery.expires_at <= at {
+        if delivery.expires_at <= app.clock.now() {
             return settled(&delivery, 0, None, Next::Expire, Some("expired".into()));
         }
-        if delivery.text.is_none() {
-            tracing::error!(message = %delivery.message_id, "a message cannot be opened: is the node key the right one?");
+        let place = self.gate.hold(&delivery.destination);
+        let slot = tokio::select! {
+            slot = place.slot() => slot,
+            () = self.stop.cancelled() => return Ran::Left,
+        };
+        let Ok(slot) = slot else {
+            // Of a chunk the rest waits together, everything else by its own row.
+            return if mixed { settled(&delivery, 0, None, Next::Held, delivery.reason.clone()) } else { Ran::Shut };
+        };
+        if !self.crew.lease.covers(&hold) {
+            return Ran::Left;
+        }
+        if self.cancelled.contains(&delivery) {
+            return Ran::Gone;
+        }
+        if self.cancelled.covers(&delivery) {
+            return settled(&delivery, 0, None, Next::Withdrawn, Some("cancelled".into()));
+        }
+        let at = app.clock.now();
+        if delivery.content.is_none() {
+            tracing::error!(delivery = %delivery.id, "a message cannot be opened: is the node key the right one?");
             return settled(&delivery, 0, None, Next::Fail("unreadable"), Some("unreadable".into()));
         }
         let Some(channel) = delivery.channel.and_then(|name| self.channels.get(&name)) else {
@@ -56,7 +61,16 @@ impl Worker {
             tracing::error!(delivery = %delivery.id, "a delivery panicked");
             Report::of(Outcome::Unknown, crate::retry::Advice::Later).code("internal")
         });
+        slot.finish(report.sign(), Duration::try_from(app.clock.now().duration_since(at)).unwrap_or_default());
         self.judge(&delivery, report, at)
+    }
+
+    /// The waits of a channel.
+    fn ladder(&self, channel: Option<crate::books::ChannelName>) -> &Ladder {
+        match channel {
+            Some(crate::books::ChannelName::Webhook) => &self.webhook_ladder,
+            _ => &self.ladder,
+        }
     }
 
     fn judge(&self, delivery: &ClaimedDelivery, report: Report, at: jiff::Timestamp) -> Ran {
@@ -64,12 +78,14 @@ impl Worker {
         let made = u16::from(report.outcome.is_some());
         let left = Duration::try_from(delivery.expires_at.duration_since(now)).unwrap_or_default();
         let random = f64::from(crate::crypto::random_below(1 << 20)) / f64::from(1 << 20);
-        let next = self.ladder.next(&report.advice, u32::from(delivery.tries + made), left, random);
+        let own = self.gate.schedule_of(&delivery.destination);
+        let tries = u32::from(delivery.tries + made);
+        let next = self.ladder(delivery.channel).next(&report.advice, own.as_deref(), tries, left, random);
         let reason = match &next {
-            Next::Delivered => None,
+            Next::Delivered | Next::Withdrawn => None,
             Next::Fail(why) => Some((*why).to_owned()),
             Next::Expire => Some("expired".to_owned()),
-            Next::Again(_) | Next::Unconfirmed => report.note.map(str::to_owned).or_else(|| report.code.clone()),
+            Next::Again(_) | Next::Unconfirmed | Next::Held => report.note.map(str::to_owned).or_else(|| report.code.clone()),
         };
         let attempt = report.outcome.map(|outcome| Attempt {
             at,
@@ -98,5 +114,6 @@ fn settled(delivery: &ClaimedDelivery, made: u16, attempt: Option<Attempt>, next
         next,
         reason,
         hash: None,
+        ordered: delivery.ordered,
     }))
 }

@@ -1,4 +1,4 @@
-//! What was cancelled of what this worker holds: re-read every [`EVERY`] while something is held.
+//! What was cancelled of what this worker holds, and which cancels are under way: re-read every [`EVERY`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::App;
-use crate::books::{self, DeliveryId};
+use crate::books::{self, ClaimedDelivery, DeliveryId, Stop};
 
 /// The promise is 500 ms.
 const EVERY: Duration = Duration::from_millis(400);
@@ -24,6 +24,8 @@ struct Inner {
     /// Chunks of which something is held, and by how many tasks.
     held: HashMap<Uuid, usize>,
     cancelled: HashSet<DeliveryId>,
+    /// Cancels by filter that have not come to everything yet.
+    stops: Vec<Stop>,
 }
 
 /// Keeps a chunk watched until dropped.
@@ -41,6 +43,9 @@ impl Cancelled {
             let mut beat = tokio::time::interval(EVERY);
             while !stop.is_cancelled() {
                 beat.tick().await;
+                if let Ok(stops) = books::stops(&app).await {
+                    reading.lock().stops = stops;
+                }
                 let held: Vec<Uuid> = reading.lock().held.keys().copied().collect();
                 if !held.is_empty()
                     && let Ok(found) = books::cancelled_among(&app, &held).await
@@ -59,8 +64,13 @@ impl Cancelled {
     }
 
     /// Whether this delivery was cancelled when last read.
-    pub(super) fn contains(&self, delivery: DeliveryId) -> bool {
-        self.lock().cancelled.contains(&delivery)
+    pub(super) fn contains(&self, delivery: &ClaimedDelivery) -> bool {
+        self.lock().cancelled.contains(&delivery.id)
+    }
+
+    /// Whether a cancel that is under way covers this delivery: nothing says so of it yet.
+    pub(super) fn covers(&self, delivery: &ClaimedDelivery) -> bool {
+        self.lock().stops.iter().any(|stop| stop.covers(delivery))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Fuse, FusedFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,12 +18,12 @@ use super::attempt::Ran;
 use super::cancelled::Cancelled;
 use super::in_hand::{self, InHand};
 use super::lease::{Hold, Lease};
-use super::load::Load;
+use super::gate::{Admits, Gate};
 use super::statements::{claims, parkings, settles, until_it_answers};
 use super::{Channel, Crew};
 use crate::App;
 use crate::batch::Batcher;
-use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, Settled};
+use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, Settled, Then};
 use crate::jobs::{ChunkRef, Job};
 use crate::outbound::Outbound;
 use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
@@ -31,6 +31,9 @@ use crate::retry::{Ladder, Reconnect};
 
 /// Broker messages taken and not acknowledged, per lane.
 const PREFETCH: u16 = 100;
+
+/// When a chunk that found its destination full is looked at again.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Longest wait for the broker to take its leave.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -40,9 +43,12 @@ pub(super) struct Worker {
     pub(super) crew: Crew,
     pub(super) channels: HashMap<ChannelName, Box<dyn Channel>>,
     pub(super) ladder: Ladder,
-    pub(super) load: Load,
+    pub(super) webhook_ladder: Ladder,
+    pub(super) gate: Gate,
     pub(super) cancelled: Cancelled,
     in_hand: InHand,
+    /// Deliveries held by this process.
+    held: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     claims: Batcher<(Uuid, Hold), Option<Claimed>>,
     settles: Batcher<Settle, Result<bool, bool>>,
@@ -64,9 +70,16 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         lease: Lease::start(&app, end.clone()).await?,
         app: app.clone(),
     };
-    let worker = Arc::new(Worker::new(crew.clone(), stop.clone(), end.clone()));
+    let (next_in_line, mut first_in_line) = mpsc::unbounded_channel();
+    let worker = Arc::new(Worker::new(crew.clone(), next_in_line, stop.clone(), end.clone()));
     let (into, mut taken) = mpsc::channel(usize::from(PREFETCH));
-    let sources = [Source::Asks, Source::Jobs(Lane::Interactive), Source::Jobs(Lane::Bulk), Source::Dead];
+    let sources = [
+        Source::Asks,
+        Source::Jobs(Lane::Interactive),
+        Source::Jobs(Lane::Bulk),
+        Source::Jobs(Lane::Status),
+        Source::Dead,
+    ];
     let mut consumers = JoinSet::new();
     for source in sources {
         let consumer =
@@ -81,6 +94,10 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         let taken = tokio::select! {
             taken = next(&mut taken, &stop) => taken,
+            Some(ids) = first_in_line.recv(), if !stop.is_cancelled() => {
+                tasks.spawn(Arc::clone(&worker).go_on(ids));
+                continue;
+            }
             () = keepers.one_ended(), if !stop.is_cancelled() => {
                 broken = !stop.is_cancelled();
                 stop.cancel();
@@ -88,8 +105,7 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
             }
         };
         let Some(taken) = taken else { break };
-        let worker = Arc::clone(&worker);
-        tasks.spawn(async move { worker.handle(taken).await });
+        tasks.spawn(Arc::clone(&worker).handle(taken));
     }
     // What was taken and not begun is for others, at once.
     tasks.spawn(async move {
@@ -122,35 +138,51 @@ async fn next(taken: &mut mpsc::Receiver<Taken>, stop: &CancellationToken) -> Op
     }
 }
 
+/// The process stops: what was not begun is for others.
+struct Stopping;
+
+/// A claim, with what it takes of this process.
+struct Work {
+    claimed: Claimed,
+    places: Option<OwnedSemaphorePermit>,
+    taken: in_hand::Taken,
+    /// Whether its deliveries go to several destinations, or go each by its own row.
+    mixed: bool,
+    hold: Hold,
+    /// None: exceptions.
+    chunk: Option<Uuid>,
+}
+
 impl Worker {
-    fn new(crew: Crew, stop: CancellationToken, end: CancellationToken) -> Self {
+    fn new(crew: Crew, next: mpsc::UnboundedSender<Vec<Uuid>>, stop: CancellationToken, end: CancellationToken) -> Self {
         let app = crew.app.clone();
         let settings = &app.config.delivery;
-        let waits = settings.schedule.iter().map(|wait| wait.duration()).collect();
+        let ladder = |waits: &[crate::config::Period]| {
+            Ladder::new(waits.iter().map(|wait| wait.duration()).collect(), settings.jitter)
+        };
         Self {
             channels: crate::workers::channels(&crew),
-            ladder: Ladder::new(waits, settings.jitter),
-            load: Load::new(settings),
+            ladder: ladder(&settings.schedule),
+            webhook_ladder: ladder(&settings.webhook_schedule),
+            gate: Gate::start(&app, &crew.lease, end.clone()),
+            held: Arc::new(Semaphore::new(settings.held)),
             in_hand: InHand::start(&app, &crew.lease, end.clone()),
             cancelled: Cancelled::start(&app, end),
             handshakes: Arc::new(Semaphore::new(settings.handshakes)),
             claims: claims(&app),
-            settles: settles(&app),
+            settles: settles(&app, next),
             parkings: parkings(&app),
             stop,
             crew,
         }
     }
 
-    async fn handle(&self, taken: Taken) {
+    async fn handle(self: Arc<Self>, taken: Taken) {
         match taken.source {
             Source::Asks => self.answer(taken).await,
             Source::Dead => self.reconcile(taken).await,
             Source::Jobs(_) => match serde_json::from_slice(&taken.body) {
-                Ok(job) => match self.run_job(job).await {
-                    true => taken.ack().await,
-                    false => taken.hand_back().await,
-                },
+                Ok(job) => self.take_on(job, taken).await,
                 Err(_) => {
                     tracing::warn!(bytes = taken.body.len(), "a job that is none of ours was dropped");
                     taken.ack().await;
@@ -159,24 +191,39 @@ impl Worker {
         }
     }
 
-    /// True when the broker may forget the job.
-    async fn run_job(&self, job: Job) -> bool {
-        match job {
+    /// Claims what a job names, then lets the broker forget it: from then on the books say who holds it, under which lease, and
+    /// the broker would know nothing better. So what is slow here takes no place in the broker's window from what is not.
+    async fn take_on(&self, job: Job, taken: Taken) {
+        let works: Vec<Result<Option<Work>, Stopping>> = match job {
             Job::Deliver(chunks) => {
-                let all = chunks.into_iter().map(|chunk| self.deliver_chunk(chunk)).collect::<FuturesUnordered<_>>();
-                // Each is run to its end, also when another one was left.
-                all.fold(true, |all, done| async move { all && done }).await
+                futures_util::future::join_all(chunks.into_iter().map(|chunk| self.claim_chunk(chunk))).await
             }
-            Job::DeliverAgain(ids) => self.deliver_again(&ids).await,
-            Job::StartHandshake(id) => {
-                let Ok(_place) = self.handshakes.acquire().await else { return false };
-                let run = AssertUnwindSafe(crate::workers::start_handshake::run(&self.crew, id)).catch_unwind().await;
-                if run.is_err() {
-                    tracing::error!(handshake = %id, "a handshake panicked");
-                }
-                true
-            }
+            Job::DeliverAgain(ids) => vec![self.claim_again(&ids).await],
+            Job::StartHandshake(id) => return self.start_handshake(id, taken).await,
+        };
+        if works.iter().all(Result::is_ok) {
+            taken.ack().await;
+        } else {
+            taken.hand_back().await;
         }
+        let running = works.into_iter().flatten().flatten().map(|work| self.run_claimed(work));
+        futures_util::future::join_all(running).await;
+    }
+
+    /// Those that have become first in their lines. What is left here is due, and the scheduler finds it.
+    async fn go_on(self: Arc<Self>, ids: Vec<Uuid>) {
+        if let Ok(Some(work)) = self.claim_again(&ids).await {
+            self.run_claimed(work).await;
+        }
+    }
+
+    async fn start_handshake(&self, id: Uuid, taken: Taken) {
+        let Ok(_place) = self.handshakes.acquire().await else { return taken.hand_back().await };
+        let run = AssertUnwindSafe(crate::workers::start_handshake::run(&self.crew, id)).catch_unwind().await;
+        if run.is_err() {
+            tracing::error!(handshake = %id, "a handshake panicked");
+        }
+        taken.ack().await;
     }
 
     async fn answer(&self, taken: Taken) {
@@ -202,7 +249,7 @@ impl Worker {
     /// A job that was handed out over and over: its workers died of it, or of something else. Its rows say what is true; those
     /// still open go back to the scheduler, not at once.
     async fn reconcile(&self, taken: Taken) {
-        let chunks = match serde_json::from_slice(&taken.body) {
+        let chunks: Vec<Uuid> = match serde_json::from_slice(&taken.body) {
             Ok(Job::Deliver(chunks)) => chunks.iter().map(|chunk| chunk.id).collect(),
             _ => Vec::new(),
         };
@@ -211,65 +258,84 @@ impl Worker {
             "a job was handed out too often; its deliveries are looked at again in a minute"
         );
         let until = self.crew.app.clock.now() + Duration::from_secs(60);
-        if books::park(&self.crew.app, &chunks, until).await.is_ok() {
+        let aside: Vec<_> = chunks.into_iter().map(|chunk| (chunk, until)).collect();
+        if books::park(&self.crew.app, &aside).await.is_ok() {
             taken.ack().await;
         }
     }
 
-    async fn deliver_chunk(&self, chunk: ChunkRef) -> bool {
+    /// A chunk that is this worker's now; none where it is done, cancelled, another's or put aside.
+    async fn claim_chunk(&self, chunk: ChunkRef) -> Result<Option<Work>, Stopping> {
+        let n = usize::try_from(chunk.n).unwrap_or(1).max(1);
         // A mixed chunk's deliveries are looked at one by one.
         let mixed = chunk.destination.is_empty();
-        let room = match mixed {
-            true => None,
-            false => tokio::select! {
-                room = self.load.room(&chunk.destination, usize::try_from(chunk.n).unwrap_or(1)) => Some(room),
-                () = self.stop.cancelled() => return false,
-            },
-        };
-        if let Some(Err(away)) = room {
-            return self.parkings.call((chunk.id, away)).await.is_ok();
+        if !mixed && let Some(away) = self.must_wait(&chunk.destination, n).await {
+            return self.parkings.call((chunk.id, away)).await.map(|()| None).map_err(|_| Stopping);
         }
+        let places = self.places(n).await?;
         let (taken, hold) = (self.in_hand.take(vec![chunk.id]), self.crew.lease.hold());
         match self.claims.call((chunk.id, hold)).await {
             Ok(Some(claimed)) => {
-                let held = |done| Held::Chunk { id: chunk.id, done };
-                self.run_claimed(claimed, taken, mixed, hold, held).await
+                Ok(Some(Work { claimed, places: Some(places), taken, mixed, hold, chunk: Some(chunk.id) }))
             }
             // Done, cancelled, or another's.
-            Ok(None) => true,
-            Err(_) => false,
+            Ok(None) => Ok(None),
+            Err(_) => Err(Stopping),
         }
     }
 
-    async fn deliver_again(&self, ids: &[Uuid]) -> bool {
+    /// How long a chunk waits in Postgres for its destination; none: it may be claimed.
+    async fn must_wait(&self, destination: &str, n: usize) -> Option<Duration> {
+        match self.gate.room(destination, n).await {
+            Admits::Now => None,
+            Admits::Wait => Some(SOON),
+            Admits::Away(left) => Some(left),
+        }
+    }
+
+    async fn claim_again(&self, ids: &[Uuid]) -> Result<Option<Work>, Stopping> {
         let deliveries: Vec<DeliveryId> = ids.iter().filter_map(|id| DeliveryId::from_uuid(*id)).collect();
+        let places = Some(self.places(deliveries.len()).await?);
         let taken = self.in_hand.take(deliveries.iter().map(|delivery| delivery.uuid()).collect());
         let (app, hold) = (&self.crew.app, self.crew.lease.hold());
         let claim = app.new_id();
         match until_it_answers(|| books::claim_again(app, hold.worker, claim, &deliveries)).await {
-            Ok(claimed) => self.run_claimed(claimed, taken, true, hold, |_| Held::Again).await,
+            Ok(claimed) => Ok(Some(Work { claimed, places, taken, mixed: true, hold, chunk: None })),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "deliveries could not be claimed");
-                true
+                Ok(None)
             }
         }
     }
 
-    /// Runs what a claim holds, settling what is finished on the way. True when all of it is settled.
-    async fn run_claimed(
-        &self,
-        claimed: Claimed,
-        taken: in_hand::Taken,
-        mixed: bool,
-        hold: Hold,
-        held: impl Fn(bool) -> Held,
-    ) -> bool {
-        let Claimed { claim, deliveries } = claimed;
+    /// Room in this process for so many deliveries.
+    async fn places(&self, n: usize) -> Result<OwnedSemaphorePermit, Stopping> {
+        let n = u32::try_from(n.min(self.crew.app.config.delivery.held)).unwrap_or(u32::MAX);
+        tokio::select! {
+            places = Arc::clone(&self.held).acquire_many_owned(n) => places.map_err(|_| Stopping),
+            () = self.stop.cancelled() => Err(Stopping),
+        }
+    }
+
+    /// Runs what a claim holds, settling what is finished on the way.
+    async fn run_claimed(&self, work: Work) {
+        let Work { claimed: Claimed { claim, deliveries }, mut places, taken, mixed, hold, chunk } = work;
+        if deliveries.is_empty() && chunk.is_none() {
+            return;
+        }
+        let held = |then| chunk.map_or(Held::Again, |id| Held::Chunk { id, then });
         let watched: Vec<_> = deliveries.iter().map(|d| self.cancelled.watch(d.id.chunk)).collect();
-        let mut running: FuturesUnordered<_> = deliveries.into_iter().map(|d| self.run_one(d, mixed, hold)).collect();
+        let mut running: FuturesUnordered<_> = deliveries
+            .into_iter()
+            .map(|delivery| {
+                let place = places.as_mut().and_then(|places| places.split(1));
+                self.run_one(delivery, mixed, hold).map(move |ran| (ran, place).0)
+            })
+            .collect();
+        drop(places);
         let every = self.crew.app.config.delivery.settle_every.duration();
         let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        let (mut results, mut left, mut written) = (Vec::new(), false, true);
+        let (mut results, mut left, mut shut, mut written) = (Vec::new(), false, false, true);
         // Settling goes on beside the deliveries, never instead of them: one that is not polled may hold the very database
         // connection that settling waits for.
         let settling = Fuse::terminated();
@@ -280,11 +346,12 @@ impl Worker {
                     Some(Ran::Settled(settled)) => results.push(*settled),
                     Some(Ran::Gone) => {}
                     Some(Ran::Left) => left = true,
+                    Some(Ran::Shut) => shut = true,
                     None => break,
                 },
                 _ = beat.tick(), if !results.is_empty() && settling.is_terminated() => {
                     let part = std::mem::take(&mut results);
-                    settling.set(self.settle(claim, held(false), part, hold).fuse());
+                    settling.set(self.settle(claim, held(Then::Stay), part, hold).fuse());
                 }
                 done = &mut settling, if !settling.is_terminated() => written &= done,
             }
@@ -293,13 +360,16 @@ impl Worker {
             written &= settling.await;
         }
         drop(watched);
-        written &= self.settle(claim, held(!left), results, hold).await;
+        let then = match (left, shut) {
+            (true, _) => Then::Stay,
+            (false, true) => Then::Wait,
+            (false, false) => Then::Done,
+        };
+        written &= self.settle(claim, held(then), results, hold).await;
         if !written {
             // What was sent and cannot be written down must not be sent again by this process, over and over.
             taken.keep();
         }
-        // What is left is handed on as a new job; when stopping, the broker hands this one on.
-        !(left && self.stop.is_cancelled())
     }
 
     /// Tries until the books take it: while Postgres is away, nobody can take over what we hold. False where they never will.

@@ -1,14 +1,14 @@
 //! Statements that concurrent claims share: claim, settle, hand back.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::lease::Hold;
 use crate::App;
 use crate::batch::Batcher;
-use crate::books::{self, Claimed, Settle};
+use crate::books::{self, Claimed, Settle, Written};
 use crate::retry::Reconnect;
 
 /// Claims, settles and parkings in one statement.
@@ -51,18 +51,24 @@ where
 }
 
 /// Settles; says whether the claim still held, or, as an error, whether trying again may help.
-pub(super) fn settles(app: &App) -> Batcher<Settle, Result<bool, bool>> {
+pub(super) fn settles(
+    app: &App,
+    next_in_line: mpsc::UnboundedSender<Vec<Uuid>>,
+) -> Batcher<Settle, Result<bool, bool>> {
     let app = app.clone();
     Batcher::spawn(TOGETHER, Duration::from_millis(10), move |settles: Vec<Settle>| {
-        let app = app.clone();
+        let (app, next_in_line) = (app.clone(), next_in_line.clone());
         async move {
             match books::settle_many(&app, &settles).await {
-                Ok(held) => held.into_iter().map(Ok).collect(),
+                Ok(written) => {
+                    tell_next(&next_in_line, &written);
+                    written.held.into_iter().map(Ok).collect()
+                }
                 // Whatever is wrong with one of them is not the others' fault.
                 Err(error) if !error.is_passing() && settles.len() > 1 => {
                     let mut each = Vec::with_capacity(settles.len());
                     for settle in &settles {
-                        each.push(settle_alone(&app, settle).await);
+                        each.push(settle_alone(&app, settle, &next_in_line).await);
                     }
                     each
                 }
@@ -72,9 +78,24 @@ pub(super) fn settles(app: &App) -> Batcher<Settle, Result<bool, bool>> {
     })
 }
 
-async fn settle_alone(app: &App, settle: &Settle) -> Result<bool, bool> {
+/// Whoever is next in a line goes on in this process, at once.
+fn tell_next(next_in_line: &mpsc::UnboundedSender<Vec<Uuid>>, written: &Written) {
+    if !written.next.is_empty() {
+        // Nobody hears it when the process stops: then the scheduler of another finds them.
+        let _ = next_in_line.send(written.next.iter().map(|(_, id)| id.uuid()).collect());
+    }
+}
+
+async fn settle_alone(
+    app: &App,
+    settle: &Settle,
+    next_in_line: &mpsc::UnboundedSender<Vec<Uuid>>,
+) -> Result<bool, bool> {
     match books::settle_many(app, std::slice::from_ref(settle)).await {
-        Ok(held) => Ok(held.first().copied().unwrap_or(false)),
+        Ok(written) => {
+            tell_next(next_in_line, &written);
+            Ok(written.held.first().copied().unwrap_or(false))
+        }
         Err(error) => Err(refused(&error)),
     }
 }
@@ -91,13 +112,11 @@ pub(super) fn parkings(app: &App) -> Batcher<(Uuid, Duration), ()> {
     Batcher::spawn(TOGETHER, Duration::from_millis(5), move |chunks: Vec<(Uuid, Duration)>| {
         let app = app.clone();
         async move {
-            let mut by_time: BTreeMap<Duration, Vec<Uuid>> = BTreeMap::new();
-            chunks.iter().for_each(|(chunk, away)| by_time.entry(*away).or_default().push(*chunk));
-            for (away, together) in by_time {
-                if let Err(error) = books::park(&app, &together, app.clock.now() + away).await {
-                    // They stay published and unclaimed, and come back after five minutes.
-                    tracing::warn!(%error, "chunks of a full destination could not be handed back");
-                }
+            let now = app.clock.now();
+            let aside: Vec<_> = chunks.iter().map(|(chunk, away)| (*chunk, now + *away)).collect();
+            if let Err(error) = books::park(&app, &aside).await {
+                // They stay published and unclaimed, and come back after five minutes.
+                tracing::warn!(%error, "chunks of a full destination could not be handed back");
             }
             vec![(); chunks.len()]
         }

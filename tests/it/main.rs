@@ -7,6 +7,7 @@ mod broker;
 mod browser;
 mod chaos;
 mod clocks;
+mod destinations;
 mod embedded;
 mod house;
 mod node;

@@ -27,7 +27,7 @@ pub(super) async fn store(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed
     if !account.accepts_messages || back.state == State::Blocked {
         return refused(Code::RejectedByUser, "rejected");
     }
-    let text = delivery.text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
+    let text = delivery.content.as_ref().and_then(|text| std::str::from_utf8(text).ok());
     let (Some(text), Ok(from_name)) = (text, back.other_name.parse()) else {
         return refused(Code::Unknown, "unreadable");
     };
@@ -39,8 +39,8 @@ pub(super) async fn store(crew: &Crew, delivery: &ClaimedDelivery, keyed: &Keyed
         text: text.to_owned(),
         sent_at: delivery.created_at,
         nonce: None,
-        hash: sha256(&[delivery.message_id.as_bytes()]),
-        message_id: Some(delivery.message_id),
+        hash: sha256(&[delivery.message_id().as_bytes()]),
+        message_id: Some(delivery.message_id()),
         deadline: None,
     };
     match crew.shared.store(entry).await {

@@ -1,64 +1,85 @@
-//! After the commit: the chunks' ids go to the broker, and what it confirmed is written down.
+//! After the commit: the chunks' ids go to the broker.
+//!
+//! A chunk is inserted as "being published". Most are claimed within milliseconds, and then nothing more is to be said; what still
+//! lies there when its broker has long confirmed is marked with that broker, and what no broker confirmed is unmarked, for the
+//! scheduler. Where this process dies in between, the mark is void after a few seconds.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Chunks;
+use super::ahead::Ahead;
 use crate::App;
 use crate::batch::Batcher;
-use crate::books::{self, Lane};
-use crate::db::DbError;
+use crate::books::{self, DeliveryId, Lane};
 use crate::jobs::{ChunkRef, Job};
 use crate::queue::Publisher;
 
 /// Deliveries named by one broker message.
 const PER_JOB: usize = 200;
+/// What is not claimed by then is marked as confirmed.
+const UNCLAIMED: Duration = Duration::from_secs(2);
 
-/// Publishes what was committed, and writes down what the broker confirmed.
+/// What a commit left to be published.
+pub struct ToPublish {
+    pub(super) chunks: Vec<(Lane, ChunkRef)>,
+    pub(super) heads: Vec<(Lane, DeliveryId)>,
+}
+
+/// Publishes what was committed, and writes down what became of it where that matters.
 #[derive(Clone)]
 pub(super) struct Publishing {
     publisher: Publisher,
-    ahead: crate::books::due::Ahead,
-    confirmed: Batcher<(Vec<Uuid>, i32), ()>,
+    ahead: Ahead,
+    /// Chunks with the epoch of the broker that confirmed; none: no broker did.
+    marks: Batcher<(Vec<Uuid>, Option<i32>), ()>,
 }
 
 impl Publishing {
     pub(super) fn start(app: &App, publisher: &Publisher) -> Self {
-        let for_marks = app.clone();
-        let confirmed = Batcher::spawn(64, Duration::from_millis(5), move |marks: Vec<(Vec<Uuid>, i32)>| {
-            let app = for_marks.clone();
+        let app_for_marks = app.clone();
+        let marks = Batcher::spawn(64, Duration::from_millis(5), move |marks: Vec<(Vec<Uuid>, Option<i32>)>| {
+            let app = app_for_marks.clone();
             async move {
                 let n = marks.len();
                 // Where this fails the scheduler publishes once more, and the claim finds nothing to do.
-                if let Err(error) = mark_published(&app, marks).await {
+                if let Err(error) = write_down(&app, marks).await {
                     tracing::debug!(%error, "published chunks could not be marked");
                 }
                 vec![(); n]
             }
         });
-        Self { publisher: publisher.clone(), ahead: crate::books::due::Ahead::watch(app), confirmed }
+        Self { publisher: publisher.clone(), ahead: Ahead::watch(app), marks }
+    }
+
+    /// Whether `n` more deliveries may lie in the broker.
+    pub(super) fn has_room(&self, lane: Lane, sender: &str, destination: &str, n: i64) -> bool {
+        self.ahead.has_room(lane, sender, destination, n)
     }
 
     /// In the background: the caller's 202 does not wait for the broker.
-    pub(super) fn publish(&self, chunks: Chunks) {
+    pub(super) fn publish(&self, what: ToPublish) {
         for lane in Lane::ALL {
-            let mine = chunks.iter().filter(|(l, _)| *l == lane).map(|(_, chunk)| chunk.clone());
-            for job in into_jobs(mine) {
-                let n: i64 = job.iter().map(|c| i64::from(c.n)).sum();
-                if !self.ahead.has_room(lane, n) {
-                    // The scheduler publishes it when the workers have caught up.
-                    continue;
-                }
-                let this = self.clone();
-                tokio::spawn(async move {
-                    let ids = job.iter().map(|c| c.id).collect();
-                    if let Ok(epoch) = this.publisher.publish(lane, &Job::Deliver(job)).await {
-                        let _ = this.confirmed.call((ids, epoch)).await;
-                    }
-                });
+            for job in into_jobs(what.chunks.iter().filter(|(l, _)| *l == lane).map(|(_, chunk)| chunk.clone())) {
+                tokio::spawn(self.clone().publish_chunks(lane, job));
+            }
+            let heads = what.heads.iter().filter(|(l, _)| *l == lane).map(|(_, id)| id.uuid());
+            let heads: Vec<Uuid> = heads.collect();
+            for part in heads.chunks(PER_JOB) {
+                let (publisher, job) = (self.publisher.clone(), Job::DeliverAgain(part.to_vec()));
+                // Where it fails, they are due, and the scheduler finds them.
+                tokio::spawn(async move { publisher.publish(lane, &job).await });
             }
         }
+    }
+
+    async fn publish_chunks(self, lane: Lane, job: Vec<ChunkRef>) {
+        let ids: Vec<Uuid> = job.iter().map(|c| c.id).collect();
+        let epoch = self.publisher.publish(lane, &Job::Deliver(job)).await.ok();
+        if epoch.is_some() {
+            tokio::time::sleep(UNCLAIMED).await;
+        }
+        let _ = self.marks.call((ids, epoch)).await;
     }
 }
 
@@ -78,11 +99,22 @@ fn into_jobs(chunks: impl Iterator<Item = ChunkRef>) -> Vec<Vec<ChunkRef>> {
     jobs
 }
 
-async fn mark_published(app: &App, marks: Vec<(Vec<Uuid>, i32)>) -> Result<(), DbError> {
-    let (mut ids, mut epochs) = (Vec::new(), Vec::new());
+async fn write_down(app: &App, marks: Vec<(Vec<Uuid>, Option<i32>)>) -> Result<(), books::BooksError> {
+    let (mut ids, mut epochs, mut unconfirmed) = (Vec::new(), Vec::new(), Vec::new());
     for (chunks, epoch) in marks {
-        epochs.extend(std::iter::repeat_n(epoch, chunks.len()));
-        ids.extend(chunks);
+        match epoch {
+            Some(epoch) => {
+                epochs.extend(std::iter::repeat_n(epoch, chunks.len()));
+                ids.extend(chunks);
+            }
+            None => unconfirmed.extend(chunks),
+        }
     }
-    books::published(app, &ids, &epochs).await
+    if !ids.is_empty() {
+        books::published(app, &ids, &epochs).await?;
+    }
+    if !unconfirmed.is_empty() {
+        books::unpublish(app, &unconfirmed, &[]).await?;
+    }
+    Ok(())
 }

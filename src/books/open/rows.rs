@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Chunks;
+use super::keys::{Before, Keys};
+use super::publishing::{Publishing, ToPublish};
+use super::{Request, statement::Taken};
 use crate::App;
-use crate::books::{Lane, NewMessage};
+use crate::books::turns::Joining;
+use crate::books::{Accepted, DeliveryId, Expiry, Lane, NewMessage, Way};
 use crate::crypto::Purpose;
 use crate::jobs::ChunkRef;
 
@@ -18,115 +21,241 @@ const WORTH_A_CHUNK: usize = 8;
 #[derive(Default)]
 pub(super) struct Rows {
     pub(super) id: Vec<Uuid>,
-    pub(super) connection: Vec<Uuid>,
+    /// Its key among [`Keys`], counted from 1; 0: none.
+    pub(super) key_no: Vec<i64>,
+    pub(super) channel: Vec<i16>,
+    pub(super) destination: Vec<String>,
+    pub(super) connection: Vec<Option<Uuid>>,
     pub(super) sender: Vec<String>,
-    pub(super) from: Vec<String>,
-    pub(super) to: Vec<String>,
-    pub(super) lane: Vec<i16>,
+    pub(super) from: Vec<Option<String>>,
+    pub(super) to: Vec<Option<String>>,
     pub(super) tag: Vec<Option<String>>,
+    pub(super) campaign: Vec<Option<Uuid>>,
+    pub(super) line: Vec<Option<String>>,
+    pub(super) deliver_at: Vec<Option<Timestamp>>,
     pub(super) content: Vec<Vec<u8>>,
     pub(super) expires_at: Vec<Timestamp>,
-    pub(super) key_hash: Vec<Option<Vec<u8>>>,
-    pub(super) body_hash: Vec<Option<Vec<u8>>>,
-    pub(super) chunk: Vec<Uuid>,
-    pub(super) seq: Vec<i16>,
+    pub(super) chunks: Chunks,
+    pub(super) keys: Keys,
+    /// Those with an ordering key.
+    pub(super) joining: Vec<(usize, Joining)>,
+    /// The id of each message of each request; nil where it is another's twin.
+    ids: Vec<Vec<Uuid>>,
+    pub(super) now: Timestamp,
+}
+
+/// The chunks, as columns.
+#[derive(Default)]
+pub(super) struct Chunks {
+    pub(super) id: Vec<Uuid>,
+    pub(super) lane: Vec<i16>,
+    pub(super) sender: Vec<String>,
     pub(super) destination: Vec<String>,
-    pub(super) chunk_id: Vec<Uuid>,
-    pub(super) chunk_lane: Vec<i16>,
-    pub(super) chunk_destination: Vec<String>,
-    pub(super) chunk_n: Vec<i16>,
+    pub(super) campaign: Vec<Option<Uuid>>,
+    pub(super) state: Vec<i16>,
+    pub(super) due_at: Vec<Timestamp>,
+    pub(super) published_at: Vec<Option<Timestamp>>,
+    n: Vec<i16>,
+    /// A chunk of ordered deliveries is only a range of ids: each of them goes by its own row.
+    lined: Vec<bool>,
 }
 
 impl Rows {
-    pub(super) fn lay_out(app: &App, messages: &[NewMessage], now: Timestamp) -> Self {
-        let mut rows = Self::default();
-        let mut seats = Seats::new(messages, app.config.delivery.chunk);
-        for message in messages {
-            let id = app.new_id();
-            let (chunk, seq) = seats.take(app, &mut rows, message);
-            rows.content.push(app.keys.seal(Purpose::Message, id.as_bytes(), message.text.as_bytes()));
-            rows.id.push(id);
-            rows.connection.push(message.connection);
-            rows.sender.push(message.sender.clone());
-            rows.from.push(message.from.to_string());
-            rows.to.push(message.to.to_string());
-            rows.lane.push(message.lane.number());
-            rows.tag.push(message.tag.clone());
-            rows.expires_at.push(now + message.expires_in);
-            rows.key_hash
-                .push(message.key.as_ref().map(|key| app.keys.hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec()));
-            rows.body_hash.push(message.key.as_ref().map(|_| body_hash(app, message)));
-            rows.chunk.push(chunk);
-            rows.seq.push(seq);
-            rows.destination.push(message.to.domain().to_string());
+    pub(super) fn lay_out(app: &App, publishing: &Publishing, requests: &[Request], now: Timestamp) -> Self {
+        let mut rows = Self { now, ..Self::default() };
+        for request in requests {
+            rows.keys.add(app, request, now);
         }
+        let named = std::mem::take(&mut rows.keys.of_requests);
+        let fresh = requests.iter().zip(&named).flat_map(|(request, named)| {
+            request.messages.iter().zip(named).filter(|(_, named)| !named.twin).map(|(message, _)| message)
+        });
+        let mut seats = Seats::new(fresh, app.config.delivery.chunk);
+        for (request, named) in requests.iter().zip(&named) {
+            let mut ids = Vec::with_capacity(request.messages.len());
+            for (message, named) in request.messages.iter().zip(named) {
+                if named.twin {
+                    ids.push(Uuid::nil());
+                    continue;
+                }
+                let id = seats.take(app, &mut rows.chunks, message);
+                rows.keys.is(*named, id.uuid());
+                rows.push(app, message, id, named.key);
+                ids.push(id.uuid());
+            }
+            rows.ids.push(ids);
+        }
+        rows.keys.of_requests = named;
+        rows.chunks.settle_states(publishing, now);
         rows
     }
 
-    /// The chunks it fills.
-    pub(super) fn chunks(self) -> Chunks {
-        let columns = self.chunk_id.into_iter().zip(self.chunk_lane).zip(self.chunk_destination).zip(self.chunk_n);
-        columns
-            .map(|(((id, lane), destination), n)| (Lane::from_number(lane), ChunkRef { id, destination, n }))
+    fn push(&mut self, app: &App, message: &NewMessage, id: DeliveryId, key: Option<usize>) {
+        let (connection, from, to) = match &message.way {
+            Way::Openmsg { connection, from, to } => (Some(*connection), Some(from.to_string()), Some(to.to_string())),
+            Way::Webhook { .. } => (None, None, None),
+        };
+        if let Some(order) = &message.order {
+            let destination = message.way.destination().to_owned();
+            let joining = Joining {
+                destination,
+                key: order.key.clone(),
+                id,
+                skip: order.skip,
+                lane: message.lane,
+                deliver_at: message.deliver_at,
+            };
+            self.joining.push((self.id.len(), joining));
+        }
+        self.content.push(app.keys.seal(Purpose::Message, id.uuid().as_bytes(), &message.content));
+        self.id.push(id.uuid());
+        self.key_no.push(key.map_or(0, |key| key as i64 + 1));
+        self.channel.push(message.way.channel().number());
+        self.destination.push(message.way.destination().to_owned());
+        self.connection.push(connection);
+        self.sender.push(message.sender.clone());
+        self.from.push(from);
+        self.to.push(to);
+        self.tag.push(message.tag.clone());
+        self.campaign.push(message.campaign);
+        self.line.push(message.order.as_ref().map(|order| order.key.clone()));
+        self.deliver_at.push(message.deliver_at);
+        self.expires_at.push(match message.expiry {
+            Expiry::In(life) => message.deliver_at.unwrap_or(self.now).max(self.now) + life,
+            Expiry::At(at) => at,
+        });
+    }
+
+    /// What each request is answered.
+    pub(super) fn answers(&self, taken: &Taken) -> Vec<Vec<Accepted>> {
+        let of = |before: &HashMap<usize, Before>| {
+            let all = self.keys.of_requests.iter().zip(&self.ids);
+            all.map(|(named, ids)| {
+                let each = named.iter().zip(ids);
+                each.map(|(named, id)| self.keys.answer(*named, before).unwrap_or(Accepted::New(*id))).collect()
+            })
             .collect()
+        };
+        of(&taken.before)
+    }
+
+    /// What goes to the broker: chunks that are due, and the heads of lines.
+    pub(super) fn to_publish(&self, heads: Vec<(Lane, DeliveryId)>) -> ToPublish {
+        ToPublish { chunks: self.chunks.published(), heads }
     }
 }
 
-/// Everything that makes two messages the same message, length by length.
-fn body_hash(app: &App, message: &NewMessage) -> Vec<u8> {
-    let from = message.from.to_string();
-    let to = message.to.to_string();
-    let life = message.expires_in.as_secs().to_be_bytes();
-    let tag = message.tag.as_deref().unwrap_or_default();
-    let parts = [
-        from.as_bytes(),
-        to.as_bytes(),
-        message.text.as_bytes(),
-        tag.as_bytes(),
-        message.lane.name().as_bytes(),
-        &life,
-    ];
-    app.keys.hash(Purpose::Idempotency, &parts).to_vec()
+impl Chunks {
+    /// Which are published at once: those that are due, unless their campaign is paused or enough of theirs lies in the broker.
+    fn settle_states(&mut self, publishing: &Publishing, now: Timestamp) {
+        for index in 0..self.id.len() {
+            if self.lined[index] || self.state[index] != 0 || self.due_at[index] > now {
+                continue;
+            }
+            let lane = Lane::from_number(self.lane[index]);
+            if publishing.has_room(lane, &self.sender[index], &self.destination[index], i64::from(self.n[index])) {
+                self.published_at[index] = Some(now);
+            } else {
+                self.state[index] = 3;
+            }
+        }
+    }
+
+    fn published(&self) -> Vec<(Lane, ChunkRef)> {
+        let due = (0..self.id.len()).filter(|index| self.published_at[*index].is_some());
+        due.map(|index| {
+            let chunk = ChunkRef { id: self.id[index], destination: self.destination[index].clone(), n: self.n[index] };
+            (Lane::from_number(self.lane[index]), chunk)
+        })
+        .collect()
+    }
+
+    /// The rows that are inserted: all but the ranges of ordered deliveries.
+    pub(super) fn real(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.id.len()).filter(|index| !self.lined[*index])
+    }
+
+    fn open(&mut self, app: &App, message: &NewMessage, destination: &str, now: Timestamp) -> usize {
+        self.id.push(chunk_id(app));
+        self.lane.push(message.lane.number());
+        self.sender.push(message.sender.clone());
+        self.destination.push(destination.to_owned());
+        self.campaign.push(message.campaign);
+        self.state.push(if message.held { 4 } else { 0 });
+        self.due_at.push(message.deliver_at.unwrap_or(now).max(now));
+        self.published_at.push(None);
+        self.n.push(0);
+        self.lined.push(message.order.is_some());
+        self.id.len() - 1
+    }
+}
+
+/// What the deliveries of a chunk have in common. The destination is not part of it: chunks can be mixed.
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct Kind<'a> {
+    lane: Lane,
+    sender: &'a str,
+    campaign: Option<Uuid>,
+    deliver_at: Option<Timestamp>,
+    held: bool,
+    lined: bool,
+}
+
+impl<'a> Kind<'a> {
+    fn of(message: &'a NewMessage) -> Self {
+        Self {
+            lane: message.lane,
+            sender: &message.sender,
+            campaign: message.campaign,
+            deliver_at: message.deliver_at,
+            held: message.held,
+            lined: message.order.is_some(),
+        }
+    }
 }
 
 /// Gives each delivery its place in a chunk.
-struct Seats {
+struct Seats<'a> {
     most: usize,
-    /// How many of this batch go to each lane and destination.
-    crowd: HashMap<(Lane, String), usize>,
-    /// The chunk being filled, by lane and destination (empty: mixed): its index among the rows.
-    open: HashMap<(Lane, String), usize>,
+    /// How many there are by kind and destination, and to how many destinations a kind goes.
+    crowd: HashMap<(Kind<'a>, &'a str), usize>,
+    destinations: HashMap<Kind<'a>, usize>,
+    /// The chunk being filled, by kind and destination (empty: mixed): its index among the rows.
+    open: HashMap<(Kind<'a>, &'a str), usize>,
 }
 
-impl Seats {
-    fn new(messages: &[NewMessage], most: usize) -> Self {
-        let mut crowd: HashMap<(Lane, String), usize> = HashMap::new();
+impl<'a> Seats<'a> {
+    fn new(messages: impl Iterator<Item = &'a NewMessage>, most: usize) -> Self {
+        let mut seats = Self { most, crowd: HashMap::new(), destinations: HashMap::new(), open: HashMap::new() };
         for message in messages {
-            *crowd.entry((message.lane, message.to.domain().to_string())).or_default() += 1;
+            let kind = Kind::of(message);
+            let n = seats.crowd.entry((kind, message.way.destination())).or_default();
+            if *n == 0 {
+                *seats.destinations.entry(kind).or_default() += 1;
+            }
+            *n += 1;
         }
-        Self { most, crowd, open: HashMap::new() }
+        seats
     }
 
-    fn take(&mut self, app: &App, rows: &mut Rows, message: &NewMessage) -> (Uuid, i16) {
-        let own = (message.lane, message.to.domain().to_string());
+    fn take(&mut self, app: &App, chunks: &mut Chunks, message: &'a NewMessage) -> DeliveryId {
+        let (kind, own) = (Kind::of(message), message.way.destination());
         // All of one destination: its own chunk, however few they are.
-        let worth = self.crowd.len() == 1 || self.crowd.get(&own).copied().unwrap_or(0) >= WORTH_A_CHUNK;
-        let place = if worth { own } else { (message.lane, String::new()) };
-        let full = |index: &usize| rows.chunk_n[*index] as usize >= self.most;
-        let index = match self.open.get(&place).copied().filter(|index| !full(index)) {
+        let alone = self.destinations.get(&kind) == Some(&1);
+        let worth = alone || self.crowd.get(&(kind, own)).copied().unwrap_or(0) >= WORTH_A_CHUNK;
+        let destination = if worth { own } else { "" };
+        let full = |index: &usize| chunks.n[*index] as usize >= self.most;
+        let index = match self.open.get(&(kind, destination)).copied().filter(|index| !full(index)) {
             Some(index) => index,
             None => {
-                rows.chunk_id.push(chunk_id(app));
-                rows.chunk_lane.push(place.0.number());
-                rows.chunk_destination.push(place.1.clone());
-                rows.chunk_n.push(0);
-                self.open.insert(place, rows.chunk_id.len() - 1);
-                rows.chunk_id.len() - 1
+                let index = chunks.open(app, message, destination, app.clock.now());
+                self.open.insert((kind, destination), index);
+                index
             }
         };
-        let seq = rows.chunk_n[index];
-        rows.chunk_n[index] += 1;
-        (rows.chunk_id[index], seq)
+        let seq = chunks.n[index];
+        chunks.n[index] += 1;
+        DeliveryId { chunk: chunks.id[index], seq }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -132,6 +133,11 @@ impl Call {
 
     /// The JSON body's fields. A body without any content needs no type.
     pub(super) async fn fields(&mut self) -> Result<Fields, Problem> {
+        Fields::parse(&self.json().await?)
+    }
+
+    /// The body, which says that it is JSON, or is empty.
+    pub(super) async fn json(&mut self) -> Result<Bytes, Problem> {
         let typed = self.is_of_type("application/json");
         if !typed && self.headers.contains_key(CONTENT_TYPE) {
             return Err(wrong_type());
@@ -146,7 +152,7 @@ impl Call {
         if !typed && !bytes.is_empty() {
             return Err(wrong_type());
         }
-        Fields::parse(&bytes)
+        Ok(bytes)
     }
 
     /// Room to wait; the permit is held while the request waits.

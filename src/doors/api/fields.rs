@@ -3,6 +3,11 @@
 //! Promises: every field is either asked for or named as unknown; malformed, deep or wrongly encoded JSON is refused with its
 //! place; nothing a stranger sends makes this panic. An explicit `null` counts as absent.
 
+use std::borrow::Cow;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
@@ -11,6 +16,8 @@ use super::problem::{FieldError, Kind, Problem};
 /// Fields not read yet, and what was wrong with those read.
 pub(super) struct Fields {
     left: Map<String, Value>,
+    /// The field that is passed on byte for byte.
+    raw: Option<Box<RawValue>>,
     known: Vec<&'static str>,
     errors: Vec<FieldError>,
 }
@@ -22,6 +29,21 @@ impl Fields {
             return Ok(Self::over(Map::new()));
         }
         Self::of(parse_json(body)?)
+    }
+
+    /// From a JSON object of which the field [`RAW`] is not looked into: it can be had by [`Fields::raw`] as it was written.
+    pub(super) fn parse_with_raw(body: &[u8]) -> Result<Self, Problem> {
+        match serde_json::from_slice::<WithRaw>(body) {
+            Ok(WithRaw { left, raw }) => Ok(Self { raw, ..Self::over(left) }),
+            // Said in the words of the ordinary way.
+            Err(_) => Self::parse(body),
+        }
+    }
+
+    /// The field [`RAW`], as it was written.
+    pub(super) fn raw(&mut self) -> Option<Box<RawValue>> {
+        self.known.push(RAW);
+        self.raw.take()
     }
 
     /// From a JSON value, which must be an object.
@@ -46,7 +68,7 @@ impl Fields {
     }
 
     fn over(left: Map<String, Value>) -> Self {
-        Self { left, known: Vec::new(), errors: Vec::new() }
+        Self { left, raw: None, known: Vec::new(), errors: Vec::new() }
     }
 
     /// A field that may be left out.
@@ -64,6 +86,17 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// A field that may be left out, and whose `null` says something: `Some(None)`.
+    pub(super) fn nullable<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(Value) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let is_null = self.left.get(name).is_some_and(Value::is_null);
+        let value = self.optional(name, read);
+        if is_null { Some(None) } else { value.map(Some) }
     }
 
     /// A field that must be there.
@@ -86,16 +119,60 @@ impl Fields {
         self.errors.push(FieldError { field: field.into(), message: message.into() });
     }
 
+    /// Whether anything was wrong so far.
+    pub(super) fn has_mistakes(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Ends the reading: `value`, unless anything was wrong or unknown.
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, Problem> {
         for name in self.left.keys() {
             let message = format!("is not known here; known: {}", self.known.join(", "));
             self.errors.push(FieldError { field: shorten(name), message });
         }
+        if self.raw.is_some() {
+            self.mistake(RAW, format!("is not known here; known: {}", self.known.join(", ")));
+        }
         match value {
             Some(value) if self.errors.is_empty() => Ok(value),
             _ => Err(Problem::fields(self.errors)),
         }
+    }
+}
+
+/// The name of the field that may be passed on as it is.
+pub(super) const RAW: &str = "payload";
+
+struct WithRaw {
+    left: Map<String, Value>,
+    raw: Option<Box<RawValue>>,
+}
+
+impl<'de> Deserialize<'de> for WithRaw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WithRawVisitor)
+    }
+}
+
+struct WithRawVisitor;
+
+impl<'de> Visitor<'de> for WithRawVisitor {
+    type Value = WithRaw;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<WithRaw, A::Error> {
+        let mut found = WithRaw { left: Map::new(), raw: None };
+        while let Some(name) = entries.next_key::<Cow<'de, str>>()? {
+            if name == RAW {
+                found.raw = Some(entries.next_value()?);
+            } else {
+                found.left.insert(name.into_owned(), entries.next_value()?);
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -140,6 +217,14 @@ mod tests {
         let problem = fields.finish((|| Some((a?, b?, c?, d?)))()).unwrap_err();
         let named: Vec<_> = problem.errors().iter().map(|error| error.field.as_str()).collect();
         assert_eq!(named, ["a", "b", "c", "odd"]);
+    }
+
+    #[test]
+    fn null_can_be_told_from_nothing() {
+        let mut fields = Fields::parse(br#"{"a":null,"b":"x"}"#).unwrap();
+        assert_eq!(fields.nullable("a", text), Some(None));
+        assert_eq!(fields.nullable("b", text), Some(Some("x".into())));
+        assert_eq!(fields.nullable("c", text), None);
     }
 
     #[test]

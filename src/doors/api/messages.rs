@@ -24,10 +24,11 @@ use uuid::Uuid;
 use crate::books::{self, Accepted, Lane, MessageFilter, MessageView};
 
 use super::call::{Answer, Call, json as answer, ok};
-use super::page::Wanted;
+use super::fields::Fields;
+use super::page::{Page, Wanted};
 use super::problem::{Kind, Problem};
 use super::values;
-use row::Row;
+use row::{Keyed, Row, To};
 
 /// Told with an answer that repeats an earlier one.
 const REPLAYED: &str = "idempotent-replayed";
@@ -36,16 +37,18 @@ const REPLAYED: &str = "idempotent-replayed";
 pub(super) async fn accept(mut call: Call) -> Answer {
     call.no_query()?;
     let key = call.idempotency_key()?;
-    let fields = call.fields().await?;
-    let row = Row::read(fields, &call.app().config, Lane::Interactive, row::Keyed::ByHeader(key))?;
-    call.act_for(&row.from)?;
-    let way = call.shared.ways.find(&row.from, &row.to).await?;
-    let connection = ways::open(way)?;
+    let fields = Fields::parse_with_raw(&call.json().await?)?;
+    let row = Row::read(fields, call.app(), Lane::Interactive, Keyed::ByHeader(key))?;
+    match &row.to {
+        To::Peer { from, .. } => call.act_for(from)?,
+        To::Webhook(_) => call.unbound()?,
+    }
+    let connection = call.shared.ways.open(&row.to).await?;
     let message = row.into_message(&call.key.sender, connection);
     let (id, replayed) = match call.shared.serve.acceptor.accept(message).await? {
         Accepted::New(id) => (id, false),
         Accepted::Replayed(id) => (id, true),
-        Accepted::Mismatch => return Err(mismatch()),
+        Accepted::Mismatch | Accepted::RefusedBefore => return Err(mismatch()),
     };
     let mut response = answer(StatusCode::ACCEPTED, &json!({"id": id, "state": "pending"}))?;
     if replayed {
@@ -78,10 +81,10 @@ pub(super) async fn list(call: Call) -> Answer {
         state,
         tag,
         after: wanted.after,
-        limit: wanted.rows(),
+        limit: wanted.limit(),
     };
-    let messages = books::list(call.app(), &filter).await?;
-    ok(&wanted.page(messages, |message| message.id))
+    let (items, next) = books::list(call.app(), &filter).await?;
+    ok(&Page { items, next })
 }
 
 /// `GET /messages/summary`
@@ -97,7 +100,7 @@ pub(super) async fn summary(call: Call) -> Answer {
 async fn find(call: &Call, id: Uuid) -> Result<MessageView, Problem> {
     let message = books::find(call.app(), id).await?;
     let own = call.key.account.as_ref().map(|account| account.address.as_str());
-    let visible = |message: &MessageView| own.is_none_or(|own| message.from == own);
+    let visible = |message: &MessageView| own.is_none_or(|own| message.from.as_deref() == Some(own));
     message.filter(visible).ok_or_else(|| Problem::not_found("message"))
 }
 

@@ -9,10 +9,10 @@ use super::values;
 const DEFAULT_LIMIT: u64 = 100;
 const MOST: u64 = 1000;
 
-/// Which page is asked for.
+/// Which page is asked for; `C` is what a page goes on behind.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    pub(super) after: Option<Uuid>,
+pub(super) struct Wanted<C = Uuid> {
+    pub(super) after: Option<C>,
     limit: usize,
 }
 
@@ -22,26 +22,42 @@ impl Wanted {
         let limit = fields.optional("limit", values::number(1..=MOST)).unwrap_or(DEFAULT_LIMIT);
         Self { after, limit: limit as usize }
     }
+}
+
+impl Wanted<String> {
+    /// Of a list by names.
+    pub(super) fn read_names(fields: &mut Fields) -> Self {
+        let after = fields.optional("after", values::text);
+        let limit = fields.optional("limit", values::number(1..=MOST)).unwrap_or(DEFAULT_LIMIT);
+        Self { after, limit: limit as usize }
+    }
+}
+
+impl<C> Wanted<C> {
+    /// How many are shown at the most.
+    pub(super) fn limit(&self) -> i64 {
+        self.limit as i64
+    }
 
     /// How many to look up: one more than shown tells whether there is a next page.
-    pub(super) fn rows(self) -> i64 {
+    pub(super) fn rows(&self) -> i64 {
         self.limit as i64 + 1
     }
 
     /// The page of what was looked up.
-    pub(super) fn page<T>(self, mut items: Vec<T>, id: impl Fn(&T) -> Uuid) -> Page<T> {
+    pub(super) fn page<T>(self, mut items: Vec<T>, cursor: impl Fn(&T) -> C) -> Page<T, C> {
         let more = items.len() > self.limit;
         items.truncate(self.limit);
-        let next = if more { items.last().map(id) } else { None };
+        let next = if more { items.last().map(cursor) } else { None };
         Page { items, next }
     }
 }
 
 /// One page.
 #[derive(Debug, Serialize)]
-pub(super) struct Page<T> {
+pub(super) struct Page<T, C = Uuid> {
     pub(super) items: Vec<T>,
-    pub(super) next: Option<Uuid>,
+    pub(super) next: Option<C>,
 }
 
 impl<T> Page<T> {
@@ -49,8 +65,10 @@ impl<T> Page<T> {
     pub(super) fn whole(items: Vec<T>) -> Self {
         Self { items, next: None }
     }
+}
 
-    pub(super) fn map<U>(self, shape: impl FnMut(T) -> U) -> Page<U> {
+impl<T, C> Page<T, C> {
+    pub(super) fn map<U>(self, shape: impl FnMut(T) -> U) -> Page<U, C> {
         Page { items: self.items.into_iter().map(shape).collect(), next: self.next }
     }
 }

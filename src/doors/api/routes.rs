@@ -7,7 +7,9 @@ use crate::senders::Scope;
 
 use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::{accounts, connections, inbox, keys, messages, passcodes};
+use super::{
+    accounts, connections, deliveries, destinations, inbox, keys, messages, passcodes, webhooks,
+};
 
 /// One endpoint.
 pub(super) struct Route {
@@ -65,6 +67,22 @@ static ROUTES: &[Route] = routes! {
         GET "messages/{id}" => messages::show;
         POST "messages/{id}/cancel" => messages::cancel;
     }
+    Deliveries {
+        GET "deliveries" => deliveries::list;
+        GET "deliveries/count" => deliveries::count;
+        POST "deliveries/replay" => deliveries::replay_many;
+        POST "deliveries/cancel" => deliveries::cancel_many;
+        GET "deliveries/{id}" => deliveries::show;
+        POST "deliveries/{id}/replay" => deliveries::replay;
+        POST "replays" => deliveries::begin_replay;
+        POST "cancellations" => deliveries::begin_cancel;
+        GET "operations" => deliveries::operations;
+        GET "operations/{id}" => deliveries::operation;
+        GET "operations/{id}/results" => deliveries::results;
+        POST "operations/{id}/pause" => deliveries::pause_operation;
+        POST "operations/{id}/resume" => deliveries::resume_operation;
+        POST "operations/{id}/cancel" => deliveries::cancel_operation;
+    }
     Inbox {
         GET "inbox" => inbox::list;
         GET "inbox/count" => inbox::count;
@@ -72,6 +90,24 @@ static ROUTES: &[Route] = routes! {
         POST "inbox/ack" => inbox::acknowledge_many;
         GET "inbox/{id}" => inbox::show;
         POST "inbox/{id}/ack" => inbox::acknowledge;
+    }
+    Webhooks {
+        POST "webhooks" => webhooks::create;
+        GET "webhooks" => webhooks::list;
+        GET "webhooks/{name}" => webhooks::show;
+        PATCH "webhooks/{name}" => webhooks::update;
+        DELETE "webhooks/{name}" => webhooks::delete;
+        POST "webhooks/{name}/rotate" => webhooks::rotate;
+        POST "webhooks/{name}/test" => webhooks::test;
+        POST "webhooks/{name}/disable" => webhooks::disable;
+        POST "webhooks/{name}/enable" => webhooks::enable;
+    }
+    Destinations {
+        GET "destinations" => destinations::list;
+        GET "destinations/{name}" => destinations::show;
+        PATCH "destinations/{name}" => destinations::update;
+        POST "destinations/{name}/pause" => destinations::pause;
+        POST "destinations/{name}/resume" => destinations::resume;
     }
     Keys {
         POST "keys" => keys::create;

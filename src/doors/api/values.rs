@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ const LONGEST_TAG: usize = 64;
 /// Longest name of a sender, in characters.
 const LONGEST_SENDER: usize = 64;
 /// Longest life of a message: a peer remembers its id for a day longer.
-const LONGEST_LIFE: u64 = 7 * 24 * 3600;
+pub(super) const LONGEST_LIFE: u64 = 7 * 24 * 3600;
 /// Longest idempotency key, in characters.
 const LONGEST_KEY: usize = 255;
 
@@ -173,6 +174,25 @@ pub(super) fn state(value: Value) -> Read<State> {
 /// The life of a message: a second to seven days.
 pub(super) fn life(value: Value) -> Read<Duration> {
     seconds(1..=LONGEST_LIFE)(value)
+}
+
+/// A moment, RFC 3339.
+pub(super) fn moment(value: Value) -> Read<Timestamp> {
+    text(value)?.parse().map_err(|_| "is not a time (RFC 3339, as in 2026-11-21T09:30:00Z)".into())
+}
+
+/// What puts deliveries in order: 1–255 characters, no control characters.
+pub(super) fn ordering_key(value: Value) -> Read<String> {
+    word(value, LONGEST_KEY)
+}
+
+/// What becomes of a line whose first one fails: whether the next goes.
+pub(super) fn on_failure(value: Value) -> Read<bool> {
+    match text(value)?.as_str() {
+        "block" => Ok(false),
+        "skip" => Ok(true),
+        _ => Err("is neither block nor skip".into()),
+    }
 }
 
 /// A list of 1 to `most` values.

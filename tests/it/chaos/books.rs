@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use handfast::App;
-use handfast::books::{self, Accepted, Acceptor, Attempt, Held, Lane, NewMessage, Outcome, Settle, Settled};
+use handfast::books::{
+    self, Accepted, Acceptor, Attempt, Expiry, Held, Lane, NewMessage, Outcome, Settle, Settled, Then, Way,
+};
 use handfast::queue::Publisher;
 use handfast::retry::Next;
 use tokio_util::sync::CancellationToken;
@@ -20,13 +22,19 @@ async fn accepted(n: usize) -> (App, Uuid, Vec<Uuid>) {
     let message = |n| NewMessage {
         sender: "test".into(),
         key: None,
-        connection: Uuid::from_u128(7),
-        from: format!("1*{DOMAIN}").parse().unwrap(),
-        to: "2*other.test".parse().unwrap(),
-        text: format!("message {n}"),
+        way: Way::Openmsg {
+            connection: Uuid::from_u128(7),
+            from: format!("1*{DOMAIN}").parse().unwrap(),
+            to: "2*other.test".parse().unwrap(),
+        },
+        content: format!("message {n}").into(),
         lane: Lane::Bulk,
         tag: None,
-        expires_in: Duration::from_secs(3600),
+        expiry: Expiry::In(Duration::from_secs(3600)),
+        deliver_at: None,
+        order: None,
+        campaign: None,
+        held: false,
     };
     let answers = Acceptor::start(&app, &publisher).accept_many((0..n).map(message).collect()).await.unwrap();
     let id = |answer: &Accepted| match answer {
@@ -85,7 +93,7 @@ async fn a_publish_whose_scheduler_died_is_made_again() {
 #[tokio::test]
 async fn an_acceptors_late_mark_does_not_hide_what_was_handed_back() {
     let (app, chunk, _) = accepted(1).await;
-    books::park(&app, &[chunk], app.clock.now() + Duration::from_secs(5)).await.unwrap();
+    books::park(&app, &[(chunk, app.clock.now() + Duration::from_secs(5))]).await.unwrap();
     books::published(&app, &[chunk], &[1]).await.unwrap();
     app.clock.advance(Duration::from_secs(6));
     assert_eq!(due(&app).await, [chunk]);
@@ -119,8 +127,9 @@ async fn what_was_delivered_while_it_was_being_cancelled_is_delivered() {
         next: Next::Delivered,
         reason: None,
         hash: None,
+        ordered: false,
     };
-    let settle = Settle { claim, held: Held::Chunk { id: chunk, done: true }, results: vec![result], worker };
+    let settle = Settle { claim, held: Held::Chunk { id: chunk, then: Then::Done }, results: vec![result], worker };
     // The cancel has the chunk's row when the settle begins, and commits while it waits.
     let mut cancelling = app.db.client().await.unwrap();
     let cancel = cancelling.transaction().await.unwrap();
@@ -136,7 +145,7 @@ async fn what_was_delivered_while_it_was_being_cancelled_is_delivered() {
                   values ($1, $2, 1, 'other.test', 3, 'cancelled', now())";
     cancel.execute(insert, &[&delivery.id.chunk, &delivery.id.seq]).await.unwrap();
     cancel.commit().await.unwrap();
-    assert_eq!(settling.await.unwrap().unwrap(), [true]);
+    assert_eq!(settling.await.unwrap().unwrap().held, [true]);
     let message = books::find(&app, messages[0]).await.unwrap().unwrap();
     assert_eq!(message.state, books::State::Delivered, "{:?}", message.deliveries);
 }

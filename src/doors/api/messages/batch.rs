@@ -2,20 +2,23 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use http::HeaderValue;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::books::{Accepted, Lane, NewMessage};
+use crate::books::{Accepted, BatchKey, Lane, NewMessage};
 use crate::doors::Serve;
+use crate::openmsg::Address;
 use crate::senders::Key;
 
 use super::super::call::{Answer, Call, ok};
 use super::super::fields::Fields;
 use super::super::problem::{Kind, Problem};
 use super::super::values;
-use super::row::{Keyed, Row};
+use super::row::{Keyed, Row, To};
 use super::{REPLAYED, Ways, lines, mismatch, ways};
 
 /// Rows in one JSON batch.
@@ -29,11 +32,28 @@ pub(super) enum Outcome {
     Refused { index: u64, error: Problem },
 }
 
+/// Rows with their places in the request.
+pub(super) type Rows = Vec<(u64, Result<Row, Problem>)>;
+
 /// What rows are accepted with.
 pub(super) struct Desk<'a> {
     pub(super) serve: &'a Serve,
     pub(super) ways: &'a Ways,
     pub(super) key: &'a Key,
+}
+
+/// The body of a batch whose rows are still as they were written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    messages: Vec<&'a RawValue>,
+}
+
+/// One key for a whole request, with what it stands for.
+struct Header {
+    text: String,
+    body: Bytes,
 }
 
 /// `POST /messages/batch`
@@ -43,16 +63,27 @@ pub(in super::super) async fn accept_many(mut call: Call) -> Answer {
         return lines::accept(call);
     }
     let header = call.idempotency_key()?;
-    let mut fields = call.fields().await?;
-    let rows = fields.required("messages", values::list(MOST));
-    let rows = fields.finish(rows)?;
-    let read = |(index, row): (usize, Value)| {
-        let index = index as u64;
-        (index, read_row(Fields::of(row), &call.shared.serve, Keyed::ByRow { header: header.clone(), index }))
-    };
-    let rows: Vec<_> = rows.into_iter().enumerate().map(read).collect();
+    let body = call.json().await?;
+    let rows = read_rows(&body, &call.shared.serve)?;
     let desk = Desk { serve: &call.shared.serve, ways: &call.shared.ways, key: &call.key };
-    answer(desk.accept(rows).await?)
+    let header = header.map(|text| Header { text, body: body.clone() });
+    answer(desk.accept_under(rows, header).await?)
+}
+
+fn read_rows(body: &Bytes, serve: &Serve) -> Result<Rows, Problem> {
+    let Ok(Wire { messages }) = serde_json::from_slice::<Wire<'_>>(body) else {
+        // Said in the words of the ordinary way.
+        let mut fields = Fields::parse(body)?;
+        let rows = fields.required("messages", values::list(MOST));
+        fields.finish(rows)?;
+        return Err(Problem::new(Kind::Invalid, "This is not a batch."));
+    };
+    if !(1..=MOST).contains(&messages.len()) {
+        let message = format!("has {} entries; 1 to {MOST} are allowed", messages.len());
+        return Err(Problem::field("messages", message));
+    }
+    let rows = messages.into_iter().zip(0..);
+    Ok(rows.map(|(row, index)| (index, read_row(Fields::parse_with_raw(row.get().as_bytes()), serve))).collect())
 }
 
 fn answer(outcomes: Vec<Outcome>) -> Answer {
@@ -68,74 +99,141 @@ fn answer(outcomes: Vec<Outcome>) -> Answer {
 }
 
 /// One row of a batch.
-pub(super) fn read_row(fields: Result<Fields, Problem>, serve: &Serve, keyed: Keyed) -> Result<Row, Problem> {
-    Row::read(fields?, &serve.app.config, Lane::Bulk, keyed)
+pub(super) fn read_row(fields: Result<Fields, Problem>, serve: &Serve) -> Result<Row, Problem> {
+    Row::read(fields?, &serve.app, Lane::Bulk, Keyed::ByRow)
 }
 
 impl Desk<'_> {
     /// Hands rows to the books: one look-up of connections and one call for all that are good. Fails only as a whole, and then
     /// rows may be sent again under the same keys.
-    pub(super) async fn accept(&self, rows: Vec<(u64, Result<Row, Problem>)>) -> Result<Vec<Outcome>, Problem> {
+    pub(super) async fn accept(&self, rows: Rows) -> Result<Vec<Outcome>, Problem> {
+        self.accept_under(rows, None).await
+    }
+
+    /// The same; rows without a key of their own are under the header's.
+    async fn accept_under(
+        &self,
+        rows: Rows,
+        header: Option<Header>,
+    ) -> Result<Vec<Outcome>, Problem> {
         let rows: Vec<_> = rows.into_iter().map(|(index, row)| (index, row.and_then(|row| self.permit(row)))).collect();
         let ways = self.ways_of(&rows).await?;
-        let mut good: Vec<NewMessage> = Vec::with_capacity(rows.len());
-        let mut places: Vec<(u64, Option<Problem>)> = Vec::with_capacity(rows.len());
-        for (index, row) in rows {
-            match row.and_then(|row| Ok((row_way(&ways, &row)?, row))) {
+        let (mut own, mut together) = (Vec::new(), Vec::new());
+        let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(rows.len());
+        let mut indices = Vec::with_capacity(rows.len());
+        for (place, (index, row)) in rows.into_iter().enumerate() {
+            indices.push(index);
+            match row.and_then(|row| Ok((ways.of(&row.to)?, row))) {
                 Ok((connection, row)) => {
-                    good.push(row.into_message(&self.key.sender, connection));
-                    places.push((index, None));
+                    let list = if header.is_some() && row.key.is_none() { &mut together } else { &mut own };
+                    list.push((place, row.into_message(&self.key.sender, connection)));
+                    outcomes.push(None);
                 }
-                Err(problem) => places.push((index, Some(problem))),
+                Err(error) => outcomes.push(Some(Outcome::Refused { index, error })),
             }
         }
-        let mut accepted = match good.is_empty() {
-            true => Vec::new(),
-            false => self.serve.acceptor.accept_many(good).await?,
+        for (list, header) in [(together, header), (own, None)] {
+            for (place, accepted) in self.hand_over(list, header).await? {
+                outcomes[place] = Some(outcome(indices[place], accepted));
+            }
         }
-        .into_iter();
-        Ok(places.into_iter().map(|(index, refused)| outcome(index, refused, &mut accepted)).collect())
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    async fn hand_over(
+        &self,
+        rows: Vec<(usize, NewMessage)>,
+        header: Option<Header>,
+    ) -> Result<Vec<(usize, Accepted)>, Problem> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (places, messages): (Vec<usize>, Vec<NewMessage>) = rows.into_iter().unzip();
+        let acceptor = &self.serve.acceptor;
+        let accepted = match header {
+            None => acceptor.accept_many(messages).await?,
+            Some(Header { text, body }) => {
+                let key = BatchKey { scope: self.key.sender.clone(), text, body, places: places.clone() };
+                let accepted = acceptor.accept_batch(messages, key).await?;
+                // A key stands for its request: with another one nothing is accepted.
+                if accepted.contains(&Accepted::Mismatch) {
+                    return Err(mismatch());
+                }
+                accepted
+            }
+        };
+        Ok(places.into_iter().zip(accepted).collect())
     }
 
     fn permit(&self, row: Row) -> Result<Row, Problem> {
-        match &self.key.account {
-            Some(own) if own.address != row.from => {
-                Err(Problem::new(Kind::Forbidden, format!("This key is bound to another account than {}.", row.from)))
+        let Some(own) = &self.key.account else { return Ok(row) };
+        match &row.to {
+            To::Peer { from, .. } if own.address == *from => Ok(row),
+            To::Peer { from, .. } => {
+                Err(Problem::new(Kind::Forbidden, format!("This key is bound to another account than {from}.")))
             }
-            _ => Ok(row),
+            To::Webhook(_) => {
+                Err(Problem::new(Kind::Forbidden, "A key that is bound to an account sends no webhooks."))
+            }
         }
     }
 
-    async fn ways_of(&self, rows: &[(u64, Result<Row, Problem>)]) -> Result<WaysFound, Problem> {
-        let good = rows.iter().filter_map(|(_, row)| row.as_ref().ok());
-        let mut pairs: Vec<_> = good.map(|row| (row.from.clone(), row.to.clone())).collect();
+    async fn ways_of(&self, rows: &[(u64, Result<Row, Problem>)]) -> Result<Found, Problem> {
+        let good = || rows.iter().filter_map(|(_, row)| row.as_ref().ok());
+        let peers = good().filter_map(|row| match &row.to {
+            To::Peer { from, to } => Some((from.clone(), to.clone())),
+            To::Webhook(_) => None,
+        });
+        let mut pairs: Vec<_> = peers.collect();
         pairs.sort_unstable();
         pairs.dedup();
-        if pairs.is_empty() {
-            return Ok(HashMap::new());
+        let mut found = Found::default();
+        if !pairs.is_empty() {
+            let ways = self.ways.find_many(&pairs).await?;
+            found.connections = pairs.into_iter().zip(ways).collect();
         }
-        let found = self.ways.find_many(&pairs).await?;
-        Ok(pairs.into_iter().zip(found).collect())
+        let mut names: Vec<_> = good().filter(|row| matches!(row.to, To::Webhook(_))).map(|row| &row.to).collect();
+        names.sort_unstable_by(|a, b| a.webhook().cmp(&b.webhook()));
+        names.dedup();
+        let checks = names.iter().map(|to| self.ways.open(to));
+        for (to, checked) in names.iter().zip(futures_util::future::join_all(checks).await) {
+            found.webhooks.insert(to.webhook().unwrap_or_default().to_owned(), checked.map(|_| ()));
+        }
+        Ok(found)
     }
 }
 
-type WaysFound = HashMap<(crate::openmsg::Address, crate::openmsg::Address), Option<crate::connections::Way>>;
-
-fn row_way(found: &WaysFound, row: &Row) -> Result<Uuid, Problem> {
-    ways::open(found.get(&(row.from.clone(), row.to.clone())).cloned().flatten())
+/// What the rows of a batch go over.
+#[derive(Default)]
+struct Found {
+    connections: HashMap<(Address, Address), Option<crate::connections::Way>>,
+    webhooks: HashMap<String, Result<(), Problem>>,
 }
 
-/// `refused`, or else the next of what the books answered, which is in the order of the good rows.
-fn outcome(index: u64, refused: Option<Problem>, accepted: &mut impl Iterator<Item = Accepted>) -> Outcome {
-    if let Some(error) = refused {
-        return Outcome::Refused { index, error };
-    }
-    match accepted.next() {
-        Some(Accepted::New(id)) => Outcome::Accepted { index, id, replayed: false },
-        Some(Accepted::Replayed(id)) => Outcome::Accepted { index, id, replayed: true },
-        Some(Accepted::Mismatch) => Outcome::Refused { index, error: mismatch() },
-        None => {
-            Outcome::Refused { index, error: Problem::new(Kind::Internal, "The books gave no answer for this row.") }
+impl Found {
+    fn of(&self, to: &To) -> Result<Option<Uuid>, Problem> {
+        match to {
+            To::Peer { from, to } => {
+                ways::open(self.connections.get(&(from.clone(), to.clone())).cloned().flatten()).map(Some)
+            }
+            To::Webhook(name) => match self.webhooks.get(name.as_str()) {
+                Some(checked) => checked.clone().map(|()| None),
+                None => Ok(None),
+            },
         }
     }
+}
+
+fn outcome(index: u64, accepted: Accepted) -> Outcome {
+    match accepted {
+        Accepted::New(id) => Outcome::Accepted { index, id, replayed: false },
+        Accepted::Replayed(id) => Outcome::Accepted { index, id, replayed: true },
+        Accepted::Mismatch => Outcome::Refused { index, error: mismatch() },
+        Accepted::RefusedBefore => Outcome::Refused { index, error: refused_before() },
+    }
+}
+
+fn refused_before() -> Problem {
+    let detail = "This row was refused when the key came first; mended rows go under another key.";
+    Problem::new(Kind::Conflict, detail)
 }

@@ -23,12 +23,12 @@ use super::super::call::{Answer, Call, Shared, broken_body, revoked};
 use super::super::fields::Fields;
 use super::super::problem::{Kind, Problem};
 use super::batch::{Desk, Outcome, read_row};
-use super::row::{Keyed, Row};
+use super::row::Row;
 
 /// The content type of such a body.
 pub(super) const TYPE: &str = "application/x-ndjson";
 /// Longest line, in bytes.
-const LONGEST: usize = 16 * 1024;
+const LONGEST: usize = 512 * 1024;
 /// Rows that go to the books together.
 const GROUP: usize = 500;
 /// Answers made and not yet sent, in groups.
@@ -90,7 +90,7 @@ impl Intake {
     }
 
     async fn take(&mut self, rows: Vec<(u64, Line)>) -> Result<(), Gone> {
-        let read = |(index, line): (u64, Line)| (index, self.read(index, line));
+        let read = |(index, line): (u64, Line)| (index, self.read(line));
         let rows: Vec<_> = rows.into_iter().map(read).collect();
         let indices: Vec<u64> = rows.iter().map(|(index, _)| *index).collect();
         let desk = Desk { serve: &self.shared.serve, ways: &self.shared.ways, key: &self.key };
@@ -109,11 +109,11 @@ impl Intake {
         self.send(&outcomes).await
     }
 
-    fn read(&self, index: u64, line: Line) -> Result<Row, Problem> {
+    fn read(&self, line: Line) -> Result<Row, Problem> {
         let Line::Whole(line) = line else {
             return Err(Problem::new(Kind::TooLarge, format!("A line has at most {LONGEST} bytes.")));
         };
-        read_row(Fields::parse(&line), &self.shared.serve, Keyed::ByRow { header: None, index })
+        read_row(Fields::parse_with_raw(&line), &self.shared.serve)
     }
 
     async fn send(&self, answers: &[impl Serialize]) -> Result<(), Gone> {

@@ -1,4 +1,4 @@
-//! The connection each message goes over: look-ups of all requests in flight share their statements.
+//! What each message goes over: look-ups of connections of all requests in flight share their statements, webhooks are at hand.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,10 @@ use crate::App;
 use crate::batch::Batcher;
 use crate::connections::{self, State, Way};
 use crate::openmsg::Address;
+use crate::webhooks::Webhooks;
 
 use super::super::problem::{Kind, Problem};
+use super::row::To;
 
 /// Look-ups in one statement.
 const MOST: usize = 500;
@@ -24,6 +26,7 @@ type Found = Result<Option<Way>, Arc<connections::Error>>;
 pub(in super::super) struct Ways {
     app: App,
     batcher: Batcher<Pair, Found>,
+    webhooks: Webhooks,
 }
 
 impl Ways {
@@ -42,24 +45,36 @@ impl Ways {
                 }
             }
         });
-        Self { app, batcher }
+        Self { webhooks: Webhooks::start(&app), app, batcher }
     }
 
-    /// One.
-    pub(super) async fn find(&self, from: &Address, to: &Address) -> Result<Option<Way>, Problem> {
+    /// What one message goes over: its connection's id, none for a webhook that exists.
+    pub(in super::super) async fn open(&self, to: &To) -> Result<Option<Uuid>, Problem> {
+        match to {
+            To::Peer { from, to } => open(self.find(from, to).await?).map(Some),
+            To::Webhook(name) => match self.webhooks.find(name.as_str()).await {
+                Ok(Some(_)) => Ok(None),
+                Ok(None) => Err(Problem::field("webhook", "is not known; it is created with POST /webhooks")),
+                Err(error) => Err(Problem::failure(&error)),
+            },
+        }
+    }
+
+    /// One connection.
+    async fn find(&self, from: &Address, to: &Address) -> Result<Option<Way>, Problem> {
         let found = self.batcher.call((from.clone(), to.clone())).await;
         let found = found.map_err(|stopped| Problem::failure(&stopped))?;
         found.map_err(|error| Problem::failure(&*error))
     }
 
     /// Many at once, in order.
-    pub(super) async fn find_many(&self, pairs: &[Pair]) -> Result<Vec<Option<Way>>, Problem> {
+    pub(in super::super) async fn find_many(&self, pairs: &[Pair]) -> Result<Vec<Option<Way>>, Problem> {
         Ok(connections::find_many_by_addresses(&self.app, pairs).await?)
     }
 }
 
 /// The connection's id, if a message may go over it.
-pub(super) fn open(way: Option<Way>) -> Result<Uuid, Problem> {
+pub(in super::super) fn open(way: Option<Way>) -> Result<Uuid, Problem> {
     let closed = |why: &str| Err(Problem::new(Kind::Conflict, why));
     let Some(way) = way else {
         return Err(Problem::field("to", "has no connection with this account: a handshake comes first"));
