@@ -1,7 +1,7 @@
 //! `grown-10m`: the same volume on empty books and on books that hold ten million settled deliveries.
 //!
 //! They are filled by SQL, with what the node would have left there: messages with content of a sealed body's length, chunks of a
-//! hundred, an attempt each, an event and an idempotency key for each chunk; half of them in past weeks, half in this one.
+//! hundred, an attempt each, an event for each chunk, and the last day's idempotency keys; half of them in past weeks, half in this one.
 
 use std::time::Instant;
 
@@ -104,10 +104,12 @@ const EVENTS: &str = "
     insert into events (at, kind, chunk, seqs, about)
     select at + interval '1 second', 1, chunk, array(select generate_series(0, 99)::smallint), 'sink-0' from step";
 
+/// Keys are kept for a day.
 const KEYS: &str = "
-    insert into idempotency (sender, key_hash, body_hash, message_ids, expires_at)
-    select 'demo', sha256(chunk::text::bytea), sha256(at::text::bytea), array(
-        select overlay(chunk::text placing lpad(to_hex(seq), 4, '0') from 33 for 4)::uuid from generate_series(0, 99) seq
+    insert into idempotency (sender, key_hash, body_hash, results, expires_at)
+    select 'demo', sha256(chunk::text::bytea), sha256(at::text::bytea), (
+        select string_agg(uuid_send(overlay(chunk::text placing lpad(to_hex(seq), 4, '0') from 33 for 4)::uuid), '' order by seq)
+        from generate_series(0, 99) seq
     ), at + interval '1 day'
     from step where at > now() - interval '1 day'";
 
