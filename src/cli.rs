@@ -7,6 +7,7 @@
 
 mod accounts;
 mod apikeys;
+mod campaign;
 mod client;
 mod connections;
 mod destinations;
@@ -24,6 +25,7 @@ mod webhooks;
 
 pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
+pub use campaign::CampaignCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
 pub use destinations::DestinationCommand;
@@ -37,7 +39,7 @@ pub use webhooks::WebhookCommand;
 
 // The demonstration works through the same client.
 pub(crate) use client::Patience;
-pub(crate) use send::{progress, template};
+pub(crate) use send::progress;
 pub(crate) use status::Summary;
 
 use std::path::PathBuf;
@@ -59,6 +61,8 @@ pub enum Command {
     Connection(ConnectionCommand),
     /// Send one message, or a message for every row of a file
     Send(SendCommand),
+    /// One template, rows in any number: create, upload, watch, pause, slow down, cancel, report
+    Campaign(CampaignCommand),
     /// Read, acknowledge and follow what was received
     Inbox(InboxCommand),
     /// Show what became of a message, or count a whole campaign
@@ -82,6 +86,7 @@ impl Command {
             Self::Connect(command) => command.run().await,
             Self::Connection(command) => command.run().await,
             Self::Send(command) => command.run().await,
+            Self::Campaign(command) => command.run().await,
             Self::Inbox(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
@@ -168,6 +173,7 @@ async fn one_signal() {
 mod tests {
     use super::*;
     use clap::{CommandFactory, Parser};
+    use uuid::Uuid;
 
     #[derive(Debug, Parser)]
     #[command(name = "handfast", no_binary_name = true)]
@@ -203,6 +209,13 @@ mod tests {
             "send --from 1000 --to 1*b.example --text Hello --follow --idempotency-key x",
             "send orders.csv --from 1000 --to {id}*b.example --text Hello --errors refused.csv",
             "send - --format ndjson --delimiter ; --run again --api http://127.0.0.1:1 --key-file k",
+            "campaign create spring --template {} --rate 50 --lane bulk --tag t",
+            "campaign run orders.csv --template @t.json --key-field id --name spring --no-wait",
+            &format!("campaign run orders.csv --campaign {id}"),
+            &format!("campaign rows {id} orders.jsonl.gz --close --patience 1h"),
+            &format!("campaign rate {id} none"),
+            &format!("campaign errors {id} --all --json"),
+            &format!("campaign report {id} -o report.csv"),
             "inbox 1000 --unread",
             "inbox 1000 --json",
             "inbox --json list 1000",
@@ -237,6 +250,9 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         for line in [
             "account",
+            "campaign",
+            "campaign create spring",
+            &format!("campaign run orders.csv --template {{}} --campaign {}", Uuid::nil()),
             "inbox",
             "passcode revoke 1000",
             "passcode revoke 1000 7 --all",

@@ -276,6 +276,8 @@ pub struct Retention {
     pub inbox: Period,
     /// Idempotency keys.
     pub idempotency: Period,
+    /// Status events: for so long a consumer may be away and miss nothing.
+    pub events: Period,
 }
 
 /// Log output.
@@ -440,7 +442,12 @@ impl Default for Outbound {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { messages: Period::days(90), inbox: Period::days(90), idempotency: Period::hours(24) }
+        Self {
+            messages: Period::days(90),
+            inbox: Period::days(90),
+            idempotency: Period::hours(24),
+            events: Period::days(30),
+        }
     }
 }
 

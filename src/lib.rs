@@ -23,9 +23,9 @@
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
-//! | what is promised | [`books`], [`destinations`], [`jobs`], [`queue`], [`retry`] |
+//! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
-//! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`config`], [`telemetry`] |
+//! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
@@ -34,6 +34,7 @@
 pub mod accounts;
 pub mod batch;
 pub mod books;
+pub mod campaigns;
 pub mod cli;
 pub mod clock;
 pub mod codes;
@@ -46,6 +47,7 @@ pub mod destinations;
 pub mod doctor;
 pub mod doors;
 pub mod embedded;
+pub mod events;
 pub mod failure;
 pub mod guessing;
 pub mod handshakes;
@@ -57,10 +59,12 @@ pub mod openmsg;
 pub mod outbound;
 pub mod queue;
 pub mod retry;
+pub mod rows;
 pub mod run;
 pub mod senders;
 pub mod supervise;
 pub mod telemetry;
+pub mod template;
 pub mod tls;
 pub mod webhooks;
 pub mod worker;
@@ -103,7 +107,8 @@ impl App {
 impl App {
     /// For the tests of what needs settings, time and keys, and never asks the database.
     pub(crate) fn for_tests(domain: &str) -> Self {
-        let database = config::Database { url: String::from("postgres://nobody@127.0.0.1:1/none").into(), ..Default::default() };
+        let database =
+            config::Database { url: String::from("postgres://nobody@127.0.0.1:1/none").into(), ..Default::default() };
         // Unwrap safety: the URL is well formed, and nothing connects.
         let db = Db::new(&database).expect("a pool that is never used");
         let config = Arc::new(Config { domain: domain.into(), database, ..Config::default() });

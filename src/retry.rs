@@ -58,14 +58,7 @@ impl Ladder {
 
     /// After `attempts` attempts (this one included), with `left` of the delivery's life, and `random` in 0..1. `own` goes before
     /// these waits: the destination's.
-    pub fn next(
-        &self,
-        advice: &Advice,
-        own: Option<&[Duration]>,
-        attempts: u32,
-        left: Duration,
-        random: f64,
-    ) -> Next {
+    pub fn next(&self, advice: &Advice, own: Option<&[Duration]>, attempts: u32, left: Duration, random: f64) -> Next {
         let waits = own.filter(|own| !own.is_empty()).unwrap_or(&self.waits);
         let wait = match advice {
             Advice::Done => return Next::Delivered,

@@ -78,7 +78,16 @@ pub struct Report {
 impl Report {
     /// A try that ended like this.
     pub fn of(outcome: Outcome, advice: Advice) -> Self {
-        Self { advice, outcome: Some(outcome), status: None, code: None, answer: None, hash: None, sign: None, note: None }
+        Self {
+            advice,
+            outcome: Some(outcome),
+            status: None,
+            code: None,
+            answer: None,
+            hash: None,
+            sign: None,
+            note: None,
+        }
     }
 
     /// No try was made.

@@ -1,17 +1,32 @@
-//! Makes partitions ahead, and drops those past `retention.messages` in which nothing is open any more.
+//! Makes partitions ahead, and drops those past their retention, so that nothing is ever deleted row by row but leftovers.
+//!
+//! | file | does |
+//! |---|---|
+//! | `weeks` | which weeks there are, and which are past their time |
+//! | `locked` | changes of partitions, which need everybody else to stand still for a moment |
+//! | `leftovers` | what lies in the default partitions |
+//!
+//! Promises: an accept never stands behind a change of partitions for longer than [`locked::PATIENCE`] and the change itself, which
+//! is a matter of milliseconds; a week with a few deliveries that are still open (scheduled for months ahead, stuck in a line) is
+//! dropped all the same: they move to the default partitions first, in the same transaction.
+
+mod leftovers;
+mod locked;
+mod weeks;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use self::weeks::Week;
 use crate::App;
 use crate::db::DbError;
+use crate::events;
 
 const EVERY: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
-/// In the order they are dropped: what points before what is pointed at.
-const BY_MESSAGE: [&str; 5] = ["attempts", "exceptions", "deliveries", "chunks", "messages"];
+/// Tables of a message and its delivery. In the order they are locked.
+const BOOKS: [&str; 4] = ["messages", "chunks", "exceptions", "attempts"];
 
 /// Looks every hour, until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {
@@ -21,7 +36,11 @@ pub async fn run(app: App, stop: CancellationToken) {
             _ = beat.tick() => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = round(&app).await {
+        let done = tokio::select! {
+            done = round(&app) => done,
+            () = stop.cancelled() => return,
+        };
+        if let Err(error) = done {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "partitions could not be kept; the next try is in an hour"
@@ -32,56 +51,65 @@ pub async fn run(app: App, stop: CancellationToken) {
 
 /// Makes what is needed for the next three weeks, drops what is past retention. Several processes may do it at once.
 pub async fn round(app: &App) -> Result<(), DbError> {
+    match events::adopt(app).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::warn!(rows, "events of a database before this one were put before its own"),
+        Err(error) => tracing::warn!(error = %crate::failure::chain(&error), "events could not be put in order"),
+    }
+    make_ahead(app).await?;
     let now = app.clock.now();
-    let client = app.db.client().await?;
-    for parent in BY_MESSAGE.iter().chain(&["inbox"]) {
+    let retention = &app.config.retention;
+    let old = now - retention.messages.duration();
+    for week in weeks::attached(app, "chunks", old).await? {
+        drop_books(app, &week).await?;
+    }
+    for week in weeks::attached(app, "events", now - retention.events.duration()).await? {
+        locked::drop_week(app, "events", &week).await?;
+    }
+    for week in weeks::attached(app, "inbox", now - retention.inbox.duration()).await? {
+        if weeks::is_empty(app, "inbox", &week).await? {
+            locked::drop_week(app, "inbox", &week).await?;
+        }
+    }
+    weeks::drop_detached(app).await?;
+    leftovers::of_books(app, old).await?;
+    leftovers::of_events(app, now - retention.events.duration()).await
+}
+
+async fn make_ahead(app: &App) -> Result<(), DbError> {
+    let now = app.clock.now();
+    for parent in BOOKS.iter().chain(&["inbox", "events"]) {
         for ahead in 0..4 {
-            let sql = "/* keep_partitions make */ select make_partition($1, date_trunc('week', $2::timestamptz at time zone 'utc')::date)";
+            let week = weeks::of(app, now + WEEK * ahead).await?;
+            if weeks::exists(app, parent, &week).await? {
+                continue;
+            }
             // A node that was off for weeks finds rows of this week in the default partition, and cannot make this week's any more.
             // The weeks ahead are made all the same, or every week to come would end up there.
-            if let Err(error) = client.execute(sql, &[parent, &(now + WEEK * ahead)]).await {
-                let error = DbError::from(error);
+            if let Err(error) = locked::make(app, parent, &week).await {
                 if error.is_passing() {
                     return Err(error);
                 }
                 tracing::warn!(
                     parent,
-                    ahead,
+                    %week,
                     error = &error as &dyn std::error::Error,
                     "a week's partition could not be made"
                 );
             }
         }
     }
-    for week in old_weeks(&client, "chunks", now - app.config.retention.messages.duration()).await? {
-        drop_week(&client, &week).await?;
-    }
     Ok(())
 }
 
-/// Suffixes, such as `_20260105`, of the partitions that end before `until`.
-async fn old_weeks(client: &crate::db::Client, parent: &str, until: Timestamp) -> Result<Vec<String>, DbError> {
-    let sql = "/* keep_partitions old_weeks */
-        select right(c.relname, 9) from pg_inherits i join pg_class c on c.oid = i.inhrelid
-        where i.inhparent = $1::text::regclass and c.relname ~ '_[0-9]{8}$'
-          and to_date(right(c.relname, 8), 'YYYYMMDD') + 7 <= ($2::timestamptz at time zone 'utc')::date
-        order by 1";
-    Ok(client.query(sql, &[&parent, &until]).await?.iter().map(|row| row.get(0)).collect())
-}
-
-/// Drops a week of the books unless something in it is still open.
-async fn drop_week(client: &crate::db::Client, week: &str) -> Result<(), DbError> {
-    let open = format!(
-        "/* keep_partitions drop_week */ select exists (select from chunks{week} where state < 2)
-            or exists (select from exceptions{week} where state < 3)"
-    );
-    if client.query_one(&open, &[]).await?.get(0) {
-        tracing::warn!(week, "a week past its retention is kept: something in it is still open");
+/// Drops a week of the books, unless too much in it is still open.
+async fn drop_books(app: &App, week: &Week) -> Result<(), DbError> {
+    let open = locked::open_in(app, week).await?;
+    if open > locked::FEW {
+        tracing::warn!(%week, "a week past its retention is kept: more than {} deliveries are still open", locked::FEW);
         return Ok(());
     }
-    for parent in BY_MESSAGE {
-        client.batch_execute(&format!("drop table if exists {parent}{week}")).await?;
-    }
-    tracing::info!(week, "dropped a week of the books past its retention");
+    locked::drop_books(app, week).await?;
+    tracing::info!(%week, kept = open, "dropped a week of the books past its retention");
     Ok(())
 }

@@ -54,7 +54,8 @@ pub(super) async fn cancel_in(
     write(tx, LEAVE, &leave, now).await?;
     write(tx, SET, &set, now).await?;
     leave.extend(set);
-    let told: Vec<(DeliveryId, Lane)> = leave.iter().map(|id| (*id, lanes.get(id).copied().unwrap_or(Lane::Bulk))).collect();
+    let told: Vec<(DeliveryId, Lane)> =
+        leave.iter().map(|id| (*id, lanes.get(id).copied().unwrap_or(Lane::Bulk))).collect();
     tell::ended(tx, Kind::Cancelled, &told, now).await?;
     // The line of one that may still be on its way is moved on by the worker that has it, or by the repair of lines.
     leave.retain(|id| found.get(id) == Some(&Cancelled::Stopped));

@@ -56,8 +56,7 @@ pub(super) async fn replay_in(
     sorted.sort_unstable();
     sorted.dedup();
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) = sorted.iter().map(|id| (id.chunk, id.seq)).unzip();
-    let rows =
-        tx.query(&tx.prepare_cached(REPLAY).await?, &[&chunk, &seq, &now, &(now - IN_HANDS)]).await?;
+    let rows = tx.query(&tx.prepare_cached(REPLAY).await?, &[&chunk, &seq, &now, &(now - IN_HANDS)]).await?;
     let mut found = HashMap::new();
     for row in rows {
         let word = match row.get::<_, i32>(2) {

@@ -8,8 +8,10 @@
 //! | `routes` | the list of all endpoints: method, path, scope, function |
 //! | `call` | what an endpoint is given |
 //! | `fields`, `values` | requests into types, all mistakes together |
+//! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `inbox`, `webhooks`, `destinations`, `keys` | the endpoints |
+//! | `sse` | what streams have in common |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `keys` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
@@ -18,9 +20,11 @@ pub mod problem;
 
 mod accounts;
 mod call;
+mod campaigns;
 mod connections;
 mod deliveries;
 mod destinations;
+mod events;
 mod fields;
 mod inbox;
 mod keys;
@@ -28,6 +32,8 @@ mod messages;
 mod page;
 mod passcodes;
 mod routes;
+mod sse;
+mod streamed;
 mod values;
 mod webhooks;
 
@@ -56,6 +62,7 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
         keys: Authenticator::new(serve.app.clone()),
         ways: messages::Ways::start(serve.app.clone()),
         arrivals: inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
+        news: events::News::new(serve.app.clone(), serve.stopping.clone()),
         // Those who wait hold a connection each; they may have half of them.
         waiting: Arc::new(Semaphore::new((serve.app.config.private.connections / 2).max(1))),
         serve,

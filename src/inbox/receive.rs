@@ -61,6 +61,8 @@ pub enum Seen {
     NonceReused,
 }
 
+/// All that is new makes one row of events (kind 6, message received).
+///
 /// A row comparison inside an OR is answered from a hash table of the sub-select, so the batch costs no nested loops.
 const STORE: &str = "/* inbox::store_many */
 with asked as materialized (
@@ -92,6 +94,8 @@ with asked as materialized (
     where connection_id is null or message_id is null
         or (connection_id, message_id, hash) in (select connection_id, value, hash from messages)
     returning id
+), told as (
+    insert into events (at, kind, items) select $13, 6, array_agg(id order by id) from stored having count(*) > 0
 )
 select id, in_time, id in (select id from fresh) as fresh, id in (select id from stored) as stored from asked";
 

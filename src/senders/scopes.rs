@@ -17,8 +17,12 @@ pub enum Scope {
     Messages,
     /// Deliveries: finding, replaying and cancelling them.
     Deliveries,
+    /// Campaigns.
+    Campaigns,
     /// The inbox.
     Inbox,
+    /// Status events.
+    Events,
     /// Webhooks.
     Webhooks,
     /// Pace and health of what deliveries go to.
@@ -29,15 +33,17 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
         Self::Messages,
         Self::Deliveries,
+        Self::Campaigns,
         Self::Inbox,
         Self::Webhooks,
         Self::Destinations,
+        Self::Events,
         Self::Keys,
     ];
 
@@ -49,7 +55,9 @@ impl Scope {
             Self::Connections => "connections",
             Self::Messages => "messages",
             Self::Deliveries => "deliveries",
+            Self::Campaigns => "campaigns",
             Self::Inbox => "inbox",
+            Self::Events => "events",
             Self::Webhooks => "webhooks",
             Self::Destinations => "destinations",
             Self::Keys => "keys",

@@ -17,10 +17,17 @@ pub enum Change<E> {
     Refused(E),
 }
 
+/// Whoever wants events is sent what happens from this very transaction on.
 const CREATE: &str = "/* webhooks::create */
-insert into webhooks (name, sender, host, definition, events, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $6) on conflict (name) do nothing
-returning name, sender, definition, events, disabled_at, gone_at, created_at, updated_at";
+with made as (
+    insert into webhooks (name, sender, host, definition, events, created_at, updated_at)
+    values ($1, $2, $3, $4, $5, $6, $6) on conflict (name) do nothing
+    returning name, sender, definition, events, disabled_at, gone_at, created_at, updated_at
+), fed as (
+    insert into feeds (webhook, xid, n, part, at, updated_at)
+    select name, pg_snapshot_xmin(pg_current_snapshot()), 0, 0, $6, $6 from made where events <> '{}'
+)
+select name, sender, definition, events, disabled_at, gone_at, created_at, updated_at from made";
 
 const FIND: &str = "/* webhooks::find */
 select name, sender, definition, events, disabled_at, gone_at, created_at, updated_at from webhooks where name = $1";
@@ -33,12 +40,23 @@ const LOCK: &str = "/* webhooks::change (look) */
 select name, sender, definition, events, disabled_at, gone_at, created_at, updated_at
 from webhooks where name = $1 for update";
 
-/// Every change has a time of its own: who keeps a copy compares it.
+/// Every change has a time of its own: who keeps a copy compares it. Events that are wanted anew begin now; who wanted some
+/// before keeps its place.
 const WRITE: &str = "/* webhooks::change */
-update webhooks set host = $2, definition = $3, events = $4, updated_at = greatest($5, updated_at + interval '1 microsecond'),
-    gone_at = case when $6 then null else gone_at end
-where name = $1
-returning name, sender, definition, events, disabled_at, gone_at, created_at, updated_at";
+with changed as (
+    update webhooks set host = $2, definition = $3, events = $4,
+        updated_at = greatest($5, updated_at + interval '1 microsecond'),
+        gone_at = case when $6 then null else gone_at end
+    where name = $1
+    returning name, sender, definition, events, disabled_at, gone_at, created_at, updated_at
+), fed as (
+    insert into feeds (webhook, xid, n, part, at, updated_at)
+    select name, pg_snapshot_xmin(pg_current_snapshot()), 0, 0, $5, $5 from changed where events <> '{}'
+    on conflict (webhook) do nothing
+), unfed as (
+    delete from feeds f using changed where f.webhook = changed.name and changed.events = '{}'
+)
+select name, sender, definition, events, disabled_at, gone_at, created_at, updated_at from changed";
 
 const SET_DISABLED: &str = "/* webhooks::set_disabled */
 update webhooks set disabled_at = case when $2 then coalesce(disabled_at, $3) end,

@@ -85,7 +85,9 @@ impl Worker {
             Next::Delivered | Next::Withdrawn => None,
             Next::Fail(why) => Some((*why).to_owned()),
             Next::Expire => Some("expired".to_owned()),
-            Next::Again(_) | Next::Unconfirmed | Next::Held => report.note.map(str::to_owned).or_else(|| report.code.clone()),
+            Next::Again(_) | Next::Unconfirmed | Next::Held => {
+                report.note.map(str::to_owned).or_else(|| report.code.clone())
+            }
         };
         let attempt = report.outcome.map(|outcome| Attempt {
             at,

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::attempt::Ran;
 use super::cancelled::Cancelled;
+use super::gate::{Admits, Gate};
 use super::in_hand::{self, InHand};
 use super::lease::{Hold, Lease};
-use super::gate::{Admits, Gate};
 use super::statements::{claims, parkings, settles, until_it_answers};
 use super::{Channel, Crew};
 use crate::App;
@@ -154,7 +154,12 @@ struct Work {
 }
 
 impl Worker {
-    fn new(crew: Crew, next: mpsc::UnboundedSender<Vec<Uuid>>, stop: CancellationToken, end: CancellationToken) -> Self {
+    fn new(
+        crew: Crew,
+        next: mpsc::UnboundedSender<Vec<Uuid>>,
+        stop: CancellationToken,
+        end: CancellationToken,
+    ) -> Self {
         let app = crew.app.clone();
         let settings = &app.config.delivery;
         let ladder = |waits: &[crate::config::Period]| {

@@ -9,6 +9,8 @@ mod chaos;
 mod clocks;
 mod destinations;
 mod embedded;
+mod events;
+mod growth;
 mod house;
 mod node;
 mod openmsg;

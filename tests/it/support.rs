@@ -49,3 +49,16 @@ pub(crate) async fn fresh_database() -> Secret {
     url.set_path(&name);
     Secret::from(String::from(url))
 }
+
+/// Waits until no transaction that is running now holds events back any more: the other tests' databases are in the same server.
+pub(crate) async fn events_can_be_read(app: &App) {
+    let client = app.db.client().await.expect("a connection");
+    let sql = "select pg_snapshot_xmax(pg_current_snapshot())::text";
+    let until: String = client.query_one(sql, &[]).await.expect("a snapshot").get(0);
+    let sql = "select pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8";
+    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !client.query_one(sql, &[&until]).await.expect("a snapshot").get::<_, bool>(0) {
+        assert!(std::time::Instant::now() < give_up, "a transaction does not end");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}

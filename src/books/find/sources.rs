@@ -68,7 +68,8 @@ impl Source {
             Self::Messages => messages(client, filter, after, window).await,
             Self::Ended => {
                 // Written so that the index of its destination is the only one that fits.
-                let index = if filter.destination.is_some() { "state between 3 and 6" } else { "state in (3, 4, 5, 6)" };
+                let index =
+                    if filter.destination.is_some() { "state between 3 and 6" } else { "state in (3, 4, 5, 6)" };
                 exceptions(client, index, &ended(filter), filter, after, window).await
             }
             Self::Open => exceptions(client, "state in (1, 2, 8, 9)", &[1, 2, 8, 9], filter, after, window).await,

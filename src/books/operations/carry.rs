@@ -173,8 +173,7 @@ async fn turn_out(tx: &Transaction<'_>, ids: &[DeliveryId], now: Timestamp) -> R
         where e.state = 3 and e.updated_at > $3 and (c.state = 1 or e.worker is not null)";
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) = ids.iter().map(|id| (id.chunk, id.seq)).unzip();
     let rows = tx.query(&tx.prepare_cached(sql).await?, &[&chunk, &seq, &(now - IN_HANDS)]).await?;
-    let held: Vec<Uuid> =
-        rows.iter().map(|row| DeliveryId { chunk: row.get(0), seq: row.get(1) }.uuid()).collect();
+    let held: Vec<Uuid> = rows.iter().map(|row| DeliveryId { chunk: row.get(0), seq: row.get(1) }.uuid()).collect();
     let found = read(tx, ids, &Filter::default(), now).await?;
     let result = |delivery: &crate::books::Delivery| match (held.contains(&delivery.id), delivery.state) {
         (true, _) => 2,

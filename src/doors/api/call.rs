@@ -18,6 +18,7 @@ use crate::listen::{Body, BodyError};
 use crate::openmsg::Address;
 use crate::senders::{Authenticator, Key};
 
+use super::events::News;
 use super::fields::Fields;
 use super::inbox::Arrivals;
 use super::messages::Ways;
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) ways: Ways,
     /// Tells waiting requests of new inbox entries.
     pub(super) arrivals: Arrivals,
+    /// Tells waiting requests of new events.
+    pub(super) news: News,
     /// How many requests may wait at once.
     pub(super) waiting: Arc<Semaphore>,
 }

@@ -8,7 +8,7 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, connections, deliveries, destinations, inbox, keys, messages, passcodes, webhooks,
+    accounts, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, webhooks,
 };
 
 /// One endpoint.
@@ -83,6 +83,19 @@ static ROUTES: &[Route] = routes! {
         POST "operations/{id}/resume" => deliveries::resume_operation;
         POST "operations/{id}/cancel" => deliveries::cancel_operation;
     }
+    Campaigns {
+        POST "campaigns" => campaigns::create;
+        GET "campaigns" => campaigns::list;
+        GET "campaigns/{id}" => campaigns::show;
+        PATCH "campaigns/{id}" => campaigns::update;
+        POST "campaigns/{id}/rows" => campaigns::take;
+        POST "campaigns/{id}/close" => campaigns::close;
+        POST "campaigns/{id}/pause" => campaigns::pause;
+        POST "campaigns/{id}/resume" => campaigns::resume;
+        POST "campaigns/{id}/cancel" => campaigns::cancel;
+        GET "campaigns/{id}/errors" => campaigns::errors;
+        GET "campaigns/{id}/report" => campaigns::report;
+    }
     Inbox {
         GET "inbox" => inbox::list;
         GET "inbox/count" => inbox::count;
@@ -90,6 +103,10 @@ static ROUTES: &[Route] = routes! {
         POST "inbox/ack" => inbox::acknowledge_many;
         GET "inbox/{id}" => inbox::show;
         POST "inbox/{id}/ack" => inbox::acknowledge;
+    }
+    Events {
+        GET "events" => events::list;
+        GET "events/stream" => events::stream;
     }
     Webhooks {
         POST "webhooks" => webhooks::create;

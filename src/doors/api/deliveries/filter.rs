@@ -77,7 +77,6 @@ fn status(value: Value) -> Result<Status, String> {
     text.parse().map_err(|error| format!("is not valid: {error}"))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

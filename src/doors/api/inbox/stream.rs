@@ -4,37 +4,25 @@
 //! the process is asked to stop, when its key is revoked, or when the client does not read for a minute; it then connects again with its last id.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
-use warp::Reply;
 
 use crate::inbox::{self, Entry};
 use crate::senders::{self, Standing};
 
 use super::super::call::{Answer, Call, Shared};
 use super::super::problem::Problem;
+use super::super::sse::{self, COMMENT_EVERY, Ended, Outlet};
 use super::super::values;
 use super::arrivals::{News, Subscription};
 use super::{View, account_id};
 
-/// A comment this often tells both sides and every proxy that the stream lives.
-const COMMENT_EVERY: Duration = Duration::from_secs(15);
-/// A client that reads nothing for so long is gone.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Entries looked up at once.
 const PAGE: usize = 100;
-/// Events made and not yet sent, in groups.
-const UNSENT: usize = 4;
 /// Ids remembered as sent; far more than can arrive out of order.
 const REMEMBERED: usize = 4096;
 
@@ -52,21 +40,12 @@ pub(in super::super) async fn stream(call: Call) -> Answer {
     let room = call.wait()?;
     let arrivals = call.shared.arrivals.subscribe(account).await?;
     let last = last.unwrap_or_else(|| call.app().new_id());
-    let (events, unsent) = mpsc::channel(UNSENT);
+    let (events, response) = sse::open();
     let key = Standing::of(call.app(), &call.key);
     let feed = Feed { shared: call.shared, key, account, last, sent: VecDeque::new(), events, _room: room };
     tokio::spawn(feed.run(arrivals));
-    let mut response = warp::reply::stream(ReceiverStream::new(unsent)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx buffers answers unless told otherwise.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
-
-/// The client has gone or does not read, the process stops, or the database is away: the stream ends, and is begun anew.
-struct Ended;
 
 impl From<inbox::Error> for Ended {
     fn from(error: inbox::Error) -> Self {
@@ -89,14 +68,14 @@ struct Feed {
     /// The greatest id sent.
     last: Uuid,
     sent: VecDeque<Uuid>,
-    events: mpsc::Sender<Result<Bytes, Infallible>>,
+    events: Outlet,
     _room: OwnedSemaphorePermit,
 }
 
 impl Feed {
     async fn run(mut self, mut arrivals: Subscription) {
         // Headers go out with the first bytes, so that the client knows at once that it is connected.
-        let begun = self.send(Bytes::from_static(b": connected\n\n")).await;
+        let begun = self.events.send(": connected\n\n").await;
         if begun.is_ok() && self.catch_up(self.last).await.is_ok() {
             while self.step(&mut arrivals).await.is_ok() {}
         }
@@ -119,7 +98,7 @@ impl Feed {
             first = arrivals.next() => first.ok_or(Ended)?,
             () = tokio::time::sleep_until(Instant::now() + COMMENT_EVERY) => {
                 self.check_key().await?;
-                return self.send(Bytes::from_static(b":\n\n")).await;
+                return self.events.send(":\n\n").await;
             }
             () = self.events.closed() => return Err(Ended),
         };
@@ -154,7 +133,7 @@ impl Feed {
             return Ok(());
         }
         self.check_key().await?;
-        self.send(text.into()).await?;
+        self.events.send(text).await?;
         self.last = ids.iter().copied().fold(self.last, Ord::max);
         self.sent.extend(ids);
         let surplus = self.sent.len().saturating_sub(REMEMBERED);
@@ -164,9 +143,5 @@ impl Feed {
 
     async fn check_key(&mut self) -> Result<(), Ended> {
         if self.key.holds().await? { Ok(()) } else { Err(Ended) }
-    }
-
-    async fn send(&self, bytes: Bytes) -> Result<(), Ended> {
-        self.events.send_timeout(Ok(bytes), PATIENCE).await.map_err(|_| Ended)
     }
 }
