@@ -53,7 +53,7 @@ alter table chunks add constraint chunks_state_check check (state between 0 and 
 alter table chunks add column sender text not null default '';
 alter table chunks add column campaign uuid;
 create index chunks_waiting on chunks (lane, sender, destination, id) where state = 3;
-create index chunks_of_campaign on chunks (campaign) where campaign is not null;
+create index chunks_of_campaign on chunks (campaign, state) where campaign is not null;
 create index chunks_cancelled on chunks (id) where state = 5;
 create index chunks_of_destination on chunks (destination, state) where state in (0, 1, 3, 4);
 comment on column chunks.lane is '0 interactive, 1 bulk, 2 status.';
@@ -191,6 +191,7 @@ create table campaigns (
     lane smallint not null check (lane in (0, 1)),
     tag text,
     rate real check (rate > 0),
+    scheduled boolean not null default false,
     state smallint not null default 0 check (state between 0 and 3),
     closed boolean not null default false,
     taken bigint not null default 0,
@@ -206,11 +207,26 @@ create index campaigns_by_sender on campaigns (sender, id);
 comment on table campaigns is 'One template, many rows.';
 comment on column campaigns.template is 'What each row becomes, sealed, bound to the id.';
 comment on column campaigns.rate is 'Deliveries a second; null: as fast as they go.';
+comment on column campaigns.scheduled is 'Its rows say themselves when they are to be delivered: these times are never moved.';
 comment on column campaigns.state is '0 running, 1 paused, 2 cancelled, 3 finished.';
 comment on column campaigns.closed is 'No more rows are taken.';
 comment on column campaigns.taken is 'Rows taken, good or not: an upload that broke off goes on from here.';
 comment on column campaigns.repeated is 'Rows whose key had come before.';
 comment on column campaigns.next_due is 'When the next row is due, with a rate.';
+
+create index campaigns_open on campaigns (id) where state in (0, 1);
+create index campaigns_finished on campaigns (finished_at) where finished_at is not null;
+
+create table campaign_chunks (
+    campaign uuid not null references campaigns (id) on delete cascade,
+    chunk uuid not null,
+    rows bigint[] not null,
+    keys text[] not null,
+    primary key (campaign, chunk)
+);
+comment on table campaign_chunks is 'Which deliveries a campaign''s rows became: by chunk, in the order of their numbers there. Ordered deliveries, which have no row in chunks, are found by it too.';
+comment on column campaign_chunks.rows is 'The rows, counted from 1.';
+comment on column campaign_chunks.keys is 'Their keys, null where they have none.';
 
 create table campaign_errors (
     campaign uuid not null references campaigns (id) on delete cascade,

@@ -10,11 +10,13 @@
 //! | whoever ends a delivery | moves its line on, notes what is to be told | `turns`, `tell` |
 //! | the API door | finds deliveries, looks at them, counts them | `find`, `inspect` |
 //! | the API door | cancels, replays: one by one, or by filter as an operation that workers carry on | `cancel`, `replay`, `operations` |
+//! | campaigns | hold, space, stop, count what is theirs | `campaign` |
 //!
 //! A chunk is what is claimed and settled; messages, deliveries and attempts are only ever inserted; only a delivery that leaves
 //! its chunk gets an exception row. A message is one delivery, and has its id. The state of a delivery is its exception's, if it has one; else `delivered` if its chunk is
 //! settled or it has a delivered attempt; else what its chunk says.
 
+mod campaign;
 mod cancel;
 mod claim;
 mod due;
@@ -32,6 +34,10 @@ pub mod tell;
 pub mod turns;
 mod workers;
 
+pub use campaign::{
+    ReportRow, count_campaign, hold_campaign, is_campaign_open, let_go_campaign, note_rows, paused_among,
+    report_campaign, space_campaign, stop_campaign,
+};
 pub use cancel::{cancel, cancel_many, cancelled_among};
 pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
 pub use due::{Due, confirmed, due_again, due_chunks, published, published_ahead, unpublish};

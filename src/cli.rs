@@ -7,11 +7,15 @@
 
 mod accounts;
 mod apikeys;
+mod campaign;
 mod client;
 mod connections;
+mod deliveries;
 mod destinations;
+mod events;
 mod inbox;
 mod list;
+mod operations;
 mod output;
 mod passcodes;
 mod problem;
@@ -24,10 +28,14 @@ mod webhooks;
 
 pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
+pub use campaign::CampaignCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
+pub use deliveries::{DeadCommand, DeliveryCommand};
 pub use destinations::DestinationCommand;
+pub use events::EventsCommand;
 pub use inbox::InboxCommand;
+pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
 pub use problem::{FieldError, Problem};
 pub use send::SendCommand;
@@ -37,7 +45,7 @@ pub use webhooks::WebhookCommand;
 
 // The demonstration works through the same client.
 pub(crate) use client::Patience;
-pub(crate) use send::{progress, template};
+pub(crate) use send::progress;
 pub(crate) use status::Summary;
 
 use std::path::PathBuf;
@@ -59,12 +67,24 @@ pub enum Command {
     Connection(ConnectionCommand),
     /// Send one message, or a message for every row of a file
     Send(SendCommand),
+    /// One template, rows in any number: create, upload, watch, pause, slow down, cancel, report
+    Campaign(CampaignCommand),
     /// Read, acknowledge and follow what was received
     Inbox(InboxCommand),
+    /// List and follow what happens: deliveries that ended, messages received, destinations
+    Events(EventsCommand),
     /// Show what became of a message, or count a whole campaign
     Status(StatusCommand),
     /// Stop messages that have not gone out yet
     Cancel(CancelCommand),
+    /// Find, count, replay and cancel deliveries
+    Delivery(DeliveryCommand),
+    /// Show dead letters: what failed, expired, or may have arrived
+    Dead(DeadCommand),
+    /// Send again all dead letters that a filter finds
+    Replay(ReplayCommand),
+    /// List, show, pause, resume and cancel replays and cancels by filter
+    Operation(OperationCommand),
     /// Create, list, rotate, try out, disable and delete webhooks
     Webhook(WebhookCommand),
     /// See how destinations are, set their pace, pause and resume them
@@ -82,9 +102,15 @@ impl Command {
             Self::Connect(command) => command.run().await,
             Self::Connection(command) => command.run().await,
             Self::Send(command) => command.run().await,
+            Self::Campaign(command) => command.run().await,
             Self::Inbox(command) => command.run().await,
+            Self::Events(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
+            Self::Delivery(command) => command.run().await,
+            Self::Dead(command) => command.run().await,
+            Self::Replay(command) => command.run().await,
+            Self::Operation(command) => command.run().await,
             Self::Webhook(command) => command.run().await,
             Self::Destination(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
@@ -168,6 +194,7 @@ async fn one_signal() {
 mod tests {
     use super::*;
     use clap::{CommandFactory, Parser};
+    use uuid::Uuid;
 
     #[derive(Debug, Parser)]
     #[command(name = "handfast", no_binary_name = true)]
@@ -203,6 +230,13 @@ mod tests {
             "send --from 1000 --to 1*b.example --text Hello --follow --idempotency-key x",
             "send orders.csv --from 1000 --to {id}*b.example --text Hello --errors refused.csv",
             "send - --format ndjson --delimiter ; --run again --api http://127.0.0.1:1 --key-file k",
+            "campaign create spring --template {} --rate 50 --lane bulk --tag t",
+            "campaign run orders.csv --template @t.json --key-field id --name spring --no-wait",
+            &format!("campaign run orders.csv --campaign {id}"),
+            &format!("campaign rows {id} orders.jsonl.gz --close --patience 1h"),
+            &format!("campaign rate {id} none"),
+            &format!("campaign errors {id} --all --json"),
+            &format!("campaign report {id} -o report.csv"),
             "inbox 1000 --unread",
             "inbox 1000 --json",
             "inbox --json list 1000",
@@ -210,6 +244,9 @@ mod tests {
             &format!("inbox read {id} --ack"),
             "inbox follow 1000 --ack --limit 3",
             "inbox count",
+            "events list --kinds delivery.failed,message.* --limit 5 --json",
+            "events list --all --after start",
+            "events follow --after now --limit 3",
             &format!("status {id}"),
             "status --summary --tag t",
             "status --state failed --all --json",
@@ -237,6 +274,9 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         for line in [
             "account",
+            "campaign",
+            "campaign create spring",
+            &format!("campaign run orders.csv --template {{}} --campaign {}", Uuid::nil()),
             "inbox",
             "passcode revoke 1000",
             "passcode revoke 1000 7 --all",

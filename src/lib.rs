@@ -23,9 +23,9 @@
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
-//! | what is promised | [`books`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
+//! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
-//! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
+//! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
@@ -34,6 +34,7 @@
 pub mod accounts;
 pub mod batch;
 pub mod books;
+pub mod campaigns;
 pub mod cli;
 pub mod clock;
 pub mod codes;
@@ -59,10 +60,12 @@ pub mod openmsg;
 pub mod outbound;
 pub mod queue;
 pub mod retry;
+pub mod rows;
 pub mod run;
 pub mod senders;
 pub mod supervise;
 pub mod telemetry;
+pub mod template;
 pub mod tls;
 pub mod webhooks;
 pub mod worker;

@@ -11,6 +11,7 @@
 //! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
 //! | [`tell_webhooks`] | the clock | hands status events over to the webhooks that want them |
+//! | [`finish_campaigns`] | the clock | ends campaigns that are through, keeps paused ones still |
 //! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
 //! | [`keep_time`] | the clock | follows the database's clock |
 
@@ -19,6 +20,7 @@ pub mod confirm_message;
 pub mod confirm_sender;
 pub mod deliver_openmsg;
 pub mod deliver_webhook;
+pub mod finish_campaigns;
 pub mod keep_partitions;
 pub mod keep_time;
 pub mod peer;
@@ -67,6 +69,7 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     keepers.spawn(carry_operations::run(crew.clone(), stop.clone()));
     keepers.spawn(sweep::run(crew.clone(), stop.clone()));
     keepers.spawn(tell_webhooks::run(crew.app.clone(), crew.publisher.clone(), stop.clone()));
+    keepers.spawn(finish_campaigns::run(crew.app.clone(), stop.clone()));
     keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
     keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));
     Keepers(keepers)

@@ -267,22 +267,6 @@ pub async fn summary(app: &App, tag: Option<&str>, from: Option<&Address>) -> Re
     Ok(summary)
 }
 
-impl Summary {
-    /// The count of a state.
-    pub fn of(&mut self, state: State) -> &mut i64 {
-        match state {
-            State::Pending => &mut self.pending,
-            State::Sending => &mut self.sending,
-            State::Retrying => &mut self.retrying,
-            State::Delivered => &mut self.delivered,
-            State::Failed => &mut self.failed,
-            State::Cancelled => &mut self.cancelled,
-            State::Expired => &mut self.expired,
-            State::Unconfirmed => &mut self.unconfirmed,
-        }
-    }
-}
-
 /// Which of these deliveries are from this account of ours, in order.
 pub async fn are_from(app: &App, ids: &[Uuid], from: &str) -> Result<Vec<bool>, BooksError> {
     let sql = "/* books::are_from */ select m.id from unnest($1::uuid[]) as x(id)

@@ -418,6 +418,22 @@ pub struct Summary {
     pub doubles: i64,
 }
 
+impl Summary {
+    /// The count of a state.
+    pub fn of(&mut self, state: State) -> &mut i64 {
+        match state {
+            State::Pending => &mut self.pending,
+            State::Sending => &mut self.sending,
+            State::Retrying => &mut self.retrying,
+            State::Delivered => &mut self.delivered,
+            State::Failed => &mut self.failed,
+            State::Cancelled => &mut self.cancelled,
+            State::Expired => &mut self.expired,
+            State::Unconfirmed => &mut self.unconfirmed,
+        }
+    }
+}
+
 /// What a cancel found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

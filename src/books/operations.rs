@@ -249,9 +249,9 @@ pub async fn operation_results(
     let sql = "/* books::operations results */
         select r.chunk, s.seq, r.result from (
             select chunk, seqs, result from operation_results
-            where operation = $1 and chunk <= $2 order by chunk desc, seq desc limit $4 + 1000) r
+            where operation = $1 and chunk <= $2 order by chunk desc, seq desc limit $4::bigint + 1000) r
         cross join lateral unnest(r.seqs) as s(seq)
-        where delivery_id(r.chunk, s.seq) < $3 order by r.chunk desc, s.seq desc limit $4";
+        where delivery_id(r.chunk, s.seq) < $3 order by r.chunk desc, s.seq desc limit $4::bigint";
     let rows = app.db.rows(sql, &[&id, &chunk, &after, &limit]).await?;
     let word = |number: i16| match number {
         1 => "stopped",

@@ -12,6 +12,7 @@ pub(crate) use patience::{Patience, growing, stopped_within};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
@@ -142,9 +143,14 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A JSON body.
-    pub(crate) fn json(self, value: serde_json::Value) -> Self {
+    /// A JSON body: a value, or JSON as text.
+    pub(crate) fn json(self, value: impl ToString) -> Self {
         self.body(Bytes::from(value.to_string()))
+    }
+
+    /// Says what a body of another kind is.
+    pub(super) fn content_type(self, content_type: &'static str) -> Self {
+        self.header(http::header::CONTENT_TYPE, HeaderValue::from_static(content_type))
     }
 
     /// A body that is JSON already.
@@ -226,8 +232,27 @@ impl<'a> Call<'a> {
     pub(super) async fn stream(
         self,
         silence: Duration,
-    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + use<'a>, ClientError> {
-        let attempt = tokio::time::timeout(silence, self.attempt(None)).await;
+    ) -> Result<BoxStream<'a, Result<Bytes, ClientError>>, ClientError> {
+        let request = self.request(None);
+        self.pieces(request, silence).await
+    }
+
+    /// Sends a body as it is made, once, and gives the answer as it arrives, which it may do before the body has ended.
+    pub(super) async fn exchange(
+        self,
+        body: BoxStream<'static, std::io::Result<Bytes>>,
+        silence: Duration,
+    ) -> Result<BoxStream<'a, Result<Bytes, ClientError>>, ClientError> {
+        let request = self.request(None).body(reqwest::Body::wrap_stream(body));
+        self.pieces(request, silence).await
+    }
+
+    async fn pieces(
+        self,
+        request: reqwest::RequestBuilder,
+        silence: Duration,
+    ) -> Result<BoxStream<'a, Result<Bytes, ClientError>>, ClientError> {
+        let attempt = tokio::time::timeout(silence, self.answered(request)).await;
         let response = attempt.map_err(|_| self.silent())?.map_err(|failure| failure.error)?;
         let client = self.client;
         let silent = move || ClientError::Lost {
@@ -240,7 +265,8 @@ impl<'a> Call<'a> {
                 Err(_) => Some((Err(silent()), pieces)),
                 Ok(piece) => piece.map(|piece| (piece.map_err(|e| client.lost(e)), pieces)),
             }
-        }))
+        })
+        .boxed())
     }
 
     fn silent(&self) -> ClientError {
@@ -249,6 +275,10 @@ impl<'a> Call<'a> {
     }
 
     async fn attempt(&self, timeout: Option<Duration>) -> Result<reqwest::Response, Failed> {
+        self.answered(self.request(timeout)).await
+    }
+
+    fn request(&self, timeout: Option<Duration>) -> reqwest::RequestBuilder {
         let mut request = self.client.http.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
         request = request.header(http::header::AUTHORIZATION, self.client.authorization.clone());
         if let Some(timeout) = timeout {
@@ -257,6 +287,10 @@ impl<'a> Call<'a> {
         if let Some(body) = &self.body {
             request = request.body(body.clone());
         }
+        request
+    }
+
+    async fn answered(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failed> {
         let response = request.send().await.map_err(|e| Failed { error: self.client.lost(e), retry_after: None })?;
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) }
     }

@@ -26,6 +26,11 @@ impl Output {
         Ok(out.flush()?)
     }
 
+    /// Bytes as they are.
+    pub(super) fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(io::stdout().lock().write_all(bytes)?)
+    }
+
     /// The API's answer as it came, or the words for it.
     pub(super) fn answer(self, api: &str, words: impl FnOnce() -> String) -> Result<(), Failure> {
         if self.json { self.line(api) } else { self.line(&words()) }

@@ -10,7 +10,6 @@ pub(crate) mod progress;
 mod report;
 mod run;
 mod source;
-pub(crate) mod template;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,12 +22,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::campaign::{Campaign, Lane};
-use self::source::{Format, Source};
-use self::template::Template;
+pub(super) use self::source::Format;
+use self::source::Source;
 use super::status::{settled, show_message};
 use super::target::{Session, Target};
 use super::{Failure, stop_on_signal};
 use crate::config::Period;
+use crate::template::Template;
 
 /// Send one message, or a message for every row of a file.
 #[derive(Debug, Args)]

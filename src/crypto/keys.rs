@@ -45,6 +45,8 @@ purposes! {
     Ident = "ident",
     /// The text of a message on its way out.
     Message = "message",
+    /// The template of a campaign.
+    Campaign = "campaign",
     /// The text of a message that arrived.
     Inbox = "inbox",
     /// The body of a POST in flight.

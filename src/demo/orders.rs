@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::DemoError;
-use crate::cli::template::Template;
+use crate::template::Template;
 
 /// What a customer is told about an order.
 const TEXT: &str = "Order {order_id} of {date}: {cds} CD(s), {amount_usd} USD. Thank you!";

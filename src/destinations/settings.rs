@@ -189,11 +189,11 @@ on conflict (name) do update set
     rate = case when $6::boolean then excluded.rate else d.rate end,
     tokens = case when $6::boolean then null else d.tokens end,
     schedule = case when $7::boolean then excluded.schedule else d.schedule end,
-    changed_at = $8";
+    changed_at = greatest($8, d.changed_at + interval '1 microsecond')";
 
 const PAUSE: &str = "/* destinations::pause */
 insert into destinations as d (name, paused, congestion, changed_at) values ($1, true, $3, $2)
-on conflict (name) do update set paused = true, changed_at = $2";
+on conflict (name) do update set paused = true, changed_at = greatest($2, d.changed_at + interval '1 microsecond')";
 
 const RESUME: &str = "/* destinations::resume */
 with before as (
@@ -201,7 +201,8 @@ with before as (
 ), resumed as (
     update destinations d set paused = false, breaker = 0, closed_until = null, why = null, trips = 0, failures = 0,
         counted_ok = 0, counted_failed = 0, counted_since = null,
-        congestion = case when b.breaker <> 0 then $3::real else d.congestion end, changed_at = $2
+        congestion = case when b.breaker <> 0 then $3::real else d.congestion end,
+        changed_at = greatest($2, d.changed_at + interval '1 microsecond')
     from before b where d.name = b.name
 ), told as (
     insert into events (at, kind, about) select $2, 8, name from before where breaker <> 0

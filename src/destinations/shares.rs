@@ -1,6 +1,7 @@
 //! Workers tell what they have seen, and are given shares: many destinations in one transaction.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -172,7 +173,7 @@ select name from destinations where name in (
 order by name for update";
 
 const TOUCH_OF_DEAD: &str = "/* destinations::release_dead touch */
-update destinations set changed_at = $1 where name in (
+update destinations set changed_at = greatest($1, changed_at + interval '1 microsecond') where name in (
     select destination from shares s where not exists (select from workers w where w.id = s.worker))";
 
 const DELETE_OF_DEAD: &str = "/* destinations::release_dead */
@@ -260,7 +261,9 @@ impl Before {
             || state.is_ailing() != before.is_ailing()
             || contended != self.contended
             || limit < limit_before;
-        let changed_at = if concerns_others { now } else { self.changed_at };
+        // Later than the change before, whatever the clock of its process said: so nobody takes this one for known.
+        let later = self.changed_at.checked_add(Duration::from_micros(1)).unwrap_or(now).max(now);
+        let changed_at = if concerns_others { later } else { self.changed_at };
         if state != before || concerns_others {
             written.destination(want, &state, contended, changed_at);
         }

@@ -8,6 +8,7 @@
 //! | `routes` | the list of all endpoints: method, path, scope, function |
 //! | `call` | what an endpoint is given |
 //! | `fields`, `values` | requests into types, all mistakes together |
+//! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
 //! | `sse` | what streams have in common |
 //! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `keys` | the endpoints |
@@ -19,6 +20,7 @@ pub mod problem;
 
 mod accounts;
 mod call;
+mod campaigns;
 mod connections;
 mod deliveries;
 mod destinations;
@@ -31,6 +33,7 @@ mod page;
 mod passcodes;
 mod routes;
 mod sse;
+mod streamed;
 mod values;
 mod webhooks;
 

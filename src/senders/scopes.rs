@@ -17,6 +17,8 @@ pub enum Scope {
     Messages,
     /// Deliveries: finding, replaying and cancelling them.
     Deliveries,
+    /// Campaigns.
+    Campaigns,
     /// The inbox.
     Inbox,
     /// Status events.
@@ -31,12 +33,13 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
         Self::Messages,
         Self::Deliveries,
+        Self::Campaigns,
         Self::Inbox,
         Self::Webhooks,
         Self::Destinations,
@@ -52,6 +55,7 @@ impl Scope {
             Self::Connections => "connections",
             Self::Messages => "messages",
             Self::Deliveries => "deliveries",
+            Self::Campaigns => "campaigns",
             Self::Inbox => "inbox",
             Self::Events => "events",
             Self::Webhooks => "webhooks",

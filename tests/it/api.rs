@@ -1,7 +1,9 @@
 //! The private listener over a real socket, with real PostgreSQL and no broker: what needs none must not mind.
 
 mod accounts;
+mod campaigns;
 mod connections;
+mod deliveries;
 mod events;
 mod form;
 mod inbox;

@@ -5,8 +5,10 @@
 mod api;
 mod broker;
 mod browser;
+mod campaigns;
 mod chaos;
 mod clocks;
+mod deliveries;
 mod destinations;
 mod embedded;
 mod events;
@@ -18,3 +20,4 @@ mod peers;
 mod people;
 mod supervise;
 mod support;
+mod webhooks;

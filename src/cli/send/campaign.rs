@@ -9,8 +9,8 @@ use std::io::{self, Read};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::source::Values;
-use super::template::Template;
+use crate::rows::Values;
+use crate::template::Template;
 
 /// The API takes rows of at most 16 KiB.
 const LARGEST_MESSAGE: usize = 16 << 10;

@@ -3,12 +3,11 @@
 //! A row that cannot be read is that row's mistake; only a file that cannot be read on (or a row without end, such as one quote
 //! left open) ends the run. Rows count from 1, the first below the header.
 
-use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use serde_json::Value;
+use crate::rows::{self, Values};
 
 /// Largest row. Bounds the memory that a broken file can take.
 const LARGEST_ROW: u64 = 1 << 20;
@@ -17,15 +16,12 @@ const READ_AHEAD: u64 = 64 << 10;
 
 /// How the file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// Comma-separated values with a header
     Csv,
     /// A JSON object a line
     Ndjson,
 }
-
-/// The values of one row by column.
-pub(super) type Values = HashMap<String, String>;
 
 /// One row: its values, or what is wrong with it.
 pub(super) type Row = Result<Values, String>;
@@ -56,7 +52,8 @@ impl Source {
             return Ok(Self { header: None, rows: Rows::Ndjson { reader: BufReader::new(bounded) }, budget });
         }
         let mut reader = csv::ReaderBuilder::new().flexible(true).delimiter(delimiter).from_reader(bounded);
-        let header = header(reader.byte_headers()?)?;
+        let header = rows::header(reader.byte_headers()?.iter())
+            .map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))?;
         let rows = Rows::Csv { reader, record: csv::ByteRecord::new(), header: header.clone() };
         Ok(Self { header: Some(header), rows, budget })
     }
@@ -69,7 +66,7 @@ impl Source {
         self.budget.refill();
         match &mut self.rows {
             Rows::Csv { reader, record, header } => {
-                Ok(reader.read_byte_record(record)?.then(|| csv_row(header, record)))
+                Ok(reader.read_byte_record(record)?.then(|| rows::of_record(header, record.iter())))
             }
             Rows::Ndjson { reader } => ndjson_row(reader),
         }
@@ -79,36 +76,6 @@ impl Source {
     pub(super) fn position(&self) -> u64 {
         self.budget.read.load(Relaxed)
     }
-}
-
-fn header(record: &csv::ByteRecord) -> io::Result<Vec<String>> {
-    let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    let mut names: Vec<String> = Vec::new();
-    for (at, field) in record.iter().enumerate() {
-        let name = std::str::from_utf8(field).map_err(|_| wrong("the header is not UTF-8".into()))?;
-        // Spreadsheets put a byte order mark before the first name, which nobody sees and every template would miss.
-        let name = if at == 0 { name.trim_start_matches('\u{feff}') } else { name }.trim();
-        if !name.is_empty() && names.iter().any(|other| other == name) {
-            return Err(wrong(format!("the header names the column \"{name}\" twice")));
-        }
-        names.push(name.to_owned());
-    }
-    if names.iter().all(String::is_empty) {
-        return Err(wrong("there is no header: the first line must name the columns".into()));
-    }
-    Ok(names)
-}
-
-fn csv_row(header: &[String], record: &csv::ByteRecord) -> Row {
-    if record.len() != header.len() {
-        return Err(format!("the row has {} columns, the header {}", record.len(), header.len()));
-    }
-    let mut values = Values::with_capacity(header.len());
-    for (name, field) in header.iter().zip(record) {
-        let value = std::str::from_utf8(field).map_err(|_| format!("the column \"{name}\" is not UTF-8"))?;
-        values.insert(name.clone(), value.to_owned());
-    }
-    Ok(values)
 }
 
 fn ndjson_row(reader: &mut BufReader<Bounded>) -> io::Result<Option<Row>> {
@@ -122,22 +89,9 @@ fn ndjson_row(reader: &mut BufReader<Bounded>) -> io::Result<Option<Row>> {
             return Err(too_long());
         }
         if !line.trim_ascii().is_empty() {
-            return Ok(Some(object(&line)));
+            return Ok(Some(rows::of_object(&line)));
         }
     }
-}
-
-fn object(line: &[u8]) -> Row {
-    let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
-    let object: serde_json::Map<String, Value> =
-        serde_json::from_slice(line).map_err(|e| format!("the line is not a JSON object: {e}"))?;
-    let text = |(name, value)| match value {
-        Value::String(text) => Some((name, text)),
-        Value::Number(_) | Value::Bool(_) => Some((name, value.to_string())),
-        // Nothing that could be put into a text: as good as missing.
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    };
-    Ok(object.into_iter().filter_map(text).collect())
 }
 
 fn too_long() -> io::Error {

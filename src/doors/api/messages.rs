@@ -14,7 +14,8 @@ mod lines;
 mod row;
 mod ways;
 
-pub(super) use batch::accept_many;
+pub(super) use batch::{Desk, accept_many};
+pub(super) use row::{Keyed, Row};
 pub(super) use ways::Ways;
 
 use http::{HeaderValue, StatusCode};
@@ -28,7 +29,7 @@ use super::fields::Fields;
 use super::page::{Page, Wanted};
 use super::problem::{Kind, Problem};
 use super::values;
-use row::{Keyed, Row, To};
+use row::To;
 
 /// Told with an answer that repeats an earlier one.
 const REPLAYED: &str = "idempotent-replayed";

@@ -151,6 +151,16 @@ impl Problem {
         &self.errors
     }
 
+    /// Everything that is wrong, in one line.
+    pub fn one_line(&self) -> String {
+        match self.errors.as_slice() {
+            [] | [_] => self.detail.clone(),
+            many => {
+                many.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
     /// As an HTTP answer.
     pub fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).unwrap_or_default();

@@ -7,7 +7,9 @@ use crate::senders::Scope;
 
 use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::{accounts, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, webhooks};
+use super::{
+    accounts, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, webhooks,
+};
 
 /// One endpoint.
 pub(super) struct Route {
@@ -80,6 +82,19 @@ static ROUTES: &[Route] = routes! {
         POST "operations/{id}/pause" => deliveries::pause_operation;
         POST "operations/{id}/resume" => deliveries::resume_operation;
         POST "operations/{id}/cancel" => deliveries::cancel_operation;
+    }
+    Campaigns {
+        POST "campaigns" => campaigns::create;
+        GET "campaigns" => campaigns::list;
+        GET "campaigns/{id}" => campaigns::show;
+        PATCH "campaigns/{id}" => campaigns::update;
+        POST "campaigns/{id}/rows" => campaigns::take;
+        POST "campaigns/{id}/close" => campaigns::close;
+        POST "campaigns/{id}/pause" => campaigns::pause;
+        POST "campaigns/{id}/resume" => campaigns::resume;
+        POST "campaigns/{id}/cancel" => campaigns::cancel;
+        GET "campaigns/{id}/errors" => campaigns::errors;
+        GET "campaigns/{id}/report" => campaigns::report;
     }
     Inbox {
         GET "inbox" => inbox::list;

@@ -35,6 +35,8 @@ const PAUSE_LASTS: Micros = 5 * SECOND;
 const TURN: Micros = SECOND;
 /// Throughput is measured over so long.
 const MEASURE: Micros = 250 * MILLI;
+/// So few say nothing about its speed.
+const FEW: u32 = 4;
 
 /// Whoever waits for a slot.
 pub(super) struct Waiting {
@@ -196,7 +198,8 @@ impl Place {
                 (self.proven, self.failures) = (false, self.failures + 1);
             }
             Sign::Overloaded { retry_after } => {
-                (heard.overloaded, heard.retry_after) = (1, retry_after);
+                // Who asks for a pause of no length has asked for none.
+                (heard.overloaded, heard.retry_after) = (1, retry_after.filter(|pause| !pause.is_zero()));
                 self.proven = false;
             }
             Sign::NotTried => {}
@@ -428,7 +431,7 @@ impl Place {
     pub(super) fn expected(&mut self, time: Micros, now: Micros) -> usize {
         self.measure(now);
         let took = (now - self.measured_from).max(MILLI);
-        let lately = f64::from(self.finished) * SECOND as f64 / took as f64;
+        let lately = if self.finished < FEW { 0.0 } else { f64::from(self.finished) * SECOND as f64 / took as f64 };
         // A quick beginning is believed at once, a slow moment only when the measure is full.
         (self.speed.max(lately) * time as f64 / SECOND as f64) as usize
     }

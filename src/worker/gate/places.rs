@@ -87,12 +87,12 @@ impl Places {
 
     /// Counts a delivery; says whether this is the first place of all.
     pub(super) fn hold(&mut self, name: &str, now: Micros) -> (usize, bool) {
-        let place = match self.by_name.get(name) {
-            Some(place) => *place,
-            None => self.make(name, now),
+        let (place, made) = match self.by_name.get(name) {
+            Some(place) => (*place, false),
+            None => (self.make(name, now), true),
         };
         self.at(place).hold(now);
-        (place, self.by_name.len() == 1)
+        (place, made && self.by_name.len() == 1)
     }
 
     pub(super) fn let_go(&mut self, place: usize, now: Micros) {

@@ -217,6 +217,18 @@ fn a_pause_that_is_asked_for_holds_at_once_and_is_told_at_once() {
 }
 
 #[test]
+fn a_pause_of_no_length_is_none() {
+    let mut scene = Scene::new();
+    scene.come(11);
+    scene.asked().unwrap();
+    scene.give(slots(10));
+    scene.end(Sign::Overloaded { retry_after: Some(Duration::ZERO) });
+    assert_eq!((scene.went.len(), scene.turned_away.len()), (10, 0));
+    scene.now += 50 * MILLI;
+    assert_eq!(scene.asked().unwrap().told, Told { overloaded: 1, ..Told::default() });
+}
+
+#[test]
 fn what_was_not_tried_says_nothing() {
     let mut scene = Scene::new();
     scene.come(11);

@@ -17,6 +17,7 @@ use crate::senders::Key;
 use super::super::call::{Answer, Call, ok};
 use super::super::fields::Fields;
 use super::super::problem::{Kind, Problem};
+use super::super::streamed::NDJSON;
 use super::super::values;
 use super::row::{Keyed, Row, To};
 use super::{REPLAYED, Ways, lines, mismatch, ways};
@@ -36,10 +37,10 @@ pub(super) enum Outcome {
 pub(super) type Rows = Vec<(u64, Result<Row, Problem>)>;
 
 /// What rows are accepted with.
-pub(super) struct Desk<'a> {
-    pub(super) serve: &'a Serve,
-    pub(super) ways: &'a Ways,
-    pub(super) key: &'a Key,
+pub(in super::super) struct Desk<'a> {
+    pub(in super::super) serve: &'a Serve,
+    pub(in super::super) ways: &'a Ways,
+    pub(in super::super) key: &'a Key,
 }
 
 /// The body of a batch whose rows are still as they were written.
@@ -59,7 +60,7 @@ struct Header {
 /// `POST /messages/batch`
 pub(in super::super) async fn accept_many(mut call: Call) -> Answer {
     call.no_query()?;
-    if call.is_of_type(lines::TYPE) {
+    if call.is_of_type(NDJSON) {
         return lines::accept(call);
     }
     let header = call.idempotency_key()?;
@@ -112,17 +113,16 @@ impl Desk<'_> {
 
     /// The same; rows without a key of their own are under the header's.
     async fn accept_under(&self, rows: Rows, header: Option<Header>) -> Result<Vec<Outcome>, Problem> {
-        let rows: Vec<_> = rows.into_iter().map(|(index, row)| (index, row.and_then(|row| self.permit(row)))).collect();
-        let ways = self.ways_of(&rows).await?;
+        let rows = self.prepare(rows).await?;
         let (mut own, mut together) = (Vec::new(), Vec::new());
         let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(rows.len());
         let mut indices = Vec::with_capacity(rows.len());
-        for (place, (index, row)) in rows.into_iter().enumerate() {
+        for (place, (index, message)) in rows.into_iter().enumerate() {
             indices.push(index);
-            match row.and_then(|row| Ok((ways.of(&row.to)?, row))) {
-                Ok((connection, row)) => {
-                    let list = if header.is_some() && row.key.is_none() { &mut together } else { &mut own };
-                    list.push((place, row.into_message(&self.key.sender, connection)));
+            match message {
+                Ok(message) => {
+                    let list = if header.is_some() && message.key.is_none() { &mut together } else { &mut own };
+                    list.push((place, message));
                     outcomes.push(None);
                 }
                 Err(error) => outcomes.push(Some(Outcome::Refused { index, error })),
@@ -134,6 +134,20 @@ impl Desk<'_> {
             }
         }
         Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    /// Rows as the books take them: permitted, and with what they go over, in one look-up for all.
+    pub(in super::super) async fn prepare(
+        &self,
+        rows: Vec<(u64, Result<Row, Problem>)>,
+    ) -> Result<Vec<(u64, Result<NewMessage, Problem>)>, Problem> {
+        let rows: Vec<_> = rows.into_iter().map(|(index, row)| (index, row.and_then(|row| self.permit(row)))).collect();
+        let ways = self.ways_of(&rows).await?;
+        let message = |row: Row| {
+            let connection = ways.of(&row.to)?;
+            Ok(row.into_message(&self.key.sender, connection))
+        };
+        Ok(rows.into_iter().map(|(index, row)| (index, row.and_then(message))).collect())
     }
 
     async fn hand_over(

@@ -1,13 +1,18 @@
 //! Texts with gaps: `Order {order_id} is on its way`. `{{` and `}}` stand for the braces themselves.
 //!
-//! Parsing is strict, because a mistake in a template is a mistake in every message of a run.
+//! Parsing is strict, because a mistake in a template is a mistake in every message of a run. [`JsonTemplate`] is a whole JSON value
+//! with gaps in its texts.
+
+mod json;
+
+pub use json::{JsonError, JsonTemplate, RenderError};
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Template {
+pub struct Template {
     parts: Vec<Part>,
 }
 
@@ -19,7 +24,7 @@ enum Part {
 
 /// What is wrong with a template. Positions count characters from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TemplateError {
+pub enum TemplateError {
     /// `{` without its `}`.
     #[error("the {{ at character {0} is never closed (write {{{{ for a brace)")]
     Open(usize),
@@ -34,14 +39,14 @@ pub(crate) enum TemplateError {
 /// A gap that the row has nothing for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the row has no value for {{{0}}}")]
-pub(crate) struct Missing(pub(crate) String);
+pub struct Missing(pub String);
 
 impl Template {
     /// Reads a template.
     ///
     /// # Errors
     /// Where the first mistake is.
-    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut chars = text.chars().zip(1..).peekable();
@@ -65,16 +70,25 @@ impl Template {
     }
 
     /// The names of its gaps.
-    pub(crate) fn gaps(&self) -> BTreeSet<&str> {
+    pub fn gaps(&self) -> BTreeSet<&str> {
         let gap = |part: &'_ Part| matches!(part, Part::Gap(_));
         self.parts.iter().filter(|part| gap(part)).map(Part::as_str).collect()
+    }
+
+    /// How many bytes the text has with every gap filled; a gap that `value` has nothing for counts nothing.
+    pub fn length<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> usize {
+        let length = |part: &Part| match part {
+            Part::Text(plain) => plain.len(),
+            Part::Gap(name) => value(name).map_or(0, str::len),
+        };
+        self.parts.iter().map(length).fold(0, usize::saturating_add)
     }
 
     /// The text with every gap filled.
     ///
     /// # Errors
     /// The first gap that `value` has nothing for.
-    pub(crate) fn render<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, Missing> {
+    pub fn render<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, Missing> {
         let mut text = String::new();
         for part in &self.parts {
             match part {
