@@ -22,6 +22,7 @@ use crate::App;
 use crate::clock::SKEW;
 use crate::crypto::Purpose;
 use crate::db::Client;
+use crate::failpoint;
 
 /// Deliveries held under one claim.
 pub struct Claimed {
@@ -79,6 +80,10 @@ pub async fn claim_chunks(
     claim: Uuid,
     chunks: &[Uuid],
 ) -> Result<HashMap<Uuid, Claimed>, BooksError> {
+    // Two jobs may name one chunk, when the broker repeats what was published anew: it has its deliveries once.
+    let mut chunks = chunks.to_vec();
+    chunks.sort_unstable();
+    chunks.dedup();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM).await?;
     let left = client.prepare_cached(LEFT).await?;
@@ -89,6 +94,7 @@ pub async fn claim_chunks(
     let looking: [&(dyn ToSql + Sync); 1] = [&chunks];
     let (rows, left) = tokio::join!(client.query(&statement, &claiming), client.query(&left, &looking));
     let (rows, left) = (rows?, left?);
+    failpoint::hit(failpoint::Place::AfterClaim);
     let mut claimed: HashMap<Uuid, Claimed> = HashMap::with_capacity(chunks.len());
     let mut second_hand: Vec<Uuid> = Vec::new();
     for row in &rows {
@@ -101,7 +107,7 @@ pub async fn claim_chunks(
         });
     }
     if claimed.len() < chunks.len() {
-        unpublish_over(&client, chunks, &[]).await?;
+        unpublish_over(&client, &chunks, &[]).await?;
     }
     if claimed.is_empty() {
         return Ok(claimed);
@@ -161,6 +167,7 @@ pub async fn claim_again(
     let now = app.clock.now();
     let id: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.uuid()).collect();
     let rows = client.query(&statement, &[&chunk, &seq, &claim, &worker, &now, &(now + SKEW), &id]).await?;
+    failpoint::hit(failpoint::Place::AfterClaim);
     if rows.len() < deliveries.len() {
         unpublish_over(&client, &[], deliveries).await?;
     }

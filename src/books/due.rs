@@ -75,12 +75,14 @@ update exceptions e set published_at = $1, published_to = null from due where e.
 returning e.chunk, e.seq, e.lane";
 
 /// The broker of `epoch` has what was marked. What was handed back or claimed meanwhile stays as it is.
+/// What a worker is just claiming needs no mark, and waiting for it in another order than it goes would be a deadlock.
 pub async fn confirmed(app: &App, epoch: i32, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {
     let client = app.db.client().await?;
     if !chunks.is_empty() {
         let sql = "/* books::confirmed chunks */
-            update chunks set published_to = $2
-            where id = any($1) and state = 0 and published_at is not null and published_to is null";
+            update chunks set published_to = $2 where id in (
+                select id from chunks where id = any($1) and state = 0 and published_at is not null and published_to is null
+                for update skip locked)";
         client.execute(&client.prepare_cached(sql).await?, &[&chunks, &epoch]).await?;
     }
     if !again.is_empty() {

@@ -20,6 +20,7 @@ use super::{Accepted, BooksError, NewMessage};
 use crate::App;
 use crate::batch::Batcher;
 use crate::db::Transaction;
+use crate::failpoint;
 use crate::queue::Publisher;
 
 /// Requests in one statement at the most.
@@ -115,6 +116,7 @@ async fn accept_some(app: &App, publishing: &Publishing, requests: Vec<Request>)
     match statement::insert(app, &rows).await {
         Ok(taken) => {
             let answers = rows.answers(&taken);
+            failpoint::hit(failpoint::Place::AfterCommit);
             publishing.publish(rows.to_publish(taken.heads));
             answers.into_iter().map(Ok).collect()
         }

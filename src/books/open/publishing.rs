@@ -12,6 +12,7 @@ use super::ahead::Ahead;
 use crate::App;
 use crate::batch::Batcher;
 use crate::books::{self, DeliveryId, Lane};
+use crate::failpoint;
 use crate::jobs::{ChunkRef, Job};
 use crate::queue::Publisher;
 
@@ -77,6 +78,7 @@ impl Publishing {
         let ids: Vec<Uuid> = job.iter().map(|c| c.id).collect();
         let epoch = self.publisher.publish(lane, &Job::Deliver(job)).await.ok();
         if epoch.is_some() {
+            failpoint::hit(failpoint::Place::AfterConfirm);
             tokio::time::sleep(UNCLAIMED).await;
         }
         let _ = self.marks.call((ids, epoch)).await;

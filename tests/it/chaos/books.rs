@@ -58,6 +58,17 @@ async fn due(app: &App) -> Vec<Uuid> {
     books::due_chunks(app, 1, 100).await.unwrap().into_iter().map(|due| due.what.id).collect()
 }
 
+/// A broker that comes back hands out again what it has no ack for, and meanwhile it was published anew.
+#[tokio::test]
+async fn two_jobs_that_name_one_chunk_are_claimed_together_and_run_it_once() {
+    let (app, chunk, ids) = accepted(3).await;
+    let worker = worker(&app).await;
+    let claimed = books::claim_chunks(&app, worker, app.new_id(), &[chunk, chunk]).await.unwrap();
+    let mut got: Vec<Uuid> = claimed[&chunk].deliveries.iter().map(|delivery| delivery.message_id()).collect();
+    got.sort_unstable();
+    assert_eq!(got, ids);
+}
+
 #[tokio::test]
 async fn what_a_worker_may_not_claim_is_published_again() {
     let (app, chunk, _) = accepted(1).await;
