@@ -139,12 +139,12 @@ impl Watch {
         }
     }
 
-    /// Of these backends those that are at work, or were a moment ago. One that waits within a transaction counts as well: the
-    /// server ends it by itself when that lasts.
+    /// Of these backends those that are at work, or were a moment ago. One that waits for us within a transaction does so in vain:
+    /// no connection is held across anything that takes time.
     async fn ask(&self, suspects: &[i32]) -> Result<HashSet<i32>, Error> {
         let (client, task) = self.dial.connect(&self.server).await?;
         let sql = "/* db::lost */ select pid from pg_stat_activity where pid = any($1)
-            and (state <> 'idle' or state_change > clock_timestamp() - interval '3 seconds')";
+            and (state = 'active' or state_change > clock_timestamp() - interval '3 seconds')";
         let rows = client.query(sql, &[&suspects]).await;
         task.abort();
         Ok(rows?.iter().map(|row| row.get(0)).collect())
