@@ -15,6 +15,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::types::{ToSql, WrongType};
 
 use crate::config;
+use crate::failpoint;
 
 mod embedded_migrations {
     refinery::embed_migrations!("migrations");
@@ -172,11 +173,11 @@ impl Db {
         let mut client = self.client().await?;
         // Two nodes starting at once must not both migrate; a session lock lives and dies with this connection.
         client.batch_execute("set statement_timeout = 0; select pg_advisory_lock(4860446)").await?;
-        let report = embedded_migrations::migrations::runner().run_async(&mut **client).await;
+        let applied = one_by_one(&mut client).await;
         client
             .batch_execute("/* db::migrate */ select pg_advisory_unlock(4860446); set statement_timeout = '30s'")
             .await?;
-        Ok(report.map_err(|e| DbError::Schema(format!("a migration failed: {e}")))?.applied_migrations().len())
+        applied.map_err(|e| DbError::Schema(format!("a migration failed: {e}")))
     }
 
     /// Refuses a schema this binary does not know.
@@ -205,6 +206,23 @@ impl Db {
             _ => Ok(()),
         }
     }
+}
+
+/// Each version is a transaction of its own: whatever dies, the schema is of one version or of the next.
+async fn one_by_one(client: &mut Client) -> Result<usize, refinery::Error> {
+    let runner = embedded_migrations::migrations::runner;
+    let mut versions: Vec<_> = runner().get_migrations().iter().map(refinery::Migration::version).collect();
+    versions.sort_unstable();
+    let mut applied = 0;
+    for version in versions {
+        let to = refinery::Target::Version(version);
+        let new = runner().set_target(to).run_async(&mut ***client).await?.applied_migrations().len();
+        if new > 0 {
+            failpoint::hit(failpoint::Place::WhileMigrating);
+        }
+        applied += new;
+    }
+    Ok(applied)
 }
 
 fn parse_url(settings: &config::Database) -> Result<tokio_postgres::Config, DbError> {

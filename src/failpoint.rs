@@ -29,9 +29,11 @@ pub enum Place {
     AfterConfirm,
     /// Claiming: the claim is committed, the worker has not read the answer.
     AfterClaim,
+    /// Claiming: what a job names is claimed, the broker's message is not acknowledged.
+    BeforeAck,
     /// Delivering: the answer has come, nothing is written down.
     AfterResponse,
-    /// Settling: the result is committed, the broker's message is not acknowledged.
+    /// Settling: the result is committed, nobody has been told.
     AfterSettle,
     /// Stopping: nothing new is taken, what is in hand is not finished.
     WhileDraining,
@@ -42,11 +44,12 @@ pub enum Place {
 }
 
 /// All places, by the names that arm them.
-const PLACES: [(&str, Place); 9] = [
+const PLACES: [(&str, Place); 10] = [
     ("after-commit", Place::AfterCommit),
     ("after-publish", Place::AfterPublish),
     ("after-confirm", Place::AfterConfirm),
     ("after-claim", Place::AfterClaim),
+    ("before-ack", Place::BeforeAck),
     ("after-response", Place::AfterResponse),
     ("after-settle", Place::AfterSettle),
     ("while-draining", Place::WhileDraining),

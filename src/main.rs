@@ -8,7 +8,9 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use handfast::config::Config;
 use handfast::crypto::NodeKeys;
-use handfast::{App, cli, config, crypto, db, demo, doctor, embedded, run, senders, supervise, telemetry, tls};
+use handfast::{
+    App, cli, config, crypto, db, demo, doctor, embedded, failpoint, run, senders, supervise, telemetry, tls,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -148,12 +150,14 @@ fn load(settings: &Settings) -> anyhow::Result<Config> {
 async fn open(settings: Settings) -> anyhow::Result<App> {
     let config = load(&settings)?;
     telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+    failpoint::arm(config.mode)?;
     App::open(config).await
 }
 
 async fn migrate(settings: Settings) -> anyhow::Result<()> {
     let config = load(&settings)?;
     telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+    failpoint::arm(config.mode)?;
     let applied = db::Db::new(&config.database)?.migrate().await?;
     tracing::info!(applied, "the schema is this program's");
     Ok(())

@@ -22,6 +22,7 @@ use self::weeks::Week;
 use crate::App;
 use crate::db::DbError;
 use crate::events;
+use crate::failpoint;
 
 const EVERY: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
@@ -62,6 +63,7 @@ pub async fn round(app: &App) -> Result<(), DbError> {
     let old = now - retention.messages.duration();
     for week in weeks::attached(app, "chunks", old).await? {
         drop_books(app, &week).await?;
+        failpoint::hit(failpoint::Place::WhileRotating);
     }
     for week in weeks::attached(app, "events", now - retention.events.duration()).await? {
         locked::drop_week(app, "events", &week).await?;
@@ -97,6 +99,7 @@ async fn make_ahead(app: &App) -> Result<(), DbError> {
                     "a week's partition could not be made"
                 );
             }
+            failpoint::hit(failpoint::Place::WhileRotating);
         }
     }
     Ok(())

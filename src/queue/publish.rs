@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Names, connect};
 use crate::App;
 use crate::books::Lane;
+use crate::failpoint;
 use crate::jobs::Job;
 use crate::retry::Reconnect;
 
@@ -84,7 +85,10 @@ impl Publisher {
         let persistent = BasicProperties::default().with_delivery_mode(2);
         let confirm = live.channel.basic_publish("".into(), queue.as_str().into(), options, &body, persistent).await;
         let confirm = match confirm {
-            Ok(confirm) => confirm.await,
+            Ok(confirm) => {
+                failpoint::hit(failpoint::Place::AfterPublish);
+                confirm.await
+            }
             Err(error) => Err(error),
         };
         match confirm {

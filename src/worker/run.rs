@@ -24,6 +24,7 @@ use super::{Channel, Crew};
 use crate::App;
 use crate::batch::Batcher;
 use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, Settled, Then};
+use crate::failpoint;
 use crate::jobs::{ChunkRef, Job};
 use crate::outbound::Outbound;
 use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
@@ -118,6 +119,7 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         let _ = tokio::time::timeout(FAREWELL, back).await;
     });
     tasks.close();
+    failpoint::hit(failpoint::Place::WhileDraining);
     let grace = app.config.delivery.grace.duration();
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!(left = tasks.len(), "the grace time is over; what is left is handed on");
@@ -206,6 +208,7 @@ impl Worker {
             Job::DeliverAgain(ids) => vec![self.claim_again(&ids).await],
             Job::StartHandshake(id) => return self.start_handshake(id, taken).await,
         };
+        failpoint::hit(failpoint::Place::BeforeAck);
         if works.iter().all(Result::is_ok) {
             taken.ack().await;
         } else {
@@ -348,7 +351,10 @@ impl Worker {
         loop {
             tokio::select! {
                 ran = running.next() => match ran {
-                    Some(Ran::Settled(settled)) => results.push(*settled),
+                    Some(Ran::Settled(settled)) => {
+                        failpoint::hit(failpoint::Place::AfterResponse);
+                        results.push(*settled);
+                    }
                     Some(Ran::Gone) => {}
                     Some(Ran::Left) => left = true,
                     Some(Ran::Shut) => shut = true,
@@ -384,6 +390,7 @@ impl Worker {
         loop {
             match self.settles.call(settle.clone()).await {
                 Ok(Ok(still)) => {
+                    failpoint::hit(failpoint::Place::AfterSettle);
                     if !still {
                         tracing::warn!(%claim, "a result came late: another worker had taken over");
                     }
