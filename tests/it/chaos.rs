@@ -10,10 +10,17 @@ mod broker;
 mod cancel;
 mod database;
 mod dice;
+mod failpoints;
 mod ingress;
 mod lease;
 mod ledger;
+mod network;
 mod php;
 mod power;
 mod stage;
+mod whole;
 mod workers;
+
+// What `ops/chaos` tells at length.
+#[path = "../../ops/tools/chaos/story.rs"]
+mod story;

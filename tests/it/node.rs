@@ -124,6 +124,16 @@ impl Node {
         self.work.push(Process::start("work", self.dir.path()));
     }
 
+    /// As [`Self::start_serve`], to die at a fail-point.
+    pub(crate) fn start_serve_to_die(&mut self, at: &str) {
+        self.serve = Some(Process::start_with("serve", self.dir.path(), &[("HANDFAST_FAILPOINT", at.to_owned())]));
+    }
+
+    /// As [`Self::start_work`], to die at a fail-point.
+    pub(crate) fn start_work_to_die(&mut self, at: &str) {
+        self.work.push(Process::start_with("work", self.dir.path(), &[("HANDFAST_FAILPOINT", at.to_owned())]));
+    }
+
     /// SIGKILL for the ingress.
     pub(crate) async fn kill_serve(&mut self) {
         if let Some(process) = self.serve.take() {

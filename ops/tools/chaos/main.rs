@@ -13,6 +13,9 @@ use anyhow::Context;
 use clap::Parser;
 use story::{Report, Settings};
 
+/// A dependency that is back has the node back within this time.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+
 #[derive(Parser)]
 #[command(
     name = "ops/chaos",
@@ -64,6 +67,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         program: copied(&data)?,
         data: data.clone(),
         keep: arguments.data.is_some(),
+        back_within: BACK_WITHIN,
     };
     eprintln!("seed {seed}");
     let report = tokio::select! {
@@ -78,7 +82,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     let report = report?;
     print!("{}", report.table());
     if let Some(file) = &arguments.json {
-        std::fs::write(file, report.json()?).with_context(|| format!("{} cannot be written", file.display()))?;
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
     }
     Ok(report)
 }

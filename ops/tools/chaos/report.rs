@@ -1,11 +1,9 @@
 //! What came of it, for people and for programs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
-
-/// A dependency that is back has the node back within this time.
-pub(crate) const BACK_WITHIN_S: f64 = 10.0;
 
 /// One fault that was inflicted.
 #[derive(Debug, Clone, Serialize)]
@@ -61,7 +59,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Notes every promise that the figures say was broken.
-    pub(crate) fn judge(&mut self) {
+    pub(crate) fn judge(&mut self, back_within: Duration) {
         let mut broken = Vec::new();
         let mut unless = |kept: bool, what: String| {
             if !kept {
@@ -79,7 +77,10 @@ impl Report {
             let name = format!("{} of {} at {:.1} s", fault.what, fault.target, fault.at_s);
             for (what, time) in [("a probe took", fault.recovery_s), ("the processes took", fault.back_s)] {
                 let said = time.map_or("more than a minute".to_owned(), |time| format!("{time:.1} s"));
-                unless(time.is_some_and(|time| time <= BACK_WITHIN_S), format!("after {name} {what} {said}"));
+                unless(
+                    time.is_some_and(|time| time <= back_within.as_secs_f64()),
+                    format!("after {name} {what} {said}"),
+                );
             }
         }
         self.broken.append(&mut broken);
@@ -122,11 +123,6 @@ impl Report {
         }
         text
     }
-
-    /// For programs.
-    pub(crate) fn json(&self) -> anyhow::Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
-    }
 }
 
 #[cfg(test)]
@@ -140,7 +136,7 @@ mod tests {
     #[test]
     fn each_broken_promise_is_said() {
         let mut report = good();
-        report.judge();
+        report.judge(Duration::from_secs(10));
         assert!(report.broken.is_empty(), "{:?}", report.broken);
         let fault = |recovery_s| Inflicted {
             at_s: 1.0,
@@ -163,7 +159,7 @@ mod tests {
             Report::default(),
         ];
         for mut report in bad {
-            report.judge();
+            report.judge(Duration::from_secs(10));
             assert_eq!(report.broken.len(), 1, "{report:?}");
         }
     }

@@ -12,7 +12,7 @@ mod load;
 #[path = "node.rs"]
 mod node;
 #[path = "proxy.rs"]
-mod proxy;
+pub(crate) mod proxy;
 #[path = "report.rs"]
 mod report;
 #[path = "sink.rs"]
@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) program: PathBuf,
     /// Whether the data stays.
     pub(crate) keep: bool,
+    /// Longest recovery that keeps the promise.
+    pub(crate) back_within: Duration,
 }
 
 /// Tells it.
@@ -88,7 +90,7 @@ async fn act(stage: &mut Stage, settings: &Settings) -> anyhow::Result<Report> {
     settle(stage, &mut report).await?;
     compare(stage, &mut report).await?;
     report.seconds = teller.begun.elapsed().as_secs_f64();
-    report.judge();
+    report.judge(settings.back_within);
     Ok(report)
 }
 

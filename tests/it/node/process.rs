@@ -73,6 +73,12 @@ impl Process {
         assert!(status.success(), "{} ended with {status} after SIGTERM", self.command);
     }
 
+    /// Waits until it has ended by itself; how.
+    pub(crate) async fn ended(mut self) -> std::process::ExitStatus {
+        let ended = tokio::time::timeout(FAREWELL, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("{} does not end", self.command)).expect("waited for")
+    }
+
     pub(super) fn assert_running(&mut self) {
         let ended = self.child.try_wait().expect("asked for");
         assert!(ended.is_none(), "{} has ended: {ended:?}", self.command);
