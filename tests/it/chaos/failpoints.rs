@@ -20,13 +20,12 @@ async fn ingress_dies(at: &str) {
     stage.a.kill_serve().await;
     stage.a.start_serve_to_die(at);
     stage.a.ready().await;
-    let rows = stage.rows("message", MESSAGES);
-    let application = stage.application.clone();
-    let handing_over = tokio::spawn(async move { application.hand_over(&rows, Way::Batch).await });
+    // An ingress that has just begun leaves publishing to the scheduler.
+    let stream = stage.application.stream(&stage.routes, 2, 400);
     let ended = stage.a.serve.take().expect("started").ended().await;
     assert_eq!(ended.signal(), Some(KILL), "it did not die at {at}: {ended}");
     stage.a.start_serve();
-    handing_over.await.expect("accepted");
+    stream.stop().await;
     stage.exactly_once().await;
 }
 
