@@ -37,7 +37,10 @@ async fn deliveries_are_found_counted_and_looked_at() {
     let (_, tagged) = node.get("/deliveries?tag=a&destination=peer.example&state=pending,retrying").await;
     assert_eq!(ids(&tagged), [&third, &first]);
     let (_, count) = node.get("/deliveries/count?tag=a").await;
-    assert_eq!((&count["matching"], &count["complete"], &count["states"]["pending"]), (&json!(2), &json!(true), &json!(2)));
+    assert_eq!(
+        (&count["matching"], &count["complete"], &count["states"]["pending"]),
+        (&json!(2), &json!(true), &json!(2))
+    );
     let (_, one) = node.get(&format!("/deliveries/{first}")).await;
     assert_eq!((&one["channel"], &one["state"], &one["attempts"]), (&json!("openmsg"), &json!("pending"), &json!([])));
     let (status, wrong) = node.get("/deliveries?state=lost&status=9&colour=red").await;
@@ -50,7 +53,10 @@ async fn by_id_each_gets_its_word() {
     let (node, [first, second, _]) = stage().await;
     let unknown = node.app.new_id().to_string();
     let (_, words) = node.post("/deliveries/cancel", &json!({"ids": [first, unknown]})).await;
-    assert_eq!((&words["results"][0]["result"], &words["results"][1]["result"]), (&json!("stopped"), &json!("unknown")));
+    assert_eq!(
+        (&words["results"][0]["result"], &words["results"][1]["result"]),
+        (&json!("stopped"), &json!("unknown"))
+    );
     let (_, words) = node.post("/deliveries/replay", &json!({"ids": [first, second, unknown]})).await;
     let words: Vec<_> = words["results"].as_array().unwrap().iter().map(|row| row["result"].clone()).collect();
     assert_eq!(json!(words), json!(["replayed", "open", "unknown"]));
@@ -70,7 +76,10 @@ async fn a_bound_key_reaches_its_own_deliveries_only() {
     assert_eq!(read(node.ask_as(&key, Method::GET, &format!("/deliveries/{third}"))).await.0, 404);
     assert_eq!(read(node.ask_as(&key, Method::GET, "/deliveries?from=2")).await.0, 403);
     let (_, words) = ask(Method::POST, "/deliveries/cancel", json!({"ids": [third, first]})).await;
-    assert_eq!((&words["results"][0]["result"], &words["results"][1]["result"]), (&json!("unknown"), &json!("stopped")));
+    assert_eq!(
+        (&words["results"][0]["result"], &words["results"][1]["result"]),
+        (&json!("unknown"), &json!("stopped"))
+    );
     let (status, begun) = ask(Method::POST, "/cancellations", json!({"filter": {"tag": "a"}})).await;
     assert_eq!((status.as_u16(), &begun["filter"]["from"]), (202, &json!(format!("1*{}", crate::support::DOMAIN))));
     let (_, other) = node.post("/cancellations", &json!({"filter": {"tag": "zzz"}})).await;
@@ -79,7 +88,10 @@ async fn a_bound_key_reaches_its_own_deliveries_only() {
     let (_, list) = read(node.ask_as(&key, Method::GET, "/operations")).await;
     assert_eq!(ids(&list), [begun["id"].as_str().unwrap()]);
     let reader = node.key("deliveries:read", None).await;
-    assert_eq!(read(node.ask_as(&reader, Method::POST, "/deliveries/cancel").json(&json!({"ids": [first]}))).await.0, 403);
+    assert_eq!(
+        read(node.ask_as(&reader, Method::POST, "/deliveries/cancel").json(&json!({"ids": [first]}))).await.0,
+        403
+    );
 }
 
 #[tokio::test]
