@@ -10,9 +10,12 @@ mod apikeys;
 mod campaign;
 mod client;
 mod connections;
+mod deliveries;
 mod destinations;
+mod events;
 mod inbox;
 mod list;
+mod operations;
 mod output;
 mod passcodes;
 mod problem;
@@ -28,8 +31,11 @@ pub use apikeys::ApiKeyCommand;
 pub use campaign::CampaignCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
+pub use deliveries::{DeadCommand, DeliveryCommand};
 pub use destinations::DestinationCommand;
+pub use events::EventsCommand;
 pub use inbox::InboxCommand;
+pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
 pub use problem::{FieldError, Problem};
 pub use send::SendCommand;
@@ -65,10 +71,20 @@ pub enum Command {
     Campaign(CampaignCommand),
     /// Read, acknowledge and follow what was received
     Inbox(InboxCommand),
+    /// List and follow what happens: deliveries that ended, messages received, destinations
+    Events(EventsCommand),
     /// Show what became of a message, or count a whole campaign
     Status(StatusCommand),
     /// Stop messages that have not gone out yet
     Cancel(CancelCommand),
+    /// Find, count, replay and cancel deliveries
+    Delivery(DeliveryCommand),
+    /// Show dead letters: what failed, expired, or may have arrived
+    Dead(DeadCommand),
+    /// Send again all dead letters that a filter finds
+    Replay(ReplayCommand),
+    /// List, show, pause, resume and cancel replays and cancels by filter
+    Operation(OperationCommand),
     /// Create, list, rotate, try out, disable and delete webhooks
     Webhook(WebhookCommand),
     /// See how destinations are, set their pace, pause and resume them
@@ -88,8 +104,13 @@ impl Command {
             Self::Send(command) => command.run().await,
             Self::Campaign(command) => command.run().await,
             Self::Inbox(command) => command.run().await,
+            Self::Events(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
+            Self::Delivery(command) => command.run().await,
+            Self::Dead(command) => command.run().await,
+            Self::Replay(command) => command.run().await,
+            Self::Operation(command) => command.run().await,
             Self::Webhook(command) => command.run().await,
             Self::Destination(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
@@ -223,6 +244,9 @@ mod tests {
             &format!("inbox read {id} --ack"),
             "inbox follow 1000 --ack --limit 3",
             "inbox count",
+            "events list --kinds delivery.failed,message.* --limit 5 --json",
+            "events list --all --after start",
+            "events follow --after now --limit 3",
             &format!("status {id}"),
             "status --summary --tag t",
             "status --state failed --all --json",

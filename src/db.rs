@@ -3,10 +3,14 @@
 //! The only file that names deadpool. SQL itself stands beside the type it serves, first line a comment with the function's
 //! name. No connection is held across a network call.
 
+mod lost;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{ConfigConnectImpl, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use jiff::Timestamp;
+use lost::Known;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::{ToSql, WrongType};
 
@@ -74,33 +78,37 @@ impl From<tokio_postgres::Error> for DbError {
 /// A pool of connections; cheap to clone.
 #[derive(Clone)]
 pub struct Db {
-    pool: Pool,
+    pool: Arc<Pool>,
 }
 
 impl Db {
     /// Prepares the pool; connects at first use.
     pub fn new(settings: &config::Database) -> Result<Self, DbError> {
         let mut postgres = parse_url(settings)?;
-        postgres.connect_timeout(Duration::from_secs(5)).keepalives_idle(Duration::from_secs(30));
+        postgres.connect_timeout(Duration::from_secs(5)).keepalives_idle(Duration::from_secs(5));
+        // A network that loses everything: the kernel gives up in seconds instead of a quarter of an hour.
+        postgres
+            .keepalives_interval(Duration::from_secs(2))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(10));
         postgres.application_name("handfast");
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = if postgres.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
-            Manager::from_config(postgres, NoTls, recycling)
+        let (dial, watch) = if postgres.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
+            Known::new(ConfigConnectImpl { tls: NoTls }, &postgres)
         } else {
             let tls = crate::tls::client_config(None).map_err(|e| DbError::Schema(e.to_string()))?;
-            Manager::from_config(postgres, tokio_postgres_rustls::MakeRustlsConnect::new(tls), recycling)
+            Known::new(ConfigConnectImpl { tls: tokio_postgres_rustls::MakeRustlsConnect::new(tls) }, &postgres)
         };
         let wait = Some(settings.wait.duration());
-        let session = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
-            Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
-        });
-        let pool = Pool::builder(manager)
+        let pool = Pool::builder(Manager::from_connect(postgres, dial, recycling))
             .max_size(settings.pool)
             .runtime(Runtime::Tokio1)
             .timeouts(deadpool_postgres::Timeouts { wait, create: wait, recycle: wait })
-            .post_create(session)
+            .post_create(watch.hook(SESSION))
             .build()
             .map_err(|e| DbError::Schema(e.to_string()))?;
+        let pool = Arc::new(pool);
+        watch.start(&pool);
         Ok(Self { pool })
     }
 

@@ -18,7 +18,8 @@
 //! | `servers/log/`, `servers/run/` | logs and process ids | us |
 //! | `servers/postgres/`, `servers/rabbitmq/` | data | the servers |
 
-pub(crate) mod leash;
+pub mod cluster;
+pub mod leash;
 mod lock;
 mod owner;
 pub(crate) mod port;
@@ -38,7 +39,8 @@ use rabbitmq::RabbitMq;
 use site::Site;
 
 pub(crate) use owner::{make_dir, we_are_root, write_file};
-pub(crate) use process::{signal, tail};
+pub use process::signal;
+pub(crate) use process::tail;
 
 /// Both servers, running. Dropping it without [`Pair::stop`] still makes them shut down, but nobody waits for it.
 pub struct Pair {
@@ -220,6 +222,12 @@ impl Pair {
         self.database()?.kill().await
     }
 
+    /// SIGSTOP for PostgreSQL and all its back ends, or SIGCONT; nothing where it does not run.
+    pub async fn freeze_database(&self, frozen: bool) -> Result<(), PairError> {
+        self.database()?.freeze(frozen).await;
+        Ok(())
+    }
+
     /// Starts PostgreSQL again, at the same URL.
     pub async fn start_database(&self) -> Result<(), PairError> {
         self.database()?.restart(&self.site).await
@@ -233,6 +241,12 @@ impl Pair {
     /// SIGKILL for RabbitMQ.
     pub async fn kill_broker(&self) -> Result<(), PairError> {
         self.broker()?.kill().await
+    }
+
+    /// SIGSTOP for RabbitMQ, or SIGCONT; nothing where it does not run.
+    pub async fn freeze_broker(&self, frozen: bool) -> Result<(), PairError> {
+        self.broker()?.freeze(frozen).await;
+        Ok(())
     }
 
     /// Starts RabbitMQ again, at the same URL.

@@ -2,7 +2,7 @@
 //!
 //! | who | does | file |
 //! |---|---|---|
-//! | whoever changes something | writes one row for all of a chunk (or batch) in the same transaction | `write` |
+//! | whoever changes something | writes one row for all of a chunk (or batch) in the same statement or transaction | `books/tell.rs`, `books/settle.rs`, `inbox/receive.rs`, `destinations/shares.rs`, `campaigns/keep.rs` |
 //! | a keeper | hands them over to the webhooks that want them, and moves their cursors | `feeds` |
 //! | readers | read behind a [`Cursor`]; a row becomes one event for each delivery or entry in it | `read`, `tell` |
 //!
@@ -18,13 +18,11 @@ mod cursor;
 mod feeds;
 mod read;
 mod tell;
-mod write;
 
 pub use cursor::{Cursor, CursorError};
 pub use feeds::{Feed, LINE, advance, feed, subscribed};
 pub use read::{Page, adopt, newest, now, read};
 pub use tell::{Event, Of};
-pub use write::{campaign_finished, destination};
 
 use std::fmt;
 use std::str::FromStr;

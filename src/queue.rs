@@ -3,14 +3,17 @@
 //! | queue | kind | carries |
 //! |---|---|---|
 //! | `PREFIX.v1.jobs.interactive`, `PREFIX.v1.jobs.bulk` | quorum, delivery limit, dead letters to `PREFIX.v1.dead` | [`Job`](crate::jobs::Job)s: ids only |
-//! | `PREFIX.v1.asks` | classic, durable; messages transient with a TTL | sealed [`Ask`](crate::jobs::Ask)s; answers by direct reply-to |
+//! | `PREFIX.v2.asks` | quorum, bounded; messages with a TTL | sealed [`Ask`](crate::jobs::Ask)s; answers by direct reply-to |
 //! | `PREFIX.v1.dead` | quorum | jobs that killed their workers over and over: reconciled with Postgres |
-//! | `PREFIX.v1.known.NODE` | classic, durable | one marker: a broker without it is new, and everything published before is void |
+//! | `PREFIX.v2.known.NODE` | quorum | one marker: a broker without it is new, and everything published before is void |
 //! | `PREFIX.v1.declaring` | exclusive, for a moment | held by the connection that declares the others |
 //!
 //! Every loss of a connection, whatever the cause, takes one way: drop it, wait, connect anew, declare, consume. The broker's
 //! own recovery features are not used: what was in flight is known to Postgres. Arguments of a queue never change under its
 //! name; a change gets a new version in the name.
+//!
+//! Every queue that lasts is a quorum queue: a classic one lives on one node of a cluster, and while that node is away nobody can
+//! even declare it.
 
 mod ask;
 mod consume;
@@ -20,8 +23,11 @@ pub use ask::{AskError, AskTaken, Asker, Replier};
 pub use consume::{Consumer, Source, Taken};
 pub use publish::{NotPublished, Publisher};
 
+use std::io;
+
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties};
 
 use crate::books::Lane;
@@ -32,6 +38,13 @@ const DELIVERY_LIMIT: i64 = 20;
 
 /// Messages of asks that wait; beyond that the oldest go, whose askers are nearest to giving up.
 const MOST_ASKS: i64 = 10_000;
+
+/// Seconds; both sides give a connection up that has been silent for twice as long. Where the URL does not say otherwise: RabbitMQ's
+/// own minute is how long the jobs of a worker that was cut off without a word would wait.
+const HEARTBEAT: u16 = 4;
+
+/// Longest wait for a new connection, with all greetings.
+const CONNECT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Another connection is declaring: looked again this often, this much later.
 const TRIES: u32 = 50;
@@ -45,22 +58,22 @@ pub(crate) struct Names {
 
 impl Names {
     fn new(settings: &config::Amqp) -> Self {
-        Self { prefix: format!("{}.v1", settings.prefix) }
+        Self { prefix: settings.prefix.clone() }
     }
     fn jobs(&self, lane: Lane) -> String {
-        format!("{}.jobs.{}", self.prefix, lane.name())
+        format!("{}.v1.jobs.{}", self.prefix, lane.name())
     }
     fn asks(&self) -> String {
-        format!("{}.asks", self.prefix)
+        format!("{}.v2.asks", self.prefix)
     }
     fn dead(&self) -> String {
-        format!("{}.dead", self.prefix)
+        format!("{}.v1.dead", self.prefix)
     }
     fn declaring(&self) -> String {
-        format!("{}.declaring", self.prefix)
+        format!("{}.v1.declaring", self.prefix)
     }
     fn known(&self, node: uuid::Uuid) -> String {
-        format!("{}.known.{node}", self.prefix)
+        format!("{}.v2.known.{node}", self.prefix)
     }
 }
 
@@ -68,7 +81,11 @@ impl Names {
 async fn connect(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Connection, Channel)> {
     let name = format!("handfast {purpose}");
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connection = Connection::connect(settings.url.reveal(), properties).await?;
+    let mut uri: AMQPUri = settings.url.reveal().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT);
+    // Nothing tells of a server that stops answering half-way: heartbeats come later.
+    let connecting = tokio::time::timeout(CONNECT, Connection::connect_uri(uri, properties));
+    let connection = connecting.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let names = Names::new(settings);
     let mut tries = 0;
     loop {
@@ -123,21 +140,26 @@ async fn declare(channel: &Channel, names: &Names) -> lapin::Result<()> {
     for lane in Lane::ALL {
         quorum(channel, &names.jobs(lane), Some(&names.dead())).await?;
     }
-    let mut bounded = FieldTable::default();
+    let mut bounded = quorum_arguments();
     bounded.insert("x-max-length".into(), AMQPValue::LongLongInt(MOST_ASKS));
     channel.queue_declare(names.asks().as_str().into(), durable(), bounded).await?;
     Ok(())
 }
 
 async fn quorum(channel: &Channel, name: &str, dead: Option<&str>) -> lapin::Result<lapin::Queue> {
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let mut arguments = quorum_arguments();
     if let Some(dead) = dead {
         arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
         arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
         arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(dead.into()));
     }
     channel.queue_declare(name.into(), durable(), arguments).await
+}
+
+fn quorum_arguments() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments
 }
 
 fn durable() -> QueueDeclareOptions {

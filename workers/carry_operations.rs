@@ -14,7 +14,9 @@ use crate::worker::Crew;
 /// How soon an operation is begun.
 const EVERY: Duration = Duration::from_millis(200);
 /// Operations carried at a time by one process: each holds a connection of the database while it does a part.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 6;
+/// While so many are carried no further replay is begun: a cancel never waits behind replays that take their time.
+const REPLAYS: usize = 3;
 
 /// Looks every 200 ms, until `stop`.
 pub async fn run(crew: Crew, stop: CancellationToken) {
@@ -35,7 +37,7 @@ pub async fn run(crew: Crew, stop: CancellationToken) {
             continue;
         }
         let worker = crew.lease.hold().worker;
-        if let Ok(Some(id)) = books::take_operation(&crew.app, worker).await {
+        if let Ok(Some(id)) = books::take_operation(&crew.app, worker, carried.len() < REPLAYS).await {
             carried.spawn(carry(crew.clone(), worker, id, stop.clone()));
         }
     }

@@ -122,7 +122,7 @@ fn judge(word: Word) -> (Outcome, Advice, Sign) {
             (Outcome::RefusedForGood, Advice::Never("refused"), sign_of(status, None))
         }
         Word::Said { status, pause, .. } => {
-            // As long as it asked for, neither less nor more; who asks for no time at all has asked for nothing.
+            // As long as it asked for, neither less nor more; who asks for nothing is not asked at once.
             let advice = pause.filter(|pause| !pause.is_zero()).map_or(Advice::Later, Advice::In);
             (Outcome::RefusedForNow, advice, sign_of(status, pause))
         }

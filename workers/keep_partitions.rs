@@ -6,7 +6,7 @@
 //! | `locked` | changes of partitions, which need everybody else to stand still for a moment |
 //! | `leftovers` | what lies in the default partitions |
 //!
-//! Promises: an accept never stands behind a change of partitions for longer than [`locked::PATIENCE`] and the change itself, which
+//! Promises: an accept never stands behind a change of partitions for longer than [`locked::PATIENCE`] a table and the change itself, which
 //! is a matter of milliseconds; a week with a few deliveries that are still open (scheduled for months ahead, stuck in a line) is
 //! dropped all the same: they move to the default partitions first, in the same transaction.
 

@@ -219,7 +219,8 @@ pub async fn steer(app: &App, id: Uuid, how: Steer) -> Result<Option<(Operation,
         Steer::Cancel => (&[0, 1], 2),
     };
     let sql = "/* books::operations steer */
-        update operations set state = $2, worker = null, updated_at = $4, finished_at = case when $2 = 2 then $4 end
+        update operations set state = $2::smallint, worker = null, updated_at = $4::timestamptz,
+            finished_at = case when $2::smallint = 2 then $4::timestamptz end
         where id = $1 and state = any($3)";
     let changed = app.db.execute(sql, &[&id, &to, &from, &app.clock.now()]).await? > 0;
     Ok(operation(app, id).await?.map(|operation| (operation, changed)))
@@ -249,9 +250,9 @@ pub async fn operation_results(
     let sql = "/* books::operations results */
         select r.chunk, s.seq, r.result from (
             select chunk, seqs, result from operation_results
-            where operation = $1 and chunk <= $2 order by chunk desc, seq desc limit $4 + 1000) r
+            where operation = $1 and chunk <= $2 order by chunk desc, seq desc limit $4::bigint + 1000) r
         cross join lateral unnest(r.seqs) as s(seq)
-        where delivery_id(r.chunk, s.seq) < $3 order by r.chunk desc, s.seq desc limit $4";
+        where delivery_id(r.chunk, s.seq) < $3 order by r.chunk desc, s.seq desc limit $4::bigint";
     let rows = app.db.rows(sql, &[&id, &chunk, &after, &limit]).await?;
     let word = |number: i16| match number {
         1 => "stopped",

@@ -77,7 +77,7 @@ pub(super) async fn replay_in(
 const REPLAY: &str = "/* books::replay */
 with looked as materialized (
     select x.chunk, x.seq, m.destination, m.id is not null as known, e.state as left_as, c.state as chunk_state, coalesce(e.lane, c.lane, 1::smallint) as lane,
-           $3 + (m.expires_at - coalesce(greatest(m.deliver_at, m.created_at), m.created_at)) as expires_at,
+           $3::timestamptz + (m.expires_at - coalesce(greatest(m.deliver_at, m.created_at), m.created_at)) as expires_at,
            (select count(*) from attempts a where a.chunk = x.chunk and a.seq = x.seq and a.outcome = 0) > 0
                or (e.state is null and c.state = 2) or e.state is not distinct from 7 as delivered,
            exists (select from turns t join turns a on a.destination = t.destination and a.key = t.key and a.place < t.place
@@ -88,7 +88,7 @@ with looked as materialized (
     left join lateral (select * from chunks where id = x.chunk offset 0) c on true
 ), again as (
     update exceptions e
-    set state = case when l.behind then 9 else 1 end, due_at = case when l.behind then null else $3 end, tries = 0, claim = null, worker = null,
+    set state = case when l.behind then 9 else 1 end, due_at = case when l.behind then null else $3::timestamptz end, tries = 0, claim = null, worker = null,
         published_at = null, published_to = null, reason = null, expires_at = l.expires_at, updated_at = $3
     from looked l
     where e.chunk = l.chunk and e.seq = l.seq and e.state in (3, 4, 5, 6) and l.known and not l.delivered
@@ -96,7 +96,7 @@ with looked as materialized (
     returning e.chunk, e.seq
 ), fresh as (
     insert into exceptions (chunk, seq, lane, destination, state, due_at, expires_at, updated_at)
-    select l.chunk, l.seq, l.lane, l.destination, 1, $3, l.expires_at, $3 from looked l
+    select l.chunk, l.seq, l.lane, l.destination, 1, $3::timestamptz, l.expires_at, $3::timestamptz from looked l
     where l.known and l.left_as is null and l.chunk_state = 5 and not l.delivered
     on conflict do nothing
     returning chunk, seq

@@ -68,7 +68,12 @@ async fn finish(app: &App, id: Uuid) -> Result<u64, Error> {
     if books::is_campaign_open(app, id).await? {
         return Ok(0);
     }
-    let sql = "/* campaigns::finish */ update campaigns set state = 3, finished_at = $2, updated_at = $2 where id = $1 and state = 0 and closed";
+    let sql = "/* campaigns::finish */
+        with finished as (
+            update campaigns set state = 3, finished_at = $2, updated_at = $2 where id = $1 and state = 0 and closed
+            returning id, name
+        )
+        insert into events (at, kind, items, about) select $2, 9, array[id], name from finished";
     Ok(app.db.execute(sql, &[&id, &app.clock.now()]).await?)
 }
 

@@ -17,6 +17,7 @@
 mod authority;
 mod node;
 mod process;
+mod single;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ use node::Ports;
 use process::Starter;
 
 pub use node::TownNode;
+pub use single::{Host, SingleNode, SingleSettings};
 
 /// Marks a directory as a town's.
 const MARK: &str = "handfast-town";

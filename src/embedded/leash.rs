@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 /// Starts processes that get a signal when it is dropped or its process dies.
-pub(crate) struct Leash {
+pub struct Leash {
     orders: mpsc::Sender<Order>,
 }
 
@@ -23,7 +23,7 @@ struct Order {
 
 impl Leash {
     /// Must be called inside a tokio runtime.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel::<Order>();
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new().name("leash".to_owned()).spawn(move || {
@@ -38,7 +38,7 @@ impl Leash {
 
     /// Starts `command` in a process group of its own (so that the terminal's Ctrl-C reaches only us), to be sent `signal`
     /// when we are gone.
-    pub(crate) async fn spawn(&self, mut command: Command, signal: i32) -> io::Result<Child> {
+    pub async fn spawn(&self, mut command: Command, signal: i32) -> io::Result<Child> {
         command.process_group(0);
         let (answer, child) = oneshot::channel();
         let gone = |_| io::Error::other("the thread that starts processes has ended");

@@ -126,6 +126,13 @@ impl Postgres {
         }
     }
 
+    /// SIGSTOP or SIGCONT, back ends included; nothing where it does not run.
+    pub(super) async fn freeze(&self, frozen: bool) {
+        if let Some(server) = self.server.lock().await.as_ref() {
+            server.freeze(frozen);
+        }
+    }
+
     /// The postmaster's process id.
     pub(super) async fn process_id(&self) -> Option<u32> {
         self.server.lock().await.as_ref().map(Server::pid)

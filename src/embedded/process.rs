@@ -114,6 +114,13 @@ impl Server {
         Ok(())
     }
 
+    /// SIGSTOP or SIGCONT for it and everything it started.
+    pub(super) fn freeze(&self, frozen: bool) {
+        let what = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
+        // It first: what is stopped starts no more.
+        family(self.pid).iter().for_each(|member| signal(member.pid, what));
+    }
+
     /// SIGKILL for it and everything it started; returns when all of them are gone.
     pub(super) async fn kill(mut self) -> Result<(), PairError> {
         let family = family(self.pid);
@@ -160,7 +167,7 @@ pub(super) async fn stop_leftovers(run: &Path) -> Result<(), PairError> {
 
 /// Sends a signal; a process that has gone meanwhile is no error.
 #[allow(unsafe_code, reason = "the standard library can only kill, not ask")]
-pub(crate) fn signal(pid: u32, signal: i32) {
+pub fn signal(pid: u32, signal: i32) {
     let Ok(pid @ 1..) = libc::pid_t::try_from(pid) else { return };
     // SAFETY: kill takes two numbers and touches no memory of ours; `pid` is positive, so it names one process.
     unsafe { libc::kill(pid, signal) };

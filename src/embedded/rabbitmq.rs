@@ -1,4 +1,4 @@
-//! The private RabbitMQ: one node with its own name, epmd, cookie and configuration, on loopback, without plugins.
+//! A private RabbitMQ node, alone or one of a cluster (`cluster.rs`), with its own name, epmd, cookie and configuration, on loopback, without plugins.
 //!
 //! Users, vhosts and permissions come from one definitions file that the broker reads at every boot, before it listens.
 //! A wiped broker therefore comes back with all of them, the default user `guest` never exists, and the slow command line
@@ -38,6 +38,8 @@ pub(super) struct RabbitMq {
     password: String,
     vhosts: Mutex<BTreeSet<String>>,
     running: Mutex<Option<Running>>,
+    /// All nodes of the cluster it is of, itself too, which share an epmd that is not its own; empty for one that is alone.
+    cluster: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -48,13 +50,35 @@ struct Ports {
 }
 
 struct Running {
-    epmd: Server,
+    /// None in a cluster.
+    epmd: Option<Server>,
     node: Server,
 }
 
 impl RabbitMq {
     /// Makes the node's files at first use and starts it on free ports.
     pub(super) async fn start(site: &Site) -> Result<Self, PairError> {
+        let mut broker = Self::found(site, Vec::new())?;
+        for last in [false, false, false, true] {
+            broker.take_ports(site)?;
+            match broker.restart(site).await {
+                Err(PairError::NotReady { tail, .. }) if !last && lost_the_race(&tail) => {}
+                other => return other.map(|()| broker),
+            }
+        }
+        Ok(broker)
+    }
+
+    /// One of a cluster whose epmd listens on that port. Nothing runs yet.
+    pub(super) fn member(site: &Site, cluster: Vec<String>, epmd: u16) -> Result<Self, PairError> {
+        let mut broker = Self::found(site, cluster)?;
+        broker.take_ports(site)?;
+        broker.ports.epmd = epmd;
+        Ok(broker)
+    }
+
+    /// Files, no ports.
+    fn found(site: &Site, cluster: Vec<String>) -> Result<Self, PairError> {
         let places = PLACES.into_iter().map(PathBuf::from);
         let bin = places.into_iter().find(|bin| bin.join("rabbitmq-server").exists()).ok_or(PairError::Missing {
             program: "RabbitMQ 3.10 or later",
@@ -62,19 +86,16 @@ impl RabbitMq {
             setting: "amqp.url",
         })?;
         make_home(site)?;
-        let vhosts = known_vhosts(&site.etc().join("definitions.json"));
+        let vhosts = Mutex::new(known_vhosts(&site.etc().join("definitions.json")));
         let password = site.identity().broker_password.clone();
         let ports = Ports { amqp: 0, epmd: 0, distribution: 0 };
-        let mut broker = Self { bin, ports, password, vhosts: Mutex::new(vhosts), running: Mutex::new(None) };
-        for last in [false, false, false, true] {
-            let [amqp, epmd, distribution] = port::free().map_err(failed("find ports for", &site.data("rabbitmq")))?;
-            broker.ports = Ports { amqp, epmd, distribution };
-            match broker.restart(site).await {
-                Err(PairError::NotReady { tail, .. }) if !last && lost_the_race(&tail) => {}
-                other => return other.map(|()| broker),
-            }
-        }
-        Ok(broker)
+        Ok(Self { bin, ports, password, vhosts, running: Mutex::new(None), cluster })
+    }
+
+    fn take_ports(&mut self, site: &Site) -> Result<(), PairError> {
+        let [amqp, epmd, distribution] = port::free().map_err(failed("find ports for", &site.data("rabbitmq")))?;
+        self.ports = Ports { amqp, epmd, distribution };
+        Ok(())
     }
 
     /// Starts it on its ports, unless it runs.
@@ -102,16 +123,14 @@ impl RabbitMq {
     }
 
     async fn launch(&self, site: &Site) -> Result<Running, PairError> {
-        let port = self.ports.epmd.to_string();
-        let mut epmd = site.owner().command("epmd", &site.data("rabbitmq"));
-        epmd.args(["-address", "127.0.0.1", "-port", &port]);
-        let mut epmd = Server::start(site, EPMD, epmd).await?;
-        let listens = async || TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.epmd)).await.is_ok();
-        epmd.wait_until(START_LIMIT, listens).await?;
+        let alone = self.cluster.is_empty();
+        let epmd = if alone { Some(start_epmd(site, self.ports.epmd).await?) } else { None };
         match Server::start(site, RABBITMQ, self.command(site, "rabbitmq-server")).await {
             Ok(node) => Ok(Running { epmd, node }),
             Err(error) => {
-                epmd.kill().await?;
+                if let Some(epmd) = epmd {
+                    epmd.kill().await?;
+                }
                 Err(error)
             }
         }
@@ -148,6 +167,11 @@ impl RabbitMq {
     }
 
     fn settings(&self, site: &Site) -> String {
+        let member = |(n, node): (usize, &String)| {
+            let n = n + 1;
+            format!("cluster_formation.classic_config.nodes.{n} = {node}\n")
+        };
+        let cluster: String = self.cluster.iter().enumerate().map(member).collect();
         format!(
             "listeners.tcp.1 = 127.0.0.1:{}\n\
              load_definitions = {}\n\
@@ -156,7 +180,8 @@ impl RabbitMq {
              log.file = false\n\
              # Quorum queues keep up to this much in memory before they write it out.\n\
              raft.wal_max_size_bytes = 33554432\n\
-             disk_free_limit.absolute = 64MB\n",
+             disk_free_limit.absolute = 64MB\n\
+             {cluster}",
             self.ports.amqp,
             site.etc().join("definitions.json").display()
         )
@@ -179,7 +204,17 @@ impl RabbitMq {
     pub(super) async fn stop(&self) -> Result<(), PairError> {
         let Some(running) = self.running.lock().await.take() else { return Ok(()) };
         running.node.stop().await?;
-        running.epmd.stop().await
+        match running.epmd {
+            Some(epmd) => epmd.stop().await,
+            None => Ok(()),
+        }
+    }
+
+    /// SIGSTOP or SIGCONT; nothing where it does not run.
+    pub(super) async fn freeze(&self, frozen: bool) {
+        if let Some(running) = self.running.lock().await.as_ref() {
+            running.node.freeze(frozen);
+        }
     }
 
     /// SIGKILL.
@@ -197,6 +232,11 @@ impl RabbitMq {
             fs::remove_dir_all(&data).map_err(failed("delete", &data))?;
         }
         Ok(())
+    }
+
+    /// Where it listens.
+    pub(super) fn port(&self) -> u16 {
+        self.ports.amqp
     }
 
     /// The Erlang machine's process id.
@@ -239,13 +279,26 @@ impl RabbitMq {
 impl Running {
     /// Without either half the other is of no use.
     fn has_died(&mut self) -> bool {
-        self.node.ended().is_some() || self.epmd.ended().is_some()
+        self.node.ended().is_some() || self.epmd.as_mut().is_some_and(|epmd| epmd.ended().is_some())
     }
 
     async fn kill(self) -> Result<(), PairError> {
         self.node.kill().await?;
-        self.epmd.kill().await
+        match self.epmd {
+            Some(epmd) => epmd.kill().await,
+            None => Ok(()),
+        }
     }
+}
+
+/// Erlang's name service, on that port of loopback.
+pub(super) async fn start_epmd(site: &Site, port: u16) -> Result<Server, PairError> {
+    let mut epmd = site.owner().command("epmd", &site.data("rabbitmq"));
+    epmd.args(["-address", "127.0.0.1", "-port", &port.to_string()]);
+    let mut epmd = Server::start(site, EPMD, epmd).await?;
+    let listens = async || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok();
+    epmd.wait_until(START_LIMIT, listens).await?;
+    Ok(epmd)
 }
 
 fn make_home(site: &Site) -> Result<(), PairError> {

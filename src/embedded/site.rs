@@ -24,7 +24,7 @@ pub(super) struct Site {
 }
 
 /// Made at first start and never changed: RabbitMQ finds its data by its node's name. No `Debug`: all of it is secret.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Identity {
     /// Erlang node name.
     pub(super) node: String,
@@ -50,6 +50,18 @@ impl Site {
         make_dir(&site.log(), 0o700)?;
         make_dir(&site.run(), 0o700)?;
         Ok(site)
+    }
+
+    /// As [`Site::open`], for the `number`-th of several servers that share `identity`'s secrets.
+    pub(super) fn open_member(dir: &Path, identity: &Identity, number: usize) -> Result<Self, PairError> {
+        make_dir(dir, 0o711)?;
+        let path = dir.join("identity.json");
+        if !path.exists() {
+            let name = identity.node.trim_end_matches("@localhost");
+            let own = Identity { node: format!("{name}_{number}@localhost"), ..identity.clone() };
+            own.write(&path)?;
+        }
+        Self::open(dir)
     }
 
     /// Deletes all of it, and the directory if nothing else is in it.
@@ -125,9 +137,13 @@ impl Identity {
             database_password: secret(),
             broker_password: secret(),
         };
-        let text = serde_json::to_string_pretty(&new).map_err(std::io::Error::from).map_err(failed("write", &path))?;
-        write_file(&path, &text, 0o600)?;
+        new.write(&path)?;
         Ok(new)
+    }
+
+    fn write(&self, path: &Path) -> Result<(), PairError> {
+        let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from).map_err(failed("write", path))?;
+        write_file(path, &text, 0o600)
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -169,7 +168,7 @@ async fn epoch(app: &App, connection: &Connection) -> anyhow::Result<i32> {
 }
 
 async fn is_marked(channel: &Channel, marker: &str) -> lapin::Result<bool> {
-    Ok(channel.queue_declare(marker.into(), super::durable(), FieldTable::default()).await?.message_count() > 0)
+    Ok(super::quorum(channel, marker, None).await?.message_count() > 0)
 }
 
 async fn meet(app: &App, channel: &Channel, marker: &str) -> anyhow::Result<i32> {

@@ -67,9 +67,11 @@ returning name, sender, definition, events, disabled_at, gone_at, created_at, up
 const DELETE: &str = "/* webhooks::delete */
 delete from webhooks where name = $1";
 
-/// Once a minute at the most: a thousand deliveries may learn it at the same time.
+/// Once a minute at the most: a thousand deliveries may learn it at the same time. Without its type the parameter would be taken
+/// for an interval.
 const MARK_GONE: &str = "/* webhooks::mark_gone */
-update webhooks set gone_at = $2 where name = $1 and (gone_at is null or gone_at < $2 - interval '1 minute')";
+update webhooks set gone_at = $2
+where name = $1 and (gone_at is null or gone_at < $2::timestamptz - interval '1 minute')";
 
 /// Makes a webhook; `None`: the name is taken.
 pub async fn create(

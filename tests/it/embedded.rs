@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use handfast::config;
+use handfast::embedded::cluster::BrokerCluster;
 use handfast::embedded::{Pair, PairError, Wanted};
+use handfast::queue;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+
+use crate::node::eventually;
 
 #[tokio::test]
 async fn data_and_addresses_survive_kills_and_a_second_start_is_refused() {
@@ -66,6 +71,37 @@ async fn what_dies_by_itself_is_tended_and_what_was_stopped_is_not() {
     let home = dir.path().join("servers").canonicalize().expect("there");
     pair.remove().await.expect("removed");
     assert!(!home.exists(), "also where the servers' user could not reach the directory asked for");
+}
+
+#[tokio::test]
+async fn a_cluster_that_loses_a_node_keeps_its_queues_and_takes_the_node_back() {
+    let dir = directory(0o711);
+    let only_broker = Wanted { database: false, broker: true };
+    let pair = Pair::start_only(&dir.path().join("pair"), only_broker).await.expect("started");
+    let cluster = BrokerCluster::start(&dir.path().join("cluster"), &pair, 3).await.expect("a cluster");
+    let ports: Vec<u16> = cluster.addresses().iter().map(|address| address.port()).collect();
+    // The pair's user, password and vhost, at another address.
+    let url = |node: usize| {
+        let mut url = url::Url::parse(pair.amqp_url("handfast").reveal()).expect("a URL");
+        url.set_port(Some(ports[node])).expect("a host");
+        url.to_string()
+    };
+    let settings = |node: usize| config::Amqp { url: url(node).into(), ..config::Amqp::default() };
+    queue::check(&settings(0)).await.expect("all queues are declared, by way of one node");
+    cluster.kill(0).await.expect("killed");
+    assert!(queue::check(&settings(0)).await.is_err(), "it is gone");
+    // In half a minute: a queue whose leader has just died has another one in a moment.
+    eventually("all queues are there without it", async || queue::check(&settings(1)).await.is_ok()).await;
+    cluster.restart(0).await.expect("back");
+    queue::check(&settings(0)).await.expect("the node is in the cluster again");
+    cluster.wipe().await.expect("wiped");
+    for node in 0..3 {
+        assert!(declare(&url(node), "handfast.v1.dead", true).await.is_err(), "a wiped cluster has no queue");
+    }
+    queue::check(&settings(2)).await.expect("but the vhost and the user");
+    declare(&url(1), "handfast.v1.dead", true).await.expect("on all nodes: it is one cluster again");
+    cluster.remove().await.expect("removed");
+    pair.remove().await.expect("removed");
 }
 
 #[tokio::test]

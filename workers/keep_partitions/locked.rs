@@ -71,7 +71,8 @@ fn open(week: &Week) -> String {
     let again: String =
         [1, 2, 8].map(|state| format!(" union select chunk, seq from {exceptions} where state = {state}")).concat();
     format!(
-        "select c.id as chunk, s.seq::int2 as seq from {chunks} c cross join lateral generate_series(0, c.n - 1) as s(seq)
+        "/* keep_partitions open */
+        select c.id as chunk, s.seq::int2 as seq from {chunks} c cross join lateral generate_series(0, c.n - 1) as s(seq)
             where c.state in (0, 1, 3, 4)
         {again}
         union select chunk, seq from turns where chunk >= {} and chunk < {}",

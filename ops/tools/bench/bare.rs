@@ -1,155 +1,134 @@
-//! The yardstick: what a message costs in HTTPS alone.
-//!
-//! A loader posts bodies of a message's size to a server that, before it answers, posts a body of a confirm's size to another
-//! server: the two calls of Openmsg, with the nodes' TLS stack, HTTP client, certificates and keep-alive, and nothing else: no
-//! database, no broker, no cryptography beyond TLS. Each of the three runs on a thread of its own, as each node is a process.
+//! The yardstick of the webhook scenarios: the same bodies over the same TLS to the same sink, by an HTTP client set up like the
+//! node's own, in one process with one thread. No queue, no database, no signature.
 
-use std::convert::Infallible;
-use std::future::Future;
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use serde::{Deserialize, Serialize};
 
-use crate::scenario::Latencies;
+use crate::body::{self, now_us};
+use crate::latencies::Latencies;
+use crate::part::{self, Orders};
 
-/// Length of a `message-receive` body with a text of 100 characters, and of a `message-confirm` body.
-const MESSAGE: usize = 873;
-const CONFIRM: usize = 156;
-const ANSWER: &[u8] = br#"{"success":true,"response_code":"SM_S888"}"#;
+/// Calls at once.
+pub(crate) const CONNECTIONS: usize = 64;
 
-/// The loop, ready to run.
-pub(crate) struct Bare {
-    client: reqwest::Client,
-    url: reqwest::Url,
+/// What the bare loop can be told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum BareOrder {
+    /// Whom to call; answered with nothing.
+    Target {
+        /// Host name.
+        host: String,
+        /// Its port on loopback.
+        port: u16,
+        /// The authority that vouches for it, PEM.
+        ca_file: PathBuf,
+    },
+    /// As many as possible for some seconds.
+    Race {
+        /// How long.
+        seconds: f64,
+    },
+    /// One every 20 ms.
+    Paced {
+        /// How many.
+        count: u32,
+    },
 }
 
-impl Bare {
-    /// Starts both servers, with the certificates that the nodes in `data` have.
-    pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
-        let confirm_at = serve(data, "shop", |_| async { Ok(()) })?;
-        let confirming = client(data, "shop.test", confirm_at)?;
-        let confirm_url = url("shop.test", confirm_at)?;
-        let message_at = serve(data, "customers", move |_| {
-            let (client, url) = (confirming.clone(), confirm_url.clone());
-            async move { post(&client, &url, CONFIRM).await }
-        })?;
-        Ok(Self { client: client(data, "customers.test", message_at)?, url: url("customers.test", message_at)? })
-    }
+/// What it reached.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct BareRate {
+    pub(crate) count: u32,
+    pub(crate) per_second: f64,
+    /// Of each call, until its answer.
+    pub(crate) latencies: Latencies,
+}
 
-    /// As many as possible, `at_once` at a time; messages per second.
-    pub(crate) async fn rate(&self, at_once: usize, time: Duration) -> anyhow::Result<f64> {
-        let (begun, done) = (Instant::now(), AtomicUsize::new(0));
-        let one = || async {
-            while begun.elapsed() < time {
-                post(&self.client, &self.url, MESSAGE).await?;
-                done.fetch_add(1, Ordering::Relaxed);
+/// The part's life.
+pub(crate) async fn run() -> anyhow::Result<()> {
+    let mut orders = Orders::new();
+    let mut caller = None;
+    while let Some(order) = orders.next().await? {
+        match (order, &caller) {
+            (BareOrder::Target { host, port, ca_file }, _) => {
+                let made = Caller::new(&host, port, &ca_file);
+                part::answer(made.map(|made| caller = Some(made)))?;
             }
-            anyhow::Ok(())
-        };
-        futures_util::future::try_join_all((0..at_once).map(|_| one())).await?;
-        Ok(done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64())
+            (BareOrder::Race { seconds }, Some(caller)) => {
+                part::answer(caller.race(Duration::from_secs_f64(seconds)).await)?;
+            }
+            (BareOrder::Paced { count }, Some(caller)) => part::answer(caller.paced(count).await)?,
+            (_, None) => part::answer(Err::<(), _>(anyhow::anyhow!("nobody to call")))?,
+        }
     }
-
-    /// One every `pause`; the rate reached, and how long each took.
-    pub(crate) async fn paced(&self, pause: Duration, count: usize) -> anyhow::Result<(f64, Latencies)> {
-        let begun = Instant::now();
-        let took = crate::scenario::paced(pause, count, |_| async {
-            let sent = Instant::now();
-            post(&self.client, &self.url, MESSAGE).await?;
-            anyhow::Ok(sent.elapsed().as_secs_f64() * 1000.0)
-        });
-        let took = took.await?;
-        Ok((count as f64 / begun.elapsed().as_secs_f64(), Latencies::of(took)))
-    }
-}
-
-async fn post(client: &reqwest::Client, url: &reqwest::Url, length: usize) -> anyhow::Result<()> {
-    let mut request = reqwest::Request::new(reqwest::Method::POST, url.clone());
-    request.headers_mut().insert("content-type", reqwest::header::HeaderValue::from_static("application/json"));
-    *request.body_mut() = Some(vec![b'x'; length].into());
-    let answer = client.execute(request).await?;
-    anyhow::ensure!(answer.status().is_success(), "the bare loop was answered {}", answer.status());
-    answer.bytes().await?;
     Ok(())
 }
 
-/// As the nodes' own.
-fn client(data: &Path, name: &str, at: SocketAddr) -> anyhow::Result<reqwest::Client> {
-    let tls = handfast::tls::client_config(Some(&data.join("ca.pem")))?;
-    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).http1_only().no_proxy().tcp_nodelay(true);
-    Ok(client.resolve(name, at).build()?)
+struct Caller {
+    client: reqwest::Client,
+    url: reqwest::Url,
+    number: Cell<u32>,
 }
 
-fn url(name: &str, at: SocketAddr) -> anyhow::Result<reqwest::Url> {
-    Ok(format!("https://{name}:{}/openmsg/message-receive/", at.port()).parse()?)
-}
+impl Caller {
+    fn new(host: &str, port: u16, ca_file: &std::path::Path) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(handfast::tls::client_config(Some(ca_file))?)
+            .https_only(true)
+            .http1_only()
+            .no_proxy()
+            .resolve(host, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .pool_max_idle_per_host(CONNECTIONS)
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self { client, url: format!("https://{host}:{port}/hook/0").parse()?, number: Cell::new(0) })
+    }
 
-/// A server on a thread of its own, for as long as the process lives.
-fn serve<F>(data: &Path, node: &str, act: impl Fn(Bytes) -> F + Send + Sync + 'static) -> anyhow::Result<SocketAddr>
-where
-    F: Future<Output = anyhow::Result<()>> + Send + 'static,
-{
-    let dir = data.join(node);
-    let certified = handfast::tls::server_certificate(&dir.join("tls.crt"), &dir.join("tls.key"))?;
-    let resolver = rustls::sign::SingleCertAndKey::from(certified);
-    let mut tls = rustls::ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(resolver));
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    let at = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
-    std::thread::spawn(move || runtime.block_on(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::new(act))));
-    Ok(at)
-}
+    async fn race(&self, time: Duration) -> anyhow::Result<BareRate> {
+        let begun = Instant::now();
+        let one = || async {
+            let mut took = Vec::new();
+            while begun.elapsed() < time {
+                took.push(self.call().await?);
+            }
+            anyhow::Ok(took)
+        };
+        let took = futures_util::future::try_join_all((0..CONNECTIONS).map(|_| one())).await?;
+        Ok(rate(took.into_iter().flatten().collect(), begun.elapsed()))
+    }
 
-async fn accept<F>(
-    listener: std::net::TcpListener,
-    tls: TlsAcceptor,
-    act: Arc<impl Fn(Bytes) -> F + Send + Sync + 'static>,
-) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<()>> + Send + 'static,
-{
-    let listener = TcpListener::from_std(listener)?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let (tls, act) = (tls.clone(), Arc::clone(&act));
-        tokio::spawn(async move {
-            let Ok(stream) = tls.accept(stream).await else { return };
-            let answer =
-                hyper::service::service_fn(move |request: Request<Incoming>| answer(request, Arc::clone(&act)));
-            // Connections end when the client lets them go.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
-        });
+    async fn paced(&self, count: u32) -> anyhow::Result<BareRate> {
+        let begun = Instant::now();
+        let took = crate::pacing::paced(Duration::from_millis(20), count as usize, |_| self.call()).await?;
+        Ok(rate(took, begun.elapsed()))
+    }
+
+    /// One call; how long it took, in milliseconds.
+    async fn call(&self) -> anyhow::Result<f64> {
+        let begun = Instant::now();
+        let mut body = Vec::with_capacity(body::LENGTH);
+        let number = self.number.get();
+        self.number.set(number + 1);
+        body::write(&mut body, number, now_us());
+        let mut request = reqwest::Request::new(reqwest::Method::POST, self.url.clone());
+        let json = reqwest::header::HeaderValue::from_static("application/json");
+        request.headers_mut().insert(reqwest::header::CONTENT_TYPE, json);
+        *request.body_mut() = Some(body.into());
+        let answer = self.client.execute(request).await?;
+        anyhow::ensure!(answer.status().is_success(), "the bare loop was answered {}", answer.status());
+        answer.bytes().await?;
+        Ok(begun.elapsed().as_secs_f64() * 1000.0)
     }
 }
 
-async fn answer<F>(
-    request: Request<Incoming>,
-    act: Arc<impl Fn(Bytes) -> F>,
-) -> Result<Response<Full<Bytes>>, Infallible>
-where
-    F: Future<Output = anyhow::Result<()>>,
-{
-    let done = match request.into_body().collect().await {
-        Ok(body) => act(body.to_bytes()).await,
-        Err(error) => Err(error.into()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from_static(ANSWER)));
-    if done.is_err() {
-        *response.status_mut() = hyper::StatusCode::BAD_GATEWAY;
-    }
-    Ok(response)
+fn rate(took: Vec<f64>, time: Duration) -> BareRate {
+    let count = took.len() as u32;
+    BareRate { count, per_second: f64::from(count) / time.as_secs_f64(), latencies: Latencies::of(took) }
 }

@@ -1,64 +1,107 @@
-//! `ops/bench`: messages per second from node to node, beside a bare loop that makes the same two HTTPS calls per message.
+//! `ops/bench`: how fast it is, beside a bare loop measured in the same minute.
 //!
 //! Machines differ, and so do their good and bad minutes: a rate alone says little. So every round measures the bare loop before
-//! and after the nodes, and the ratio is what to compare. Rates are reported, never asserted.
+//! and after the node, and the ratio is what to compare. Rates are reported, never asserted; a lost message fails the run.
+//!
+//! | module | what |
+//! |---|---|
+//! | `webhook`, `latency`, `neighbour`, `grown`, `openmsg` | the scenarios |
+//! | `stage`, `round` | where they are played, and once |
+//! | `sink`, `loader`, `bare`, `part` | the processes beside the node |
+//! | `body`, `disk`, `machine`, `books` | what is sent and what is looked at |
+//! | `report` | the table |
 
 mod api;
 mod bare;
-mod cpu;
+mod body;
+mod books;
+mod by_process;
+mod disk;
+mod grown;
+mod latencies;
+mod latency;
+mod loader;
+mod machine;
+mod neighbour;
+mod openmsg;
+mod pacing;
+mod part;
 mod report;
-mod scenario;
+mod round;
+mod sink;
+mod stage;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
-use handfast::demo::town::{Town, TownSettings};
+use clap::Parser;
 
-#[derive(Parser)]
-#[command(name = "ops/bench", about = "Rates beside a bare loop measured in the same run")]
-struct Arguments {
-    #[command(subcommand)]
-    what: What,
-}
+/// In the order in which they are played.
+const SCENARIOS: [&str; 10] = [
+    "webhook-1",
+    "webhook-100",
+    "webhook-10000",
+    "webhook-single-accept",
+    openmsg::NAME,
+    latency::NAME,
+    neighbour::NAME,
+    grown::NAME,
+    "workers-2",
+    "workers-4",
+];
 
-#[derive(Subcommand)]
-enum What {
-    /// Messages from shop.test to customers.test over the Openmsg protocol
-    Openmsg(Openmsg),
-}
-
-#[derive(clap::Args)]
-struct Openmsg {
+/// Rates beside a bare loop measured in the same run
+#[derive(Parser, Debug, Clone)]
+#[command(name = "ops/bench")]
+pub(crate) struct Options {
+    /// What to measure [default: everything]
+    #[arg(value_parser = SCENARIOS)]
+    scenarios: Vec<String>,
     /// Write the table as a JSON list of objects
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Rounds of each scenario, after a warm-up; the median is reported
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Only this scenario
+    /// Messages in a round of the webhook scenarios
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    messages: Option<u32>,
+    /// Length of a round of latency-50 and of slow-neighbour's two runs
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: Option<u32>,
+    /// slow-neighbour: messages offered a second [default: 60 % of what a hundred destinations get]
+    #[arg(long, value_name = "RATE")]
+    offered: Option<f64>,
+    /// grown-10m: settled deliveries filled in [default: 10000000]
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1000..))]
+    grown: Option<u32>,
+    /// openmsg: only this part of it
     #[arg(long, value_enum)]
-    only: Option<scenario::Scenario>,
-    /// Worker processes of each node
+    only: Option<openmsg::Scenario>,
+    /// openmsg: worker processes of each node
     #[arg(long, default_value_t = 1)]
     workers: usize,
-    /// Further settings of both nodes, as TOML sections
+    /// Further settings of all nodes, as TOML sections
     #[arg(long, value_name = "TOML", default_value = "")]
     settings: String,
-    /// Keep logs and data here: missing or empty [default: a temporary directory, removed at the end]
+    /// Keep logs and data here, a directory a scenario, which must be missing or empty [default: temporary, removed at the end]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
-/// Above what any real connection sends: otherwise the flood limit would be measured.
-const SETTINGS: &str = "[openmsg]\nmessages_per_connection = 10000000\n";
-
 fn main() -> ExitCode {
     handfast::tls::install_provider();
-    let Arguments { what: What::Openmsg(options) } = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = handfast::crypto::init().map_err(anyhow::Error::from).and_then(|()| runtime?.block_on(run(options)));
+    let begun = handfast::crypto::init().map_err(anyhow::Error::from).and_then(|()| Ok(runtime?));
+    let mut arguments = std::env::args().skip(1);
+    let done = begun.and_then(|runtime| {
+        if arguments.next().as_deref() == Some(part::SUBCOMMAND) {
+            return runtime.block_on(tokio::task::LocalSet::new().run_until(play_part(arguments.next())));
+        }
+        runtime.block_on(play_all(&Options::parse()))
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -68,46 +111,73 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Openmsg) -> anyhow::Result<()> {
-    let name = format!("handfast-bench-{}", std::process::id());
-    let data = options.data.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
-    let data = std::path::absolute(data)?;
-    eprintln!("starting two nodes");
-    let town = Town::start(TownSettings {
-        data: data.clone(),
-        executable: program()?,
-        shop_workers: options.workers,
-        customers_workers: options.workers,
-        settings: format!("{SETTINGS}\n{}\n", options.settings),
-    });
-    let town = town.await?;
-    let measured = tokio::select! {
-        measured = measure(&town, &data, &options) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
-    };
-    if options.data.is_some() {
-        town.stop().await?;
-    } else {
-        town.remove().await?;
-        std::fs::remove_dir_all(&data)?;
+async fn play_part(name: Option<String>) -> anyhow::Result<()> {
+    match name.as_deref() {
+        Some("sink") => sink::run().await,
+        Some("loader") => loader::run().await,
+        Some("bare") => bare::run().await,
+        _ => anyhow::bail!("there is no such part"),
     }
-    let lines = measured?;
-    print!("{}", report::table(&lines));
-    if let Some(file) = &options.json {
-        std::fs::write(file, report::json(&lines)).with_context(|| format!("{} cannot be written", file.display()))?;
-    }
-    Ok(())
 }
 
-async fn measure(town: &Town, data: &std::path::Path, options: &Openmsg) -> anyhow::Result<Vec<report::Line>> {
-    let bench = scenario::Bench::prepare(town, data).await?;
-    let mut lines = Vec::new();
-    for scenario in scenario::ALL {
-        if options.only.is_none_or(|only| only == scenario) {
-            lines.push(bench.line(scenario, options.rounds).await?);
+/// Rows and objects of all scenarios that have been played.
+#[derive(Default)]
+struct Played {
+    rows: Vec<report::Row>,
+    openmsg: Option<openmsg::Outcome>,
+}
+
+async fn play_all(options: &Options) -> anyhow::Result<()> {
+    let all = options.scenarios.is_empty();
+    let wanted = |name: &&str| all || options.scenarios.iter().any(|wanted| wanted == name);
+    let mut played = Played::default();
+    let mut ended = Ok(());
+    for name in SCENARIOS.into_iter().filter(wanted) {
+        let one = tokio::select! {
+            one = played.play(name, options) => one.with_context(|| name.to_owned()),
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
+        };
+        // What was measured before is still worth telling.
+        ended = one.and(ended);
+        if ended.is_err() {
+            break;
         }
     }
-    Ok(lines)
+    print!("{}", played.table());
+    if let Some(file) = &options.json {
+        std::fs::write(file, played.json()).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    let faults: Vec<String> = played.rows.iter().flat_map(report::Row::faults).collect();
+    anyhow::ensure!(faults.is_empty(), "{}", faults.join("; "));
+    ended
+}
+
+impl Played {
+    async fn play(&mut self, name: &str, options: &Options) -> anyhow::Result<()> {
+        let row = match name {
+            openmsg::NAME => {
+                self.openmsg = Some(openmsg::play(options).await?);
+                return Ok(());
+            }
+            latency::NAME => latency::play(options).await?,
+            neighbour::NAME => neighbour::play(options).await?,
+            grown::NAME => grown::play(options).await?,
+            volume => webhook::Volume::named(volume).context("unknown")?.play(options).await?,
+        };
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn table(&self) -> String {
+        let openmsg = self.openmsg.as_ref().map_or("", |outcome| outcome.table.as_str());
+        format!("{}{openmsg}", report::table(&self.rows))
+    }
+
+    fn json(&self) -> String {
+        let mut objects = report::json(&self.rows);
+        objects.extend(self.openmsg.iter().flat_map(|outcome| outcome.objects.clone()));
+        format!("{:#}\n", serde_json::Value::from(objects))
+    }
 }
 
 /// `handfast` lies one directory above the examples.

@@ -1,61 +1,137 @@
-//! The table, for people and for programs.
+//! The table of the webhook scenarios, for people and for programs.
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use anyhow::Context;
+use serde_json::{Map, Value, json};
 
-use crate::cpu::Cpu;
-use crate::scenario::Latencies;
+use crate::by_process::ByProcess;
+use crate::round::{Round, median};
 
-/// One scenario's medians.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) scenario: &'static str,
-    /// Messages per second, from the first request until the last was in its inbox.
-    pub(crate) rate: f64,
-    pub(crate) bare_rate: f64,
-    pub(crate) ratio: f64,
-    /// From the request to the inbox, in milliseconds.
-    pub(crate) latencies: Latencies,
-    pub(crate) cpu: Cpu,
+/// One scenario.
+pub(crate) struct Row {
+    scenario: &'static str,
+    median: Round,
+    rounds: Vec<Round>,
+    /// MiB at the end.
+    memory: ByProcess,
+    /// What only this scenario has to say.
+    more: Map<String, Value>,
+    pub(crate) remarks: Vec<String>,
 }
 
-pub(crate) fn table(lines: &[Line]) -> String {
-    let mut text = String::from(
-        "                                                    request to inbox    CPU seconds per 1,000 messages\n\
-         scenario               rate/s  bare/s  ratio      p50 ms     p99 ms    total   shop  cust.     pg    rmq (loader)\n",
+const HEAD: &str = "\
+                                                                 accepted   sent to arrival     CPU seconds per 1,000 deliveries                            memory, MiB
+scenario                 rate/s  bare/s ratio CPU bare accept/s    p50 ms    p50 ms    p99 ms    total  serve   work     pg    rmq loader   sink   serve  work    pg   rmq  steal other
+";
+
+impl Row {
+    pub(crate) fn of(scenario: &'static str, rounds: Vec<Round>, memory: ByProcess) -> anyhow::Result<Self> {
+        let median = median(&rounds).context("no round")?.clone();
+        Ok(Self { scenario, median, rounds, memory, more: Map::new(), remarks: Vec::new() })
+    }
+
+    /// A further key of its JSON object.
+    pub(crate) fn add(&mut self, key: &str, value: Value) {
+        self.more.insert(key.to_owned(), rounded(value));
+    }
+
+    /// Whether anything was lost, doubled, changed or unsigned.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let sum = |of: fn(&Round) -> u64| self.rounds.iter().map(of).sum::<u64>();
+        let faults = [
+            (sum(|round| round.lost), "lost"),
+            (sum(|round| round.doubles), "delivered twice"),
+            (sum(|round| round.strange), "arrived changed"),
+            (sum(|round| round.unsigned), "arrived unsigned"),
+        ];
+        let told = |(count, what): &(u64, &str)| format!("{}: {count} {what}", self.scenario);
+        faults.iter().filter(|(count, _)| *count > 0).map(told).collect()
+    }
+
+    fn line(&self) -> String {
+        let Self { scenario, median: m, memory, .. } = self;
+        format!(
+            "{scenario:<22} {:>8.0}{:>8.0} {:>5.2}   {:>6.3} {:>8.0} {:>9.2} {:>9.1} {:>9.1}   {:>6.3} {:>6.3} {:>6.3} {:>6.3} {:>6.3} \
+             {:>6.3} {:>6.3}   {:>5.0} {:>5.0} {:>5.0} {:>5.0} {:>4.1} % {:>3.1} %{}\n",
+            m.rate,
+            m.bare_rate,
+            m.ratio,
+            m.bare_cpu_s_per_1000,
+            m.accept_rate,
+            m.accept_latencies.p50,
+            m.latencies.p50,
+            m.latencies.p99,
+            m.cpu.total(),
+            m.cpu.serve,
+            m.cpu.work,
+            m.cpu.postgres,
+            m.cpu.rabbitmq,
+            m.cpu.loader,
+            m.cpu.sink,
+            memory.serve,
+            memory.work,
+            memory.postgres,
+            memory.rabbitmq,
+            m.steal_percent,
+            m.other_percent,
+            if m.disturbed { "  disturbed" } else { "" },
+        )
+    }
+
+    fn json(&self) -> Value {
+        let Self { scenario, median: m, rounds, memory, more, remarks } = self;
+        let mut object = rounded(json!({
+            "scenario": scenario, "rate": m.rate, "bare_rate": m.bare_rate, "ratio": m.ratio,
+            "p50_ms": m.latencies.p50, "p99_ms": m.latencies.p99,
+            "cpu_s_per_1000": m.cpu.total(), "cpu_s_per_1000_by": m.cpu, "bare_cpu_s_per_1000": m.bare_cpu_s_per_1000,
+            "accept_rate": m.accept_rate, "rate_while_accepting": m.rate_while_accepting,
+            "accept_p50_ms": m.accept_latencies.p50, "accept_p99_ms": m.accept_latencies.p99,
+            "memory_mib_by": memory, "messages": m.messages,
+            "steal_percent": m.steal_percent, "other_percent": m.other_percent, "disturbed": m.disturbed,
+            "lost": rounds.iter().map(|round| round.lost).sum::<u64>(),
+            "doubles": rounds.iter().map(|round| round.doubles).sum::<u64>(),
+            "asked_to_wait": m.asked_to_wait, "remarks": remarks, "rounds": rounds,
+        }));
+        if let Value::Object(object) = &mut object {
+            object.extend(more.clone());
+        }
+        object
+    }
+}
+
+/// The table with its foot.
+pub(crate) fn table(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = rows.iter().fold(HEAD.to_owned(), |text, row| text + &row.line());
+    text.push_str(
+        "Not at their defaults: mode = \"development\", so that sink.test may be found on loopback and its throw-away authority be \
+         trusted; the private\nPostgreSQL and RabbitMQ are those of `handfast up`. disturbed: the host or other processes took more \
+         than 5 % of the machine.\n",
     );
-    for line in lines {
-        let Line { scenario, rate, bare_rate, ratio, latencies, cpu } = line;
-        let _ = writeln!(
-            text,
-            "{scenario:<20} {rate:>8.0}{bare_rate:>8.0}  {ratio:>5.2}  {:>10.1} {:>10.1}   {:>6.2} {:>6.2} {:>6.2} {:>6.2} {:>6.2} {:>8.2}",
-            latencies.p50,
-            latencies.p99,
-            cpu.total(),
-            cpu.shop,
-            cpu.customers,
-            cpu.postgres,
-            cpu.rabbitmq,
-            cpu.loader,
-        );
+    for row in rows {
+        for remark in &row.remarks {
+            let _ = writeln!(text, "{}: {remark}", row.scenario);
+        }
     }
     text
 }
 
-pub(crate) fn json(lines: &[Line]) -> String {
-    let round = |value: f64| (value * 1000.0).round() / 1000.0;
-    let object = |line: &Line| -> Value {
-        json!({
-            "scenario": line.scenario, "rate": round(line.rate), "bare_rate": round(line.bare_rate), "ratio": round(line.ratio),
-            "p50_ms": round(line.latencies.p50), "p99_ms": round(line.latencies.p99),
-            "cpu_s_per_1000": round(line.cpu.total()),
-            "cpu_s_per_1000_by": {
-                "shop": round(line.cpu.shop), "customers": round(line.cpu.customers), "postgres": round(line.cpu.postgres),
-                "rabbitmq": round(line.cpu.rabbitmq), "loader": round(line.cpu.loader),
-            },
-        })
-    };
-    let list: Vec<Value> = lines.iter().map(object).collect();
-    format!("{:#}\n", Value::from(list))
+/// An object a scenario.
+pub(crate) fn json(rows: &[Row]) -> Vec<Value> {
+    rows.iter().map(Row::json).collect()
+}
+
+/// Numbers to four places: more is noise.
+fn rounded(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map(|n| json!((n * 10_000.0).round() / 10_000.0)).unwrap_or_default()
+        }
+        Value::Array(values) => values.into_iter().map(rounded).collect(),
+        Value::Object(object) => object.into_iter().map(|(key, value)| (key, rounded(value))).collect(),
+        other => other,
+    }
 }

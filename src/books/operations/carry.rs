@@ -33,16 +33,16 @@ pub enum Carried {
     NotOurs,
 }
 
-/// Takes an operation that nobody alive carries.
-pub async fn take_operation(app: &App, worker: Uuid) -> Result<Option<Uuid>, BooksError> {
+/// Takes an operation that nobody alive carries; a replay only if that is wanted.
+pub async fn take_operation(app: &App, worker: Uuid, replays: bool) -> Result<Option<Uuid>, BooksError> {
     let sql = "/* books::operations take */
         update operations set worker = $1 where id = (
             select id from operations o
-            where state = 0 and (worker is null or not exists (select from workers w where w.id = o.worker))
+            where state = 0 and (kind = 2 or $2) and (worker is null or not exists (select from workers w where w.id = o.worker))
             order by kind desc, id limit 1 for update skip locked)
           and exists (select from workers where id = $1)
         returning id";
-    Ok(app.db.row(sql, &[&worker]).await?.map(|row| row.get(0)))
+    Ok(app.db.row(sql, &[&worker, &replays]).await?.map(|row| row.get(0)))
 }
 
 /// Does the next part.

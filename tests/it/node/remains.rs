@@ -39,8 +39,10 @@ async fn drop_database(config: &Config) -> anyhow::Result<String> {
 async fn delete_queues(config: &Config, node: &str) -> anyhow::Result<()> {
     let connection = Connection::connect(config.amqp.url.reveal(), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
-    for queue in ["jobs.interactive", "jobs.bulk", "asks", "dead", &format!("known.{node}")] {
-        let name = format!("{}.v1.{queue}", config.amqp.prefix);
+    for queue in
+        ["v1.jobs.interactive", "v1.jobs.bulk", "v1.jobs.status", "v1.dead", "v2.asks", &format!("v2.known.{node}")]
+    {
+        let name = format!("{}.{queue}", config.amqp.prefix);
         channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
     }
     Ok(connection.close(200, "done".into()).await?)

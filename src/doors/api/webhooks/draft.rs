@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::config::{Config, Secret};
 use crate::destinations::Setting;
+use crate::events::Kind;
 use crate::webhooks::{
     Auth, CustomHeaders, Definition, LONGEST_TIMEOUT, Ports, Signing, SigningSecret, Target, WebhookName,
 };
@@ -174,14 +175,18 @@ fn statuses(value: Value) -> Result<Vec<u16>, String> {
     }
 }
 
+/// Kinds of events by name or group, such as `delivery.*`; an empty list is none.
 fn kinds(value: Value) -> Result<Vec<String>, String> {
     if value.as_array().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
-    let mut kinds = values::list(MOST_KINDS)(value)?.into_iter().map(values::text).collect::<Result<Vec<_>, _>>()?;
-    kinds.sort_unstable();
-    kinds.dedup();
-    Ok(kinds)
+    let names = values::list(MOST_KINDS)(value)?.into_iter().map(values::text).collect::<Result<Vec<_>, _>>();
+    let names = names.map_err(|_| "holds something that is not text")?;
+    if names.iter().any(|name| name.trim().is_empty() || name.contains(',')) {
+        return Err("holds something that is no kind of event".into());
+    }
+    let kinds = Kind::list(&names.join(",")).map_err(|error| format!("is not valid: {error}"))?;
+    Ok(kinds.into_iter().map(|kind| kind.name().to_owned()).collect())
 }
 
 #[cfg(test)]
@@ -228,6 +233,9 @@ mod tests {
             (r#""auth":{"type":"bearer","token":"t","more":1}"#, "auth"),
             (r#""auth":{"type":"bearer","token":"t\r\nx: y"}"#, "auth"),
             (r#""auth":"basic""#, "auth"),
+            (r#""events":["delivery.lost"]"#, "events"),
+            (r#""events":[""]"#, "events"),
+            (r#""events":["a,b"]"#, "events"),
         ] {
             assert_eq!(draft(&format!("{{{good},{more}}}")).err().unwrap(), [field], "{more}");
         }

@@ -1,23 +1,23 @@
 //! What is measured: accounts and connections once, then rounds of load.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use handfast::demo::town::Town;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::bare::Bare;
+use super::cpu::Cpu;
+use super::report::Line;
 use crate::api::Api;
-use crate::bare::Bare;
-use crate::cpu::Cpu;
-use crate::report::Line;
+use crate::latencies::Latencies;
+use crate::pacing::paced;
 
 /// Connections that messages are spread over.
 const CUSTOMERS: usize = 100;
@@ -74,21 +74,6 @@ impl Scenario {
             Self::Single => 5_000,
             Self::Latency => 750,
         }
-    }
-}
-
-/// Half of them needed at most `p50` milliseconds, 99 % `p99`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Latencies {
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-}
-
-impl Latencies {
-    pub(crate) fn of(mut took: Vec<f64>) -> Self {
-        took.sort_by(f64::total_cmp);
-        let rank = |percent: usize| took.get((took.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        Self { p50: rank(50).unwrap_or_default(), p99: rank(99).unwrap_or_default() }
     }
 }
 
@@ -247,25 +232,6 @@ impl<'a> Bench<'a> {
             }
         }
     }
-}
-
-/// Starts one every `pause`, whether or not the ones before have ended.
-pub(crate) async fn paced<T, F>(pause: Duration, count: usize, act: impl Fn(usize) -> F) -> anyhow::Result<Vec<T>>
-where
-    F: Future<Output = anyhow::Result<T>>,
-{
-    let mut ticks = tokio::time::interval(pause);
-    let (mut running, mut started, mut done) = (FuturesUnordered::new(), 0, Vec::with_capacity(count));
-    while done.len() < count {
-        tokio::select! {
-            _ = ticks.tick(), if started < count => {
-                running.push(act(started));
-                started += 1;
-            }
-            Some(ended) = running.next() => done.push(ended?),
-        }
-    }
-    Ok(done)
 }
 
 async fn shake(shop: &Api, customers: &Api, n: usize) -> anyhow::Result<()> {

@@ -1,0 +1,123 @@
+//! One round: the bare loop, the node, the bare loop, all within a minute, and what everything took meanwhile.
+
+use serde::Serialize;
+
+use crate::bare::BareOrder;
+use crate::by_process::ByProcess;
+use crate::latencies::Latencies;
+use crate::loader::Load;
+use crate::machine::Machine;
+use crate::stage::Stage;
+
+/// How long the bare loop runs before and after the node.
+const BARE_SECONDS: f64 = 3.0;
+/// Share of the machine, in percent, that others may take before a round is called disturbed.
+const DISTURBED: f64 = 5.0;
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Round {
+    pub(crate) messages: u32,
+    /// Deliveries a second, from the first request to the last arrival.
+    pub(crate) rate: f64,
+    /// Messages a second that were answered as accepted, while they were delivered.
+    pub(crate) accept_rate: f64,
+    /// Deliveries a second while messages were still being accepted.
+    pub(crate) rate_while_accepting: f64,
+    pub(crate) bare_rate: f64,
+    pub(crate) ratio: f64,
+    /// CPU seconds of bare loop and sink per 1,000 calls.
+    pub(crate) bare_cpu_s_per_1000: f64,
+    /// From the loader's sending to the arrival.
+    pub(crate) latencies: Latencies,
+    /// How long the node took to answer a request.
+    pub(crate) accept_latencies: Latencies,
+    pub(crate) cpu: ByProcess,
+    /// Share of the machine that the host took for others while the node was measured, and that other processes took.
+    pub(crate) steal_percent: f64,
+    pub(crate) other_percent: f64,
+    /// The same over the whole round, bare loops included, is above a limit: do not quote it.
+    pub(crate) disturbed: bool,
+    pub(crate) lost: u64,
+    pub(crate) doubles: u64,
+    pub(crate) strange: u64,
+    pub(crate) unsigned: u64,
+    pub(crate) asked_to_wait: u64,
+}
+
+/// Plays a load between two bare loops.
+pub(crate) async fn round(stage: &mut Stage, load: &Load) -> anyhow::Result<Round> {
+    let begun = Machine::now();
+    let race = || BareOrder::Race { seconds: BARE_SECONDS };
+    let (before, cpu_before) = stage.bare(race()).await?;
+    let mut round = node_alone(stage, load).await?;
+    let (after, cpu_after) = stage.bare(race()).await?;
+    round.bare_rate = f64::midpoint(before.per_second, after.per_second);
+    round.ratio = round.rate / round.bare_rate;
+    round.bare_cpu_s_per_1000 = f64::midpoint(cpu_before, cpu_after);
+    let whole = Machine::now().since(begun);
+    round.disturbed |= 100.0 * whole.steal / whole.all > DISTURBED;
+    Ok(round)
+}
+
+/// Plays a load; what concerns the bare loop stays 0.
+pub(crate) async fn node_alone(stage: &mut Stage, load: &Load) -> anyhow::Result<Round> {
+    let (machine, used) = (Machine::now(), stage.cpu().await);
+    let (loaded, report) = stage.play(load, 0, u64::from(load.count)).await?;
+    let lost = u64::from(load.count).saturating_sub(report.different);
+    if lost == 0 {
+        stage.books.settled().await?;
+    }
+    let cpu = stage.cpu().await.with(used, |now, then| now - then);
+    let machine = Machine::now().since(machine);
+    // A double may come after all have arrived.
+    let report = crate::sink::Report { doubles: stage.report(0, 0).await?.doubles, ..report };
+    let seconds = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1_000_000.0;
+    let accepting = seconds(loaded.first_us, loaded.last_us);
+    let count = f64::from(load.count);
+    let percent = |part: f64| (100.0 * part / machine.all).max(0.0);
+    let (steal_percent, other_percent) = (percent(machine.steal), percent(machine.busy - cpu.total()));
+    Ok(Round {
+        messages: load.count,
+        rate: count / seconds(loaded.first_us, report.last_us),
+        accept_rate: count / accepting,
+        rate_while_accepting: report.until as f64 / accepting,
+        bare_rate: 0.0,
+        ratio: 0.0,
+        bare_cpu_s_per_1000: 0.0,
+        latencies: report.latencies,
+        accept_latencies: loaded.answers,
+        cpu: cpu.each(|seconds| seconds * 1000.0 / count),
+        steal_percent,
+        other_percent,
+        disturbed: steal_percent + other_percent > DISTURBED,
+        lost,
+        doubles: report.doubles,
+        strange: report.strange,
+        unsigned: report.unsigned,
+        asked_to_wait: loaded.asked_to_wait,
+    })
+}
+
+/// The round in the middle by ratio, of the undisturbed ones where there are any.
+pub(crate) fn median(rounds: &[Round]) -> Option<&Round> {
+    let mut quiet: Vec<&Round> = rounds.iter().filter(|round| !round.disturbed).collect();
+    if quiet.is_empty() {
+        quiet = rounds.iter().collect();
+    }
+    quiet.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
+    quiet.get(quiet.len() / 2).copied()
+}
+
+impl Round {
+    /// For whoever watches.
+    pub(crate) fn sentence(&self) -> String {
+        let Self { rate, bare_rate, ratio, accept_rate, steal_percent, other_percent, cpu, .. } = self;
+        let mark = if self.disturbed { ", disturbed" } else { "" };
+        format!(
+            "{rate:.0}/s, bare {bare_rate:.0}/s, ratio {ratio:.2}, accepted {accept_rate:.0}/s, {:.3} CPU s per 1,000; steal \
+             {steal_percent:.1} %, other {other_percent:.1} %{mark}",
+            cpu.total()
+        )
+    }
+}
