@@ -72,6 +72,12 @@ pub enum BooksError {
     /// This process is stopping.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// The node has more than it may take; nothing of the request was accepted.
+    #[error("{}", if *backlog { "more waits to be delivered than may" } else { "the database is slow, or too much waits for it" })]
+    Busy {
+        /// Whether it is the backlog; otherwise the database.
+        backlog: bool,
+    },
     /// A batch that many callers shared failed; each gets this.
     #[error("the database refused or was away")]
     Shared {
@@ -85,7 +91,7 @@ impl BooksError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Db(error) => error.is_passing(),
-            Self::Stopped(_) => true,
+            Self::Stopped(_) | Self::Busy { .. } => true,
             Self::Shared { passing } => *passing,
             Self::Sealed(_) => false,
         }

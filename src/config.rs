@@ -48,6 +48,8 @@ pub struct Config {
     pub codes: Codes,
     /// Outbound deliveries: pace, retries, lifetimes.
     pub delivery: Delivery,
+    /// What is refused when too much comes in.
+    pub admission: Admission,
     /// Pace and health of what deliveries go to.
     pub destinations: Destinations,
     /// Outbound calls: time-outs, caps, trust.
@@ -222,6 +224,18 @@ pub struct Delivery {
     pub grace: Period,
     /// Settle without waiting for the disk: faster, and a crash of Postgres may repeat the last second.
     pub asynchronous_settle: bool,
+}
+
+/// What is refused when too much comes in: volume at these limits, what somebody waits for at twice as much.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Admission {
+    /// Deliveries of a lane that are due and not settled.
+    pub backlog: u32,
+    /// How long a commit may take.
+    pub lag: Period,
+    /// Messages that wait for their commit in one process.
+    pub waiting: u32,
 }
 
 /// Pace and health of what deliveries go to, over all processes, where a destination has no setting of its own.
@@ -408,6 +422,12 @@ impl Default for Delivery {
             grace: Period::seconds(30),
             asynchronous_settle: false,
         }
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { backlog: 5_000_000, lag: Period::seconds(2), waiting: 20_000 }
     }
 }
 

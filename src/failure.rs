@@ -11,6 +11,11 @@ use crate::db::DbError;
 pub trait Failure: Error + 'static {
     /// Whether trying again later may help.
     fn is_passing(&self) -> bool;
+
+    /// Whether the caller brings more than is taken now: its own doing rather than ours.
+    fn is_too_much(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! failures {
@@ -33,6 +38,10 @@ impl Failure for DbError {
 impl Failure for BooksError {
     fn is_passing(&self) -> bool {
         self.is_passing()
+    }
+
+    fn is_too_much(&self) -> bool {
+        matches!(self, Self::Busy { backlog: true })
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::openmsg::Address;
 
 /// Separate queues, so that a campaign never delays a code or a handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
     /// Someone waits for it.

@@ -4,6 +4,7 @@
 //! together share a chunk; single ones to many destinations share mixed chunks, because a chunk a message costs more than
 //! anything else here. What has an ordering key joins its line ([`super::turns`]) in the same transaction.
 
+mod admission;
 mod ahead;
 mod keys;
 mod publishing;
@@ -12,11 +13,12 @@ mod statement;
 
 use std::time::Duration;
 
+use self::admission::Admission;
 pub use self::keys::{BatchKey, purge_keys};
 use self::publishing::Publishing;
 pub use self::publishing::ToPublish;
 use self::rows::Rows;
-use super::{Accepted, BooksError, NewMessage};
+use super::{Accepted, BooksError, Lane, NewMessage};
 use crate::App;
 use crate::batch::Batcher;
 use crate::db::Transaction;
@@ -44,18 +46,23 @@ pub struct Acceptor {
     app: App,
     requests: Batcher<Request, Answer>,
     publishing: Publishing,
+    admission: Admission,
 }
 
 impl Acceptor {
     /// Starts the task behind it.
     pub fn start(app: &App, publisher: &Publisher) -> Self {
         let publishing = Publishing::start(app, publisher);
-        let (own, sending) = (app.clone(), publishing.clone());
+        let admission = Admission::watch(app);
+        let (own, sending, commits) = (app.clone(), publishing.clone(), admission.clone());
         let requests = Batcher::spawn(TOGETHER, LINGER, move |requests: Vec<Request>| {
-            let (app, publishing) = (own.clone(), sending.clone());
-            async move { accept_together(&app, &publishing, requests).await }
+            let (app, publishing, commits) = (own.clone(), sending.clone(), commits.clone());
+            async move {
+                let _committing = commits.committing();
+                accept_together(&app, &publishing, requests).await
+            }
         });
-        Self { app: app.clone(), requests, publishing }
+        Self { app: app.clone(), requests, publishing, admission }
     }
 
     /// One message. When this answers, it is committed.
@@ -69,13 +76,25 @@ impl Acceptor {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        self.requests.call(Request { messages, key: None }).await?
+        self.call(Request { messages, key: None }).await
+    }
+
+    async fn call(&self, request: Request) -> Answer {
+        // A batch is as urgent as the most urgent of its rows.
+        let lane = request.messages.iter().map(|message| message.lane).min().unwrap_or(Lane::Bulk);
+        let _admitted = self.admission.admit(lane, request.messages.len())?;
+        self.requests.call(request).await?
+    }
+
+    /// Waits while the node has more than it may take of this lane: for who can hold up what brings more.
+    pub async fn room(&self, lane: Lane) {
+        self.admission.room(lane).await;
     }
 
     /// The same under one key for all of them: either all are taken now, or what was answered then is answered again. Their own
     /// keys are not looked at.
     pub async fn accept_batch(&self, messages: Vec<NewMessage>, key: BatchKey) -> Answer {
-        self.requests.call(Request { messages, key: Some(key) }).await?
+        self.call(Request { messages, key: Some(key) }).await
     }
 
     /// Messages in the caller's transaction, for who must commit something else with them. To be published after the commit.

@@ -219,7 +219,8 @@ pub async fn steer(app: &App, id: Uuid, how: Steer) -> Result<Option<(Operation,
         Steer::Cancel => (&[0, 1], 2),
     };
     let sql = "/* books::operations steer */
-        update operations set state = $2, worker = null, updated_at = $4, finished_at = case when $2 = 2 then $4 end
+        update operations set state = $2::smallint, worker = null, updated_at = $4::timestamptz,
+            finished_at = case when $2::smallint = 2 then $4::timestamptz end
         where id = $1 and state = any($3)";
     let changed = app.db.execute(sql, &[&id, &to, &from, &app.clock.now()]).await? > 0;
     Ok(operation(app, id).await?.map(|operation| (operation, changed)))

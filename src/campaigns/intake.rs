@@ -36,6 +36,7 @@ pub enum Taken {
 
 /// Takes rows, the first of which is the campaign's row `first` (counted from 0).
 pub async fn take(app: &App, acceptor: &Acceptor, id: Uuid, first: i64, rows: Vec<Row>) -> Result<Taken, Error> {
+    acceptor.room(crate::books::Lane::Bulk).await;
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
     let sql = format!("/* campaigns::take lock */ select {COLUMNS}, next_due from campaigns where id = $1 for update");

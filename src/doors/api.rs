@@ -64,6 +64,7 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
         arrivals: inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
         news: events::News::new(serve.app.clone(), serve.stopping.clone()),
         // Those who wait hold a connection each; they may have half of them.
+        bodies: Arc::new(Semaphore::new(call::MOST_BODIES_KIB as usize)),
         waiting: Arc::new(Semaphore::new((serve.app.config.private.connections / 2).max(1))),
         serve,
     });
@@ -102,7 +103,7 @@ async fn answer(
             let scope = route.scope;
             return Err(Problem::new(Kind::Forbidden, format!("This needs a key with the scope `{scope}`.")));
         }
-        (route.run)(Call { shared, key, parameters, query, headers, body: Unread::new(body) }).await
+        (route.run)(Call { shared, key, parameters, query, headers, body: Unread::new(body), room: None }).await
     };
     let answer = caught(work, || routes::name(&method, path)).await;
     let mut response = answer.unwrap_or_else(Problem::into_response);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use warp::reply::Response;
 
 use crate::App;
 use crate::accounts::{self, Account};
+use crate::config::ByteSize;
 use crate::doors::Serve;
 use crate::listen::{Body, BodyError};
 use crate::openmsg::Address;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) arrivals: Arrivals,
     /// Tells waiting requests of new events.
     pub(super) news: News,
+    /// Room for bodies, in KiB.
+    pub(super) bodies: Arc<Semaphore>,
     /// How many requests may wait at once.
     pub(super) waiting: Arc<Semaphore>,
 }
@@ -51,7 +54,12 @@ pub(super) struct Call {
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Unread,
+    /// What its body takes of the memory for all of them.
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
+
+/// Memory for the bodies of all requests at once, in KiB.
+pub(super) const MOST_BODIES_KIB: u32 = 256 * 1024;
 
 impl Call {
     pub(super) fn app(&self) -> &App {
@@ -148,6 +156,7 @@ impl Call {
         let limit = self.app().config.private.body_limit;
         let timeout = self.app().config.private.read_timeout;
         let body = self.body.take()?;
+        self.room = Some(self.room_for_body(limit).await?);
         let bytes = body.read(limit, timeout).await.map_err(|error| match error {
             BodyError::TooLarge => Problem::new(Kind::TooLarge, format!("A request body has at most {limit}.")),
             other => broken_body(other),
@@ -156,6 +165,15 @@ impl Call {
             return Err(wrong_type());
         }
         Ok(bytes)
+    }
+
+    /// Bodies of all requests together are bounded: who comes when there is no room waits for it, before reading.
+    async fn room_for_body(&self, limit: ByteSize) -> Result<OwnedSemaphorePermit, Problem> {
+        let announced = self.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let kib = announced.unwrap_or(limit.bytes()).min(limit.bytes()) / 1024 + 1;
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX).min(MOST_BODIES_KIB);
+        let room = Arc::clone(&self.shared.bodies).acquire_many_owned(kib).await;
+        room.map_err(|_| Problem::new(Kind::Unavailable, "This process is stopping."))
     }
 
     /// Room to wait; the permit is held while the request waits.

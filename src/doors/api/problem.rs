@@ -126,6 +126,10 @@ impl Problem {
 
     /// Something failed on our side. Logged here; the chain is not told to the caller.
     pub fn failure(error: &impl Failure) -> Self {
+        if error.is_too_much() {
+            let detail = "More waits to be delivered than may; nothing of this request was accepted. Try again later.";
+            return Self::new(Kind::TooManyRequests, detail);
+        }
         let chain = chain(error);
         if error.is_passing() {
             tracing::warn!(error = %chain, "an API request was answered \"unavailable\"");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::books::Lane;
 use crate::rows::{Cut, Cutter};
 use crate::senders::{Key, Standing};
 
@@ -46,6 +47,8 @@ impl Intake for Lines {
     async fn take(&mut self, rows: Vec<(u64, Cut)>) -> Result<(), Gone> {
         let read = |(index, line): (u64, Cut)| (index, self.read(line));
         let rows: Vec<_> = rows.into_iter().map(read).collect();
+        // Who streams can be held up; who asks once is refused.
+        self.shared.serve.acceptor.room(Lane::Bulk).await;
         let indices: Vec<u64> = rows.iter().map(|(index, _)| *index).collect();
         let desk = Desk { serve: &self.shared.serve, ways: &self.shared.ways, key: &self.key };
         let taken = match self.standing.holds().await {
