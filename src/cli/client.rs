@@ -12,8 +12,8 @@ pub(crate) use patience::{Patience, growing, stopped_within};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
