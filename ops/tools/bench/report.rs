@@ -91,7 +91,7 @@ impl Row {
             "steal_percent": m.steal_percent, "other_percent": m.other_percent, "disturbed": m.disturbed,
             "lost": rounds.iter().map(|round| round.lost).sum::<u64>(),
             "doubles": rounds.iter().map(|round| round.doubles).sum::<u64>(),
-            "asked_to_wait": m.asked_to_wait, "remarks": remarks, "rounds": rounds,
+            "asked_to_wait": m.asked_to_wait, "connections": m.connections, "remarks": remarks, "rounds": rounds,
         }));
         if let Value::Object(object) = &mut object {
             object.extend(more.clone());

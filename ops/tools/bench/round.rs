@@ -42,6 +42,8 @@ pub(crate) struct Round {
     pub(crate) doubles: u64,
     pub(crate) strange: u64,
     pub(crate) unsigned: u64,
+    /// That the node opened during the round, of those it did not keep from before.
+    pub(crate) connections: u64,
     pub(crate) asked_to_wait: u64,
 }
 
@@ -95,6 +97,7 @@ pub(crate) async fn node_alone(stage: &mut Stage, load: &Load) -> anyhow::Result
         doubles: report.doubles,
         strange: report.strange,
         unsigned: report.unsigned,
+        connections: report.connections,
         asked_to_wait: loaded.asked_to_wait,
     })
 }
@@ -112,11 +115,11 @@ pub(crate) fn median(rounds: &[Round]) -> Option<&Round> {
 impl Round {
     /// For whoever watches.
     pub(crate) fn sentence(&self) -> String {
-        let Self { rate, bare_rate, ratio, accept_rate, steal_percent, other_percent, cpu, .. } = self;
+        let Self { rate, bare_rate, ratio, accept_rate, steal_percent, other_percent, connections, cpu, .. } = self;
         let mark = if self.disturbed { ", disturbed" } else { "" };
         format!(
-            "{rate:.0}/s, bare {bare_rate:.0}/s, ratio {ratio:.2}, accepted {accept_rate:.0}/s, {:.3} CPU s per 1,000; steal \
-             {steal_percent:.1} %, other {other_percent:.1} %{mark}",
+            "{rate:.0}/s, bare {bare_rate:.0}/s, ratio {ratio:.2}, accepted {accept_rate:.0}/s, {:.3} CPU s per 1,000; {connections} \
+             connections; steal {steal_percent:.1} %, other {other_percent:.1} %{mark}",
             cpu.total()
         )
     }
