@@ -264,7 +264,7 @@ impl Run {
 
 fn show(session: &Session, answer: Answer<'_>) -> Result<(), Failure> {
     let campaign: Value = answer.parse()?;
-    let counts: Campaign = answer.parse()?;
+    let counts = answer.parse::<Campaign>()?.counted();
     session.out.answer(&answer.text, || format!("{}\n{}", fields(&ONE, &campaign), counts.counts.words()))
 }
 

@@ -46,7 +46,7 @@ pub enum RenderError {
     #[error(transparent)]
     Missing(#[from] Missing),
     /// The result is longer than allowed (bytes).
-    #[error("with its values filled in the message is longer than {0} bytes")]
+    #[error("filled in, the message is longer than {0} bytes")]
     TooLong(usize),
 }
 

@@ -114,9 +114,12 @@ pub(super) fn parkings(app: &App) -> Batcher<(Uuid, Duration), ()> {
         async move {
             let now = app.clock.now();
             let aside: Vec<_> = chunks.iter().map(|(chunk, away)| (*chunk, now + *away)).collect();
-            if let Err(error) = books::park(&app, &aside).await {
-                // They stay published and unclaimed, and come back after five minutes.
-                tracing::warn!(%error, "chunks of a full destination could not be handed back");
+            // The broker is about to forget them: until the books know better they count as published.
+            if let Err(error) = until_it_answers(|| books::park(&app, &aside)).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "chunks could not be put aside; they come back after five minutes"
+                );
             }
             vec![(); chunks.len()]
         }

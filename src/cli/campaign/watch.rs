@@ -33,9 +33,13 @@ pub(super) struct Campaign {
 impl Campaign {
     pub(super) async fn of(session: &Session, id: Uuid, patience: Patience) -> Result<Self, Failure> {
         let call = session.client.get(&["campaigns", &id.to_string()]).patience(patience);
-        let mut campaign: Self = call.parse().await?;
-        campaign.counts.accepted = campaign.accepted;
-        Ok(campaign)
+        Ok(call.parse::<Self>().await?.counted())
+    }
+
+    /// With what was accepted among the counts, where the API does not say it twice.
+    pub(super) fn counted(mut self) -> Self {
+        self.counts.accepted = self.accepted;
+        self
     }
 
     /// Whether nothing more will happen to it.

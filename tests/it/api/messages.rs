@@ -112,7 +112,7 @@ async fn lines_are_answered_as_they_are_committed() {
     assert_eq!((&first["index"], &first["replayed"]), (&json!(0), &json!(false)));
     let (_, summary) = node.get("/messages/summary").await;
     assert_eq!(summary["accepted"], 1);
-    rows.send(Ok(format!("{}\n\n{}no json\n{}", "x".repeat(20_000), line("second"), line("third").trim_end())))
+    rows.send(Ok(format!("{}\n\n{}no json\n{}", "x".repeat(600_000), line("second"), line("third").trim_end())))
         .await
         .unwrap();
     drop(rows);

@@ -10,7 +10,8 @@ use super::stage::{Stage, WITH_PEER};
 use crate::node::eventually;
 use crate::peers::{Behaviour, Endpoint, Trick};
 
-const MESSAGES: usize = 8;
+/// As many as go at once to a peer that has not answered yet.
+const MESSAGES: usize = 4;
 
 /// Hands messages for the peer over, waits until `under_way`, and kills the worker.
 async fn die_while(stage: &mut Stage, trick: Trick, under_way: impl Fn(&Stage) -> bool) {
