@@ -154,7 +154,8 @@ impl Outbound {
             .referer(false)
             .connect_timeout(config.outbound.connect_timeout.duration())
             .pool_idle_timeout(KEEP)
-            .pool_max_idle_per_host(config.delivery.in_flight_per_destination)
+            // One host may be all that there is to call, or many webhooks: as many as can be in flight come back together.
+            .pool_max_idle_per_host(config.delivery.in_flight)
             .tcp_nodelay(true)
             .build()
             .map_err(|e| OutboundError::Client(e.to_string()))?;

@@ -64,6 +64,31 @@ async fn connections_are_kept_and_every_status_is_an_answer() {
 }
 
 #[tokio::test]
+async fn all_connections_that_can_be_in_flight_to_one_host_are_kept() {
+    let all_here = Arc::new(tokio::sync::Barrier::new(4));
+    let peer = Peer::new(move |mut stream, _| {
+        let all_here = Arc::clone(&all_here);
+        async move {
+            while request(&mut stream).await.is_some() {
+                all_here.wait().await;
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let mut config = peer.config();
+    (config.delivery.in_flight, config.delivery.in_flight_per_destination) = (4, 2);
+    let client = Outbound::new(&config).unwrap();
+    for _ in 0..20 {
+        let calls = (0..4).map(|_| client.call(call("shop.test")));
+        futures_util::future::try_join_all(calls).await.unwrap();
+    }
+    // A connection can come back a moment too late for the next call; two lost in every round would be forty.
+    let opened = peer.connections.load(Ordering::SeqCst);
+    assert!(opened <= 10, "{opened} connections for four calls at once");
+}
+
+#[tokio::test]
 async fn one_redirect_on_the_site_is_followed_with_the_same_body() {
     for status in [301, 302, 307, 308] {
         let peer = Peer::answering(move |request| {

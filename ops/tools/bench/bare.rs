@@ -1,9 +1,13 @@
 //! The yardstick of the webhook scenarios: the same bodies over the same TLS to the same sink, by an HTTP client set up like the
-//! node's own, in one process with one thread. No queue, no database, no signature.
+//! node's own. No queue, no database, no signature.
+//!
+//! There are two of it. *The* bare loop is what one would write: tokio's default runtime, with a thread a core. The other has one
+//! thread, as the node's processes have, which makes a call cheaper and is the harder measure.
 
-use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +16,9 @@ use crate::body::{self, now_us};
 use crate::latencies::Latencies;
 use crate::part::{self, Orders};
 
+/// The part with a thread a core, and the one with one thread.
+pub(crate) const THREADS: &str = "bare";
+pub(crate) const ONE_THREAD: &str = "bare-one-thread";
 /// Calls at once.
 pub(crate) const CONNECTIONS: usize = 64;
 
@@ -56,7 +63,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         match (order, &caller) {
             (BareOrder::Target { host, port, ca_file }, _) => {
                 let made = Caller::new(&host, port, &ca_file);
-                part::answer(made.map(|made| caller = Some(made)))?;
+                part::answer(made.map(|made| caller = Some(Arc::new(made))))?;
             }
             (BareOrder::Race { seconds }, Some(caller)) => {
                 part::answer(caller.race(Duration::from_secs_f64(seconds)).await)?;
@@ -71,7 +78,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 struct Caller {
     client: reqwest::Client,
     url: reqwest::Url,
-    number: Cell<u32>,
+    number: AtomicU32,
 }
 
 impl Caller {
@@ -88,20 +95,24 @@ impl Caller {
             .pool_max_idle_per_host(CONNECTIONS)
             .tcp_nodelay(true)
             .build()?;
-        Ok(Self { client, url: format!("https://{host}:{port}/hook/0").parse()?, number: Cell::new(0) })
+        Ok(Self { client, url: format!("https://{host}:{port}/hook/0").parse()?, number: AtomicU32::new(0) })
     }
 
-    async fn race(&self, time: Duration) -> anyhow::Result<BareRate> {
+    async fn race(self: &Arc<Self>, time: Duration) -> anyhow::Result<BareRate> {
         let begun = Instant::now();
-        let one = || async {
+        let one = |caller: Arc<Self>| async move {
             let mut took = Vec::new();
             while begun.elapsed() < time {
-                took.push(self.call().await?);
+                took.push(caller.call().await?);
             }
             anyhow::Ok(took)
         };
-        let took = futures_util::future::try_join_all((0..CONNECTIONS).map(|_| one())).await?;
-        Ok(rate(took.into_iter().flatten().collect(), begun.elapsed()))
+        let tasks: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(one(Arc::clone(self)))).collect();
+        let mut took = Vec::new();
+        for task in tasks {
+            took.extend(task.await??);
+        }
+        Ok(rate(took, begun.elapsed()))
     }
 
     async fn paced(&self, count: u32) -> anyhow::Result<BareRate> {
@@ -114,9 +125,7 @@ impl Caller {
     async fn call(&self) -> anyhow::Result<f64> {
         let begun = Instant::now();
         let mut body = Vec::with_capacity(body::LENGTH);
-        let number = self.number.get();
-        self.number.set(number + 1);
-        body::write(&mut body, number, now_us());
+        body::write(&mut body, self.number.fetch_add(1, Ordering::Relaxed), now_us());
         let mut request = reqwest::Request::new(reqwest::Method::POST, self.url.clone());
         let json = reqwest::header::HeaderValue::from_static("application/json");
         request.headers_mut().insert(reqwest::header::CONTENT_TYPE, json);

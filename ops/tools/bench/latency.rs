@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::Options;
-use crate::bare::BareOrder;
+use crate::bare::{self, BareOrder};
 use crate::disk;
 use crate::latencies::Latencies;
 use crate::loader::Load;
@@ -62,7 +62,7 @@ async fn play_on(stage: &mut Stage, options: &Options) -> anyhow::Result<Row> {
 async fn measure(stage: &mut Stage, options: &Options) -> anyhow::Result<Measured> {
     let count = PER_SECOND * options.seconds.unwrap_or(SECONDS);
     let data = stage.data.clone();
-    let (before, bare) = (syncs(&data).await?, stage.bare(BareOrder::Paced { count: 250 }).await?.0);
+    let (before, bare) = (syncs(&data).await?, stage.bare(bare::ONE_THREAD, BareOrder::Paced { count: 250 }).await?.0);
     let mut round = paced(stage, count).await?;
     let after = syncs(&data).await?;
     round.bare_rate = bare.per_second;

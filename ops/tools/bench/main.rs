@@ -93,16 +93,9 @@ pub(crate) struct Options {
 
 fn main() -> ExitCode {
     handfast::tls::install_provider();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let begun = handfast::crypto::init().map_err(anyhow::Error::from).and_then(|()| Ok(runtime?));
     let mut arguments = std::env::args().skip(1);
-    let done = begun.and_then(|runtime| {
-        if arguments.next().as_deref() == Some(part::SUBCOMMAND) {
-            return runtime.block_on(tokio::task::LocalSet::new().run_until(play_part(arguments.next())));
-        }
-        runtime.block_on(play_all(&Options::parse()))
-    });
-    match done {
+    let part = (arguments.next().as_deref() == Some(part::SUBCOMMAND)).then(|| arguments.next().unwrap_or_default());
+    match handfast::crypto::init().map_err(anyhow::Error::from).and_then(|()| play(part.as_deref())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ops/bench: {error:#}");
@@ -111,12 +104,20 @@ fn main() -> ExitCode {
     }
 }
 
-async fn play_part(name: Option<String>) -> anyhow::Result<()> {
-    match name.as_deref() {
-        Some("sink") => sink::run().await,
-        Some("loader") => loader::run().await,
-        Some("bare") => bare::run().await,
-        _ => anyhow::bail!("there is no such part"),
+/// The benchmark, or one of its parts.
+fn play(part: Option<&str>) -> anyhow::Result<()> {
+    let mut runtime = match part {
+        Some(bare::THREADS) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
+    let here = tokio::task::LocalSet::new();
+    match part {
+        None => runtime.block_on(play_all(&Options::parse())),
+        Some("sink") => runtime.block_on(here.run_until(sink::run())),
+        Some("loader") => runtime.block_on(loader::run()),
+        Some(bare::THREADS | bare::ONE_THREAD) => runtime.block_on(bare::run()),
+        Some(_) => anyhow::bail!("there is no such part"),
     }
 }
 

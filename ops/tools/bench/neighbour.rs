@@ -90,10 +90,11 @@ async fn run(
 }
 
 async fn row(stage: &Stage, capacity: Round, offered: f64, alone: &Run, beside: &Run) -> anyhow::Result<Row> {
-    let bare_rate = capacity.bare_rate;
+    let (bare_rate, one_thread) = (capacity.bare_rate, capacity.bare_one_thread_rate);
     let round = Round {
         rate: beside.rate,
         ratio: beside.rate / bare_rate,
+        ratio_one_thread: beside.rate / one_thread,
         latencies: beside.report.latencies,
         accept_latencies: beside.loaded.answers,
         steal_percent: beside.steal_percent,

@@ -21,8 +21,8 @@ pub(crate) struct Row {
 }
 
 const HEAD: &str = "\
-                                                                 accepted   sent to arrival     CPU seconds per 1,000 deliveries                            memory, MiB
-scenario                 rate/s  bare/s ratio CPU bare accept/s    p50 ms    p50 ms    p99 ms    total  serve   work     pg    rmq loader   sink   serve  work    pg   rmq  steal other
+                                bare loop                with one thread        accepted      sent to arrival     CPU seconds per 1,000 deliveries                             memory, MiB
+scenario                 rate/s       /s ratio CPU s        /s ratio CPU s       /s p50 ms    p50 ms    p99 ms    total  serve   work     pg    rmq loader   sink   serve  work    pg   rmq  steal other
 ";
 
 impl Row {
@@ -52,12 +52,15 @@ impl Row {
     fn line(&self) -> String {
         let Self { scenario, median: m, memory, .. } = self;
         format!(
-            "{scenario:<22} {:>8.0}{:>8.0} {:>5.2}   {:>6.3} {:>8.0} {:>9.2} {:>9.1} {:>9.1}   {:>6.3} {:>6.3} {:>6.3} {:>6.3} {:>6.3} \
-             {:>6.3} {:>6.3}   {:>5.0} {:>5.0} {:>5.0} {:>5.0} {:>4.1} % {:>3.1} %{}\n",
+            "{scenario:<22} {:>8.0} {:>8.0} {:>5.2} {:>5.3}  {:>8.0} {:>5.2} {:>5.3} {:>8.0} {:>6.1} {:>9.1} {:>9.1}   {:>6.3} {:>6.3} \
+             {:>6.3} {:>6.3} {:>6.3} {:>6.3} {:>6.3}   {:>5.0} {:>5.0} {:>5.0} {:>5.0} {:>4.1} % {:>3.1} %{}\n",
             m.rate,
             m.bare_rate,
             m.ratio,
             m.bare_cpu_s_per_1000,
+            m.bare_one_thread_rate,
+            m.ratio_one_thread,
+            m.bare_one_thread_cpu_s_per_1000,
             m.accept_rate,
             m.accept_latencies.p50,
             m.latencies.p50,
@@ -85,13 +88,15 @@ impl Row {
             "scenario": scenario, "rate": m.rate, "bare_rate": m.bare_rate, "ratio": m.ratio,
             "p50_ms": m.latencies.p50, "p99_ms": m.latencies.p99,
             "cpu_s_per_1000": m.cpu.total(), "cpu_s_per_1000_by": m.cpu, "bare_cpu_s_per_1000": m.bare_cpu_s_per_1000,
+            "bare_one_thread_rate": m.bare_one_thread_rate, "ratio_one_thread": m.ratio_one_thread,
+            "bare_one_thread_cpu_s_per_1000": m.bare_one_thread_cpu_s_per_1000,
             "accept_rate": m.accept_rate, "rate_while_accepting": m.rate_while_accepting,
             "accept_p50_ms": m.accept_latencies.p50, "accept_p99_ms": m.accept_latencies.p99,
             "memory_mib_by": memory, "messages": m.messages,
             "steal_percent": m.steal_percent, "other_percent": m.other_percent, "disturbed": m.disturbed,
             "lost": rounds.iter().map(|round| round.lost).sum::<u64>(),
             "doubles": rounds.iter().map(|round| round.doubles).sum::<u64>(),
-            "asked_to_wait": m.asked_to_wait, "remarks": remarks, "rounds": rounds,
+            "asked_to_wait": m.asked_to_wait, "connections": m.connections, "remarks": remarks, "rounds": rounds,
         }));
         if let Value::Object(object) = &mut object {
             object.extend(more.clone());

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::bare::BareOrder;
+use crate::bare::{self, BareOrder};
 use crate::by_process::ByProcess;
 use crate::latencies::Latencies;
 use crate::loader::Load;
@@ -28,6 +28,10 @@ pub(crate) struct Round {
     pub(crate) ratio: f64,
     /// CPU seconds of bare loop and sink per 1,000 calls.
     pub(crate) bare_cpu_s_per_1000: f64,
+    /// The same for the bare loop with one thread.
+    pub(crate) bare_one_thread_rate: f64,
+    pub(crate) ratio_one_thread: f64,
+    pub(crate) bare_one_thread_cpu_s_per_1000: f64,
     /// From the loader's sending to the arrival.
     pub(crate) latencies: Latencies,
     /// How long the node took to answer a request.
@@ -42,22 +46,31 @@ pub(crate) struct Round {
     pub(crate) doubles: u64,
     pub(crate) strange: u64,
     pub(crate) unsigned: u64,
+    /// That the node opened during the round, of those it did not keep from before.
+    pub(crate) connections: u64,
     pub(crate) asked_to_wait: u64,
 }
 
 /// Plays a load between two bare loops.
 pub(crate) async fn round(stage: &mut Stage, load: &Load) -> anyhow::Result<Round> {
     let begun = Machine::now();
-    let race = || BareOrder::Race { seconds: BARE_SECONDS };
-    let (before, cpu_before) = stage.bare(race()).await?;
+    let before = [race(stage, bare::THREADS).await?, race(stage, bare::ONE_THREAD).await?];
     let mut round = node_alone(stage, load).await?;
-    let (after, cpu_after) = stage.bare(race()).await?;
-    round.bare_rate = f64::midpoint(before.per_second, after.per_second);
+    let after = [race(stage, bare::ONE_THREAD).await?, race(stage, bare::THREADS).await?];
+    let mean = |a: (f64, f64), b: (f64, f64)| (f64::midpoint(a.0, b.0), f64::midpoint(a.1, b.1));
+    (round.bare_rate, round.bare_cpu_s_per_1000) = mean(before[0], after[1]);
+    (round.bare_one_thread_rate, round.bare_one_thread_cpu_s_per_1000) = mean(before[1], after[0]);
     round.ratio = round.rate / round.bare_rate;
-    round.bare_cpu_s_per_1000 = f64::midpoint(cpu_before, cpu_after);
+    round.ratio_one_thread = round.rate / round.bare_one_thread_rate;
     let whole = Machine::now().since(begun);
     round.disturbed |= 100.0 * whole.steal / whole.all > DISTURBED;
     Ok(round)
+}
+
+/// Rate and CPU seconds per 1,000.
+async fn race(stage: &mut Stage, which: &str) -> anyhow::Result<(f64, f64)> {
+    let (rate, cpu) = stage.bare(which, BareOrder::Race { seconds: BARE_SECONDS }).await?;
+    Ok((rate.per_second, cpu))
 }
 
 /// Plays a load; what concerns the bare loop stays 0.
@@ -85,6 +98,9 @@ pub(crate) async fn node_alone(stage: &mut Stage, load: &Load) -> anyhow::Result
         bare_rate: 0.0,
         ratio: 0.0,
         bare_cpu_s_per_1000: 0.0,
+        bare_one_thread_rate: 0.0,
+        ratio_one_thread: 0.0,
+        bare_one_thread_cpu_s_per_1000: 0.0,
         latencies: report.latencies,
         accept_latencies: loaded.answers,
         cpu: cpu.each(|seconds| seconds * 1000.0 / count),
@@ -95,6 +111,7 @@ pub(crate) async fn node_alone(stage: &mut Stage, load: &Load) -> anyhow::Result
         doubles: report.doubles,
         strange: report.strange,
         unsigned: report.unsigned,
+        connections: report.connections,
         asked_to_wait: loaded.asked_to_wait,
     })
 }
@@ -112,12 +129,20 @@ pub(crate) fn median(rounds: &[Round]) -> Option<&Round> {
 impl Round {
     /// For whoever watches.
     pub(crate) fn sentence(&self) -> String {
-        let Self { rate, bare_rate, ratio, accept_rate, steal_percent, other_percent, cpu, .. } = self;
         let mark = if self.disturbed { ", disturbed" } else { "" };
         format!(
-            "{rate:.0}/s, bare {bare_rate:.0}/s, ratio {ratio:.2}, accepted {accept_rate:.0}/s, {:.3} CPU s per 1,000; steal \
-             {steal_percent:.1} %, other {other_percent:.1} %{mark}",
-            cpu.total()
+            "{:.0}/s, bare {:.0}/s, ratio {:.2} (one thread: {:.0}/s, {:.2}), accepted {:.0}/s, {:.3} CPU s per 1,000; {} connections; \
+             steal {:.1} %, other {:.1} %{mark}",
+            self.rate,
+            self.bare_rate,
+            self.ratio,
+            self.bare_one_thread_rate,
+            self.ratio_one_thread,
+            self.accept_rate,
+            self.cpu.total(),
+            self.connections,
+            self.steal_percent,
+            self.other_percent,
         )
     }
 }

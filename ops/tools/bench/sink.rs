@@ -105,6 +105,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, arrivals: Rc<RefCell<Ar
         tokio::task::spawn_local(async move {
             let _ = stream.set_nodelay(true);
             let Ok(stream) = tls.accept(stream).await else { return };
+            arrivals.borrow_mut().note_connection();
             let answer = hyper::service::service_fn(move |request| answer(request, Rc::clone(&arrivals)));
             // Connections end when the client lets them go.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;

@@ -10,7 +10,7 @@ use handfast::demo::town::{SingleNode, SingleSettings};
 use serde_json::json;
 
 use crate::api::Api;
-use crate::bare::{BareOrder, BareRate};
+use crate::bare::{self, BareOrder, BareRate};
 use crate::books::Books;
 use crate::by_process::ByProcess;
 use crate::loader::{Load, Loaded};
@@ -36,6 +36,7 @@ pub(crate) struct Stage {
     sink: Part,
     loader: Part,
     bare: Part,
+    bare_one_thread: Part,
     runs: u32,
 }
 
@@ -73,7 +74,8 @@ impl Stage {
             ours,
             sink: Part::start("sink")?,
             loader: Part::start("loader")?,
-            bare: Part::start("bare")?,
+            bare: Part::start(bare::THREADS)?,
+            bare_one_thread: Part::start(bare::ONE_THREAD)?,
             runs: 0,
         };
         stage.introduce().await?;
@@ -86,7 +88,8 @@ impl Stage {
         let listen = SinkOrder::Listen { port: host.port, certificate: host.certificate, key: host.key };
         self.sink.ask::<()>(&listen).await?;
         let target = BareOrder::Target { host: host.name, port: host.port, ca_file: self.data.join("ca.pem") };
-        self.bare.ask::<()>(&target).await
+        self.bare.ask::<()>(&target).await?;
+        self.bare_one_thread.ask::<()>(&target).await
     }
 
     /// Makes webhooks with these numbers; with a limit of their own where one is named.
@@ -114,16 +117,19 @@ impl Stage {
         stream::iter(numbers.map(make)).buffer_unordered(REGISTERING).try_collect().await
     }
 
-    /// The bare loop against an empty ledger.
-    pub(crate) async fn bare(&mut self, order: BareOrder) -> anyhow::Result<(BareRate, f64)> {
+    /// A bare loop against an empty ledger; with the CPU seconds that it and the sink took for 1,000 calls.
+    pub(crate) async fn bare(&mut self, which: &str, order: BareOrder) -> anyhow::Result<(BareRate, f64)> {
         self.sink.ask::<()>(&SinkOrder::Reset).await?;
-        let cpu = |stage: &Self| {
+        let sink = self.sink.pid();
+        let bare = if which == bare::THREADS { &mut self.bare } else { &mut self.bare_one_thread };
+        let pids = [sink, bare.pid()];
+        let cpu = || {
             let processes = Processes::now();
-            processes.own(stage.bare.pid()) + processes.own(stage.sink.pid())
+            pids.iter().map(|pid| processes.own(*pid)).sum::<f64>()
         };
-        let before = cpu(self);
-        let rate: BareRate = self.bare.ask(&order).await?;
-        let used = (cpu(self) - before) * 1000.0 / f64::from(rate.count);
+        let before = cpu();
+        let rate: BareRate = bare.ask(&order).await?;
+        let used = (cpu() - before) * 1000.0 / f64::from(rate.count);
         let report = self.report(0, u64::MAX).await?;
         anyhow::ensure!(report.different == u64::from(rate.count), "the sink missed calls of the bare loop");
         Ok((rate, used))

@@ -16,6 +16,7 @@ pub(super) struct Arrivals {
     counted_from: u32,
     strange: u64,
     unsigned: u64,
+    connections: u64,
 }
 
 struct Arrival {
@@ -37,6 +38,8 @@ pub(crate) struct Report {
     pub(crate) strange: u64,
     /// Requests without a signature, anywhere.
     pub(crate) unsigned: u64,
+    /// Connections opened.
+    pub(crate) connections: u64,
     /// Destinations that anything arrived at.
     pub(crate) destinations: u64,
     /// Arrivals until the moment asked about.
@@ -53,6 +56,10 @@ pub(crate) struct Report {
 impl Arrivals {
     pub(super) fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    pub(super) fn note_connection(&mut self) {
+        self.connections += 1;
     }
 
     /// One request: number, moment of sending and destination, if it was one of ours.
@@ -99,6 +106,7 @@ impl Arrivals {
             doubles,
             strange: self.strange,
             unsigned: self.unsigned,
+            connections: self.connections,
             destinations: destinations.len() as u64,
             until: of_interest().filter(|arrival| arrival.at_us <= until_us).count() as u64,
             first_us,
