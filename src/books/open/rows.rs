@@ -70,7 +70,7 @@ impl Rows {
         let fresh = requests.iter().zip(&named).flat_map(|(request, named)| {
             request.messages.iter().zip(named).filter(|(_, named)| !named.twin).map(|(message, _)| message)
         });
-        let mut seats = Seats::new(fresh, app.config.delivery.chunk);
+        let mut seats = Seats::new(fresh, app.config.delivery.chunk, now);
         for (request, named) in requests.iter().zip(&named) {
             let mut ids = Vec::with_capacity(request.messages.len());
             for (message, named) in request.messages.iter().zip(named) {
@@ -216,6 +216,7 @@ impl<'a> Kind<'a> {
 
 /// Gives each delivery its place in a chunk.
 struct Seats<'a> {
+    now: Timestamp,
     most: usize,
     /// How many there are by kind and destination, and to how many destinations a kind goes.
     crowd: HashMap<(Kind<'a>, &'a str), usize>,
@@ -225,8 +226,8 @@ struct Seats<'a> {
 }
 
 impl<'a> Seats<'a> {
-    fn new(messages: impl Iterator<Item = &'a NewMessage>, most: usize) -> Self {
-        let mut seats = Self { most, crowd: HashMap::new(), destinations: HashMap::new(), open: HashMap::new() };
+    fn new(messages: impl Iterator<Item = &'a NewMessage>, most: usize, now: Timestamp) -> Self {
+        let mut seats = Self { now, most, crowd: HashMap::new(), destinations: HashMap::new(), open: HashMap::new() };
         for message in messages {
             let kind = Kind::of(message);
             let n = seats.crowd.entry((kind, message.way.destination())).or_default();
@@ -248,7 +249,7 @@ impl<'a> Seats<'a> {
         let index = match self.open.get(&(kind, destination)).copied().filter(|index| !full(index)) {
             Some(index) => index,
             None => {
-                let index = chunks.open(app, message, destination, app.clock.now());
+                let index = chunks.open(app, message, destination, self.now);
                 self.open.insert((kind, destination), index);
                 index
             }

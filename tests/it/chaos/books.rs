@@ -184,3 +184,10 @@ async fn what_was_forgotten_unasked_stays_forgotten_when_asked_again() {
     assert_eq!(books::confirm_many(&app, &[(hash, "n".repeat(32))]).await.unwrap(), [true]);
     assert!(!books::forget_unasked(&app, &hash).await.unwrap());
 }
+
+#[tokio::test]
+async fn what_is_due_at_once_is_published_by_its_acceptor() {
+    let (app, chunk, _) = accepted(1).await;
+    let sql = "select due_at <= created_at from chunks c join messages m on m.id = c.id where c.id = $1";
+    assert!(app.db.row(sql, &[&chunk]).await.unwrap().unwrap().get::<_, bool>(0), "not due yet: left to the scheduler");
+}
