@@ -35,7 +35,8 @@ impl Worker {
             slot = place.slot() => slot,
             () = self.stop.cancelled() => return Ran::Left,
         };
-        let Ok(slot) = slot else {
+        let slot = slot.ok().filter(|_| !self.cancelled.is_paused(&delivery));
+        let Some(slot) = slot else {
             // Of a chunk the rest waits together, everything else by its own row.
             return if mixed { settled(&delivery, 0, None, Next::Held, delivery.reason.clone()) } else { Ran::Shut };
         };

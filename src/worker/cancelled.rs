@@ -24,6 +24,8 @@ struct Inner {
     /// Chunks of which something is held, and by how many tasks.
     held: HashMap<Uuid, usize>,
     cancelled: HashSet<DeliveryId>,
+    /// Chunks of campaigns that are paused.
+    paused: HashSet<Uuid>,
     /// Cancels by filter that have not come to everything yet.
     stops: Vec<Stop>,
 }
@@ -52,6 +54,11 @@ impl Cancelled {
                 {
                     reading.lock().cancelled = found.into_iter().collect();
                 }
+                if !held.is_empty()
+                    && let Ok(found) = books::paused_among(&app, &held).await
+                {
+                    reading.lock().paused = found.into_iter().collect();
+                }
             }
         });
         this
@@ -66,6 +73,11 @@ impl Cancelled {
     /// Whether this delivery was cancelled when last read.
     pub(super) fn contains(&self, delivery: &ClaimedDelivery) -> bool {
         self.lock().cancelled.contains(&delivery.id)
+    }
+
+    /// Whether the campaign of this delivery is paused: it goes back to Postgres.
+    pub(super) fn is_paused(&self, delivery: &ClaimedDelivery) -> bool {
+        delivery.campaign.is_some() && self.lock().paused.contains(&delivery.id.chunk)
     }
 
     /// Whether a cancel that is under way covers this delivery: nothing says so of it yet.
