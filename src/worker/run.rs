@@ -209,13 +209,11 @@ impl Worker {
             Job::StartHandshake(id) => return self.start_handshake(id, taken).await,
         };
         failpoint::hit(failpoint::Place::BeforeAck);
-        if works.iter().all(Result::is_ok) {
-            taken.ack().await;
-        } else {
-            taken.hand_back().await;
-        }
+        let all = works.iter().all(Result::is_ok);
+        // Beside it, not before it: a broker that is just going away takes its time to take an acknowledgement.
+        let told = async { if all { taken.ack().await } else { taken.hand_back().await } };
         let running = works.into_iter().flatten().flatten().map(|work| self.run_claimed(work));
-        futures_util::future::join_all(running).await;
+        tokio::join!(told, futures_util::future::join_all(running));
     }
 
     /// Those that have become first in their lines. What is left here is due, and the scheduler finds it.
