@@ -101,14 +101,17 @@ delete from turns t using unnest($1::uuid[], $2::smallint[]) as x(chunk, seq), e
 where t.chunk = x.chunk and t.seq = x.seq and e.chunk = x.chunk and e.seq = x.seq
   and (e.state in (3, 4, 7) or (e.state in (5, 6) and t.skip))";
 
+/// What is of a campaign that is paused is held like the rest of it (`books::campaign`): due, but a thousand years later.
 const ADVANCE: &str = "/* books::turns advance */
 with next as (
     select f.chunk, f.seq from unnest($1::text[], $2::text[]) as x(destination, key)
     cross join lateral (select chunk, seq from turns t where t.destination = x.destination and t.key = x.key
                         order by place limit 1) f
 ), due as (
-    update exceptions e set state = 1, due_at = greatest($3, m.deliver_at), published_at = null, updated_at = $3
+    update exceptions e set state = 1, published_at = null, updated_at = $3,
+        due_at = greatest($3, m.deliver_at) + case when k.id is null then interval '0' else interval '1000 years' end
     from next n join messages m on m.id = delivery_id(n.chunk, n.seq)
+    left join campaigns k on k.id = m.campaign and k.state = 1
     where e.chunk = n.chunk and e.seq = n.seq and e.state = 9
     returning e.chunk, e.seq, e.lane, e.due_at
 )
