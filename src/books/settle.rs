@@ -239,7 +239,7 @@ struct Rows {
     answer: Vec<Option<Vec<u8>>>,
     worker: Vec<Uuid>,
     hash: Vec<Option<Vec<u8>>>,
-    /// Those that stand in a line and have ended.
+    /// Those that stand in a line, which moves on where they have ended.
     ordered: Vec<DeliveryId>,
     /// Whether everything was delivered from its chunk.
     plain: bool,
@@ -329,7 +329,8 @@ impl Rows {
             Next::Held => (8, None),
             Next::Withdrawn => (3, None),
         };
-        if result.ordered && (3..=7).contains(&state) {
+        // Whatever came of it here: its row may say by now that it was cancelled, and then its line waits for this.
+        if result.ordered {
             self.ordered.push(result.id);
         }
         self.plain &= state == 7 && settle.held != Held::Again && result.attempt.is_some();

@@ -9,6 +9,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::replay::IN_HANDS;
 use super::{BooksError, DeliveryId, Lane};
 use crate::App;
 use crate::db::{GenericClient, Row, Transaction};
@@ -127,7 +128,7 @@ pub async fn repair(app: &App) -> Result<usize, BooksError> {
     let now = app.clock.now();
     let mut client = app.db.client().await?;
     let transaction = client.transaction().await?;
-    let rows = transaction.query(&transaction.prepare_cached(STUCK).await?, &[]).await?;
+    let rows = transaction.query(&transaction.prepare_cached(STUCK).await?, &[&(now - IN_HANDS)]).await?;
     let stuck: Vec<DeliveryId> = rows.iter().map(|row| DeliveryId { chunk: row.get(0), seq: row.get(1) }).collect();
     let mended = if stuck.is_empty() { 0 } else { pass(&transaction, &stuck, now).await?.len() };
     forget(&transaction, now).await?;
@@ -135,12 +136,14 @@ pub async fn repair(app: &App) -> Result<usize, BooksError> {
     Ok(mended)
 }
 
+/// One that was cancelled in a worker's hands may still be on its way: that worker moves the line on, and only where it died first,
+/// this does.
 const STUCK: &str = "/* books::turns stuck */
 select f.chunk, f.seq from ordering_keys o
 cross join lateral (select chunk, seq, skip from turns t where t.destination = o.destination and t.key = o.key
                     order by place limit 1) f
-cross join lateral (select state from exceptions e where e.chunk = f.chunk and e.seq = f.seq offset 0) e
-where e.state in (3, 4, 7, 9) or (e.state in (5, 6) and f.skip) limit 500";
+cross join lateral (select state, worker, updated_at from exceptions e where e.chunk = f.chunk and e.seq = f.seq offset 0) e
+where e.state in (4, 7, 9) or (e.state = 3 and (e.worker is null or e.updated_at < $1)) or (e.state in (5, 6) and f.skip) limit 500";
 
 async fn forget(client: &impl GenericClient, now: Timestamp) -> Result<(), BooksError> {
     let sql = "/* books::turns forget */ delete from ordering_keys where (destination, key) in (
