@@ -125,13 +125,23 @@ pub async fn stop_campaign(tx: &Transaction<'_>, campaign: Uuid, now: Timestamp)
     Ok(())
 }
 
+/// What of a chunk was delivered before its worker handed it back is not cancelled: it gets a row that says so.
 const STOP_CHUNKS: &str = "/* books::campaign stop chunks */
 with stopped as (
-    update chunks set state = 5, published_at = null where campaign = $1 and state in (0, 3, 4) returning id, n
+    update chunks set state = 5, published_at = null where campaign = $1 and state in (0, 3, 4) returning id, n, lane, tries
+), delivered as (
+    insert into exceptions (chunk, seq, lane, destination, state, tries, updated_at)
+    select a.chunk, a.seq, stopped.lane, m.destination, 7, 1, $2::timestamptz
+    from stopped join attempts a on a.chunk = stopped.id and a.outcome = 0
+    cross join lateral (select destination from messages where id = delivery_id(a.chunk, a.seq) offset 0) m
+    where stopped.tries > 0
+    on conflict do nothing
 )
 insert into events (at, kind, chunk, seqs)
 select $2::timestamptz, $3::smallint, id, seqs from stopped
-cross join lateral (select coalesce(array_agg(e.seq), '{}') as gone from exceptions e where e.chunk = stopped.id) e
+cross join lateral (select coalesce(array_agg(x.seq), '{}') as gone from (
+    select e.seq from exceptions e where e.chunk = stopped.id
+    union all select a.seq from attempts a where stopped.tries > 0 and a.chunk = stopped.id and a.outcome = 0) x) e
 cross join lateral (select array_agg(s::smallint order by s) as seqs from generate_series(0, n - 1) s where s <> all(gone)) x
 where seqs is not null";
 
