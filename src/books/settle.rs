@@ -193,6 +193,7 @@ with held_chunks as (
 ), had_gone as (
     update exceptions e set state = 7, tries = j.tries, reason = null, updated_at = $22
     from judged j where j.state = 7 and e.chunk = j.chunk and e.seq = j.seq and e.state = 3
+    returning e.chunk, e.seq
 ), tried_again as (
     update exceptions e set state = j.state, due_at = j.due_at, tries = j.tries, reason = j.reason, claim = null, worker = null,
                             published_at = null, updated_at = $22
@@ -201,8 +202,9 @@ with held_chunks as (
     insert into events (at, kind, chunk, seqs)
     select $22, case j.state when 7 then 1 when 5 then 2 when 4 then 3 when 3 then 5 else 4 end, j.chunk, array_agg(j.seq)
     from judged j
-    where j.held and j.lane <> 2 and (j.state = 7 or (j.state in (3, 4, 5, 6)
-        and (j.again or (j.chunk, j.seq) in (select l.chunk, l.seq from left_chunk l))))
+    where j.lane <> 2 and ((j.held and (j.state = 7 or (j.state in (3, 4, 5, 6)
+            and (j.again or (j.chunk, j.seq) in (select l.chunk, l.seq from left_chunk l)))))
+        or (j.state = 7 and (j.chunk, j.seq) in (select g.chunk, g.seq from had_gone g)))
     group by j.chunk, j.state
 ), moved as (
     update chunks c set state = h.next, claim = null, worker = null, published_at = null,
