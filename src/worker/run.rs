@@ -329,7 +329,8 @@ impl Worker {
         match self.gate.room(destination, n).await {
             Admits::Now => None,
             Admits::Wait => Some(SOON),
-            Admits::Away(left) => Some(left),
+            // Its row knows for how long, and that may end sooner: an operator resumes it.
+            Admits::Away(left) => Some(left.min(SOON)),
         }
     }
 
