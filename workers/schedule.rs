@@ -19,8 +19,10 @@ const SELDOM: u64 = 10;
 const MEND_EVERY: Duration = Duration::from_secs(1);
 /// Rows taken at once.
 const AT_ONCE: i64 = 500;
-/// Deliveries named by one broker message.
+/// Single deliveries named by one broker message.
 const PER_JOB: usize = 100;
+/// Deliveries of chunks that one broker message names.
+const PER_MESSAGE: usize = 400;
 
 /// Looks every 100 ms, until `stop`.
 pub async fn run(crew: Crew, stop: CancellationToken) {
@@ -136,7 +138,7 @@ async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
     }
     for lane in Lane::ALL {
         let mine: Vec<ChunkRef> = due.iter().filter(|due| due.lane == lane).map(|due| due.what.clone()).collect();
-        for part in mine.chunks(4) {
+        for part in parts(&mine) {
             let ids: Vec<Uuid> = part.iter().map(|chunk| chunk.id).collect();
             match crew.publisher.publish(lane, &Job::Deliver(part.to_vec())).await {
                 Ok(epoch) => books::confirmed(&crew.app, epoch, &ids, &[]).await?,
@@ -145,4 +147,20 @@ async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
         }
     }
     Ok(())
+}
+
+/// Cut so that no broker message names more than [`PER_MESSAGE`] deliveries, or one chunk.
+fn parts(chunks: &[ChunkRef]) -> Vec<&[ChunkRef]> {
+    let (mut parts, mut rest) = (Vec::new(), chunks);
+    while !rest.is_empty() {
+        let mut n = 0;
+        let fit = rest.iter().take_while(|chunk| {
+            n += usize::try_from(chunk.n).unwrap_or(1).max(1);
+            n <= PER_MESSAGE
+        });
+        let (part, after) = rest.split_at(fit.count().max(1));
+        parts.push(part);
+        rest = after;
+    }
+    parts
 }
