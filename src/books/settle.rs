@@ -131,7 +131,7 @@ const DELIVERED: &str = "/* books::settle delivered */
 with held_chunks as (
     select c.id, c.claim, c.lane, x.next from unnest($1::uuid[], $2::uuid[], $3::smallint[]) as x(id, claim, next)
     join chunks c on c.id = x.id where c.claim = x.claim and c.state = 1
-    for update of c
+    order by c.id for update of c
 ), results as (
     select r.*, h.id is not null as held, h.lane
     from unnest($4::uuid[], $5::smallint[], $6::uuid[], $7::smallint[], $8::timestamptz[], $9::integer[], $10::smallint[],
@@ -165,7 +165,7 @@ const SETTLE: &str = "/* books::settle_many */
 with held_chunks as (
     select c.id, c.claim, x.next from unnest($1::uuid[], $2::uuid[], $3::smallint[]) as x(id, claim, next)
     join chunks c on c.id = x.id where c.claim = x.claim and c.state = 1
-    for update of c
+    order by c.id for update of c
 ), results as (
     select * from unnest($4::uuid[], $5::smallint[], $6::boolean[], $7::uuid[], $8::smallint[], $9::timestamptz[], $10::smallint[],
                          $11::smallint[], $12::text[], $13::text[], $14::timestamptz[], $15::integer[], $16::smallint[],
@@ -175,7 +175,7 @@ with held_chunks as (
     select e.chunk, e.seq from results r
     join exceptions e on e.chunk = r.chunk and e.seq = r.seq
     where r.again and e.state = 2 and e.claim = r.claim
-    for update of e
+    order by e.chunk, e.seq for update of e
 ), judged as (
     select r.*, case when r.again then exists (select from held_again h where h.chunk = r.chunk and h.seq = r.seq)
                      else exists (select from held_chunks h where h.id = r.chunk and h.claim = r.claim) end as held
