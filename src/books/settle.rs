@@ -111,6 +111,7 @@ pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Written, Books
         (client.query_one(&statement, &rows.parameters(app, &now)).await?, Vec::new())
     } else {
         let transaction = client.transaction().await?;
+        turns::lock(&transaction, &rows.ordered).await?;
         let statement = transaction.prepare_cached(rows.statement()).await?;
         let row = transaction.query_one(&statement, &rows.parameters(app, &now)).await?;
         let next = turns::pass(&transaction, &rows.ordered, now).await?;

@@ -78,7 +78,7 @@ pub async fn pass(
     now: Timestamp,
 ) -> Result<Vec<(Lane, DeliveryId)>, BooksError> {
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) = ended.iter().map(|id| (id.chunk, id.seq)).unzip();
-    let locked = tx.query(&tx.prepare_cached(LOCK).await?, &[&chunk, &seq]).await?;
+    let locked = lock(tx, ended).await?;
     if locked.is_empty() {
         return Ok(Vec::new());
     }
@@ -87,6 +87,13 @@ pub async fn pass(
     let key: Vec<&str> = locked.iter().map(|row| row.get(1)).collect();
     let rows = tx.query(&tx.prepare_cached(ADVANCE).await?, &[&destination, &key, &now]).await?;
     Ok(rows.iter().map(first).collect())
+}
+
+/// Locks the lines of these deliveries. Whoever ends some and knows which does this first: moving a line on needs the row of the next
+/// one, which another may hold who waits for the line.
+pub(super) async fn lock(tx: &Transaction<'_>, ids: &[DeliveryId]) -> Result<Vec<Row>, BooksError> {
+    let (chunk, seq): (Vec<Uuid>, Vec<i16>) = ids.iter().map(|id| (id.chunk, id.seq)).unzip();
+    Ok(tx.query(&tx.prepare_cached(LOCK).await?, &[&chunk, &seq]).await?)
 }
 
 const LOCK: &str = "/* books::turns lock */
