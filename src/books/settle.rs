@@ -126,6 +126,9 @@ pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Written, Books
     Ok(Written { held: settles.iter().map(still).collect(), next })
 }
 
+/// What waits goes to its campaign's rest where that was paused meanwhile (state 4), or it would be released again before the campaign's
+/// keeper has looked.
+///
 /// The ordinary case: chunks of which everything in this settle was delivered. A delivery that was cancelled while it was on its
 /// way is what it turned out to be.
 const DELIVERED: &str = "/* books::settle delivered */
@@ -150,7 +153,9 @@ with held_chunks as (
     update exceptions e set state = 7, reason = null, updated_at = $13
     from by_chunk b where e.chunk = b.chunk and e.seq = any(b.seqs) and e.state = 3
 ), moved as (
-    update chunks c set state = h.next, claim = null, worker = null, published_at = null,
+    update chunks c set state = case when h.next = 3 and exists (select from campaigns k where k.id = c.campaign and k.state = 1)
+                                     then 4 else h.next end,
+                        claim = null, worker = null, published_at = null,
                         due_at = case when h.next = 3 then $13 + interval '1 second' else c.due_at end,
                         settled_at = case when h.next = 2 then $13::timestamptz end
     from held_chunks h where h.next <> 1 and c.id = h.id
@@ -208,7 +213,9 @@ with held_chunks as (
         or (j.state = 7 and (j.chunk, j.seq) in (select g.chunk, g.seq from had_gone g)))
     group by j.chunk, j.state
 ), moved as (
-    update chunks c set state = h.next, claim = null, worker = null, published_at = null,
+    update chunks c set state = case when h.next = 3 and exists (select from campaigns k where k.id = c.campaign and k.state = 1)
+                                     then 4 else h.next end,
+                        claim = null, worker = null, published_at = null,
                         due_at = case when h.next = 3 then $22 + interval '1 second' else c.due_at end,
                         settled_at = case when h.next = 2 then $22::timestamptz end
     from held_chunks h where h.next <> 1 and c.id = h.id
