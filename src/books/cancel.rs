@@ -40,6 +40,7 @@ pub(super) async fn cancel_in(
     sorted.dedup();
     let (mut found, mut lanes) = (HashMap::new(), HashMap::new());
     let (mut leave, mut set) = (Vec::new(), Vec::new());
+    turns::lock(tx, &sorted).await?;
     for seen in look(tx, &sorted).await? {
         let word = seen.word();
         found.insert(seen.id, word);
