@@ -102,7 +102,7 @@ pub(super) fn of_sense() -> Vec<Case> {
     let h2_settings = b"\0\0\0\x04\0\0\0\0\0";
     let h2_goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0d";
     let either = [CUT_BEFORE, BROKEN];
-    let early = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+    let early = |status: &str| format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     vec![
         blurts("resets-at-once", Layer::Tcp, "", Then::Resets, &[NO_CONNECTION]),
         blurts("closes-at-once", Layer::Tcp, "", Then::Closes, &[NO_CONNECTION]),
@@ -141,6 +141,7 @@ pub(super) fn of_sense() -> Vec<Case> {
             ("refused-for-now", Some("http_101")),
         ),
         answers("some-continue", "HTTP/1.1 100 Continue\r\n\r\n".repeat(20) + &early("200 OK"), waits(), DELIVERED),
+        answers("two-answers", format!("{OK}Content-Length: 0\r\n\r\n").repeat(2), waits(), DELIVERED),
         answers("two-lengths", format!("{OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), waits(), BROKEN),
         answers("length-below-zero", format!("{OK}Content-Length: -1\r\n\r\n"), waits(), BROKEN),
         answers("zero-in-header", format!("{OK}X: a\0b\r\n\r\n"), waits(), BROKEN),
@@ -151,7 +152,9 @@ pub(super) fn of_sense() -> Vec<Case> {
 /// Receivers that point elsewhere: at themselves, and at `inside`, where nobody may go.
 pub(super) fn of_place(inside: u16) -> Vec<Case> {
     let to = |name, status: u16, location: String| {
-        let says = format!("HTTP/1.1 {status} There\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        let says = format!(
+            "HTTP/1.1 {status} There\r\nLocation: {location}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
         let code = ["http_301", "http_302", "http_303", "http_307", "http_308"];
         let code = code.into_iter().find(|code| code.ends_with(&status.to_string()));
         answers(name, says, Then::Waits, ("refused-for-now", code))
