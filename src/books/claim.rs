@@ -84,10 +84,6 @@ pub async fn claim_chunks(
     let mut chunks = chunks.to_vec();
     chunks.sort_unstable();
     chunks.dedup();
-    // A chunk that was published twice may be asked for twice at a time: joined with itself, it would be handed out, and sent, twice.
-    let mut chunks = chunks.to_vec();
-    chunks.sort_unstable();
-    chunks.dedup();
     let chunks = chunks.as_slice();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM).await?;
