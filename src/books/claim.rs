@@ -108,7 +108,7 @@ pub async fn claim_chunks(
         });
     }
     if claimed.len() < chunks.len() {
-        unpublish_over(&client, &chunks, &[]).await?;
+        unpublish_over(&client, chunks, &[]).await?;
     }
     if claimed.is_empty() {
         return Ok(claimed);

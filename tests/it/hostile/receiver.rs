@@ -229,7 +229,7 @@ async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> Option<Heard> {
     let head = String::from_utf8(head).ok()?;
     let field = |wanted: &str| {
         let fields = head.lines().filter_map(|line| line.split_once(": "));
-        fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned()).last()
+        fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned()).next_back()
     };
     let mut body = vec![0; field("content-length")?.parse().ok()?];
     stream.read_exact(&mut body).await.ok()?;
