@@ -130,7 +130,7 @@ const SET: &str = "/* books::cancel set */
 update exceptions e
 set state = 3, reason = 'cancelled', due_at = null, published_at = null, claim = null, updated_at = $3
 from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-where e.chunk = x.chunk and e.seq = x.seq and e.state in (1, 2, 8, 9)";
+where e.chunk = x.chunk and e.seq = x.seq and (e.state in (1, 2, 8, 9)) is true";
 
 async fn write(tx: &Transaction<'_>, sql: &str, ids: &[DeliveryId], now: Timestamp) -> Result<(), BooksError> {
     if !ids.is_empty() {

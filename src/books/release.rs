@@ -85,5 +85,5 @@ with recursive groups as (
     where d.name is null or (not d.paused and (d.closed_until is null or d.closed_until <= $1))
 )
 update exceptions e set state = 1, due_at = $1, published_at = $1, published_to = null, updated_at = $1
-from chosen c where e.chunk = c.chunk and e.seq = c.seq and e.state = 8
+from chosen c where e.chunk = c.chunk and e.seq = c.seq and (e.state = 8) is true
 returning e.chunk, e.seq, e.lane";

@@ -118,9 +118,10 @@ with next as (
 ), due as (
     update exceptions e set state = 1, published_at = null, updated_at = $3,
         due_at = greatest($3, m.deliver_at) + case when k.id is null then interval '0' else interval '1000 years' end
-    from next n join messages m on m.id = delivery_id(n.chunk, n.seq)
-    left join campaigns k on k.id = m.campaign and k.state = 1
-    where e.chunk = n.chunk and e.seq = n.seq and e.state = 9
+    from next n
+    cross join lateral (select deliver_at, campaign from messages where id = delivery_id(n.chunk, n.seq) offset 0) m
+    left join lateral (select id from campaigns where id = m.campaign and (state = 1) is true offset 0) k on true
+    where e.chunk = n.chunk and e.seq = n.seq and (e.state = 9) is true
     returning e.chunk, e.seq, e.lane, e.due_at
 )
 select chunk, seq, lane from due where due_at <= $3";
