@@ -200,6 +200,7 @@ async fn who_points_elsewhere_is_not_followed() {
         waiting.push((send(&scene.node, &name).await, name));
     }
     scene.all_arrive().await;
+    let mut arriving = Vec::new();
     for (message, name) in waiting {
         let tried = scene.node.tried(&message, 1).await;
         assert_eq!(
@@ -209,6 +210,9 @@ async fn who_points_elsewhere_is_not_followed() {
         );
         let elsewhere = json!({"url": format!("https://good.test/{name}")});
         scene.node.api("PATCH", &format!("webhooks/{name}"), Some(elsewhere)).await.good();
+        arriving.push((message, name));
+    }
+    for (message, name) in arriving {
         assert_eq!(scene.node.settled(&message).await["state"], "delivered", "{name}");
     }
     assert_eq!(calls.load(Ordering::SeqCst), 0);
