@@ -15,13 +15,22 @@ use crate::worker::Crew;
 const EVERY: Duration = Duration::from_millis(100);
 /// What is less urgent is done every so many rounds.
 const SELDOM: u64 = 10;
+/// What waits is looked after.
+const MEND_EVERY: Duration = Duration::from_secs(1);
 /// Rows taken at once.
 const AT_ONCE: i64 = 500;
-/// Deliveries named by one broker message.
+/// Single deliveries named by one broker message.
 const PER_JOB: usize = 100;
+/// Deliveries of chunks that one broker message names.
+const PER_MESSAGE: usize = 400;
 
 /// Looks every 100 ms, until `stop`.
 pub async fn run(crew: Crew, stop: CancellationToken) {
+    // What may take long beside what must not wait.
+    tokio::join!(publish(&crew, &stop), mend(&crew, &stop));
+}
+
+async fn publish(crew: &Crew, stop: &CancellationToken) {
     let mut beat = tokio::time::interval(EVERY);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut said, mut n) = (false, 0);
@@ -31,7 +40,7 @@ pub async fn run(crew: Crew, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         n += 1;
-        match round(&crew, n % SELDOM == 0).await {
+        match round(crew, n % SELDOM == 0).await {
             Ok(()) => said = false,
             Err(error) if !said => {
                 said = true;
@@ -45,28 +54,60 @@ pub async fn run(crew: Crew, stop: CancellationToken) {
     }
 }
 
+/// Ends what is past its life while it waits, and mends lines. Nothing is sent of it, and much may have to be looked at.
+async fn mend(crew: &Crew, stop: &CancellationToken) {
+    let mut beat = tokio::time::interval(MEND_EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !stop.is_cancelled() {
+        tokio::select! {
+            _ = beat.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        for done in [books::expire_waiting(&crew.app).await, books::turns::repair(&crew.app).await] {
+            if let Err(error) = done {
+                tracing::debug!(error = &error as &dyn std::error::Error, "what waits could not be looked after");
+            }
+        }
+    }
+}
+
+/// Whichever step cannot be done now, the others are; the first error is answered.
 async fn round(crew: &Crew, seldom: bool) -> anyhow::Result<()> {
-    let app = &crew.app;
-    let ended = books::expire_due(app).await?;
+    let mut done = expire(crew).await;
+    let Some(epoch) = crew.publisher.epoch() else { return done };
+    done = done.and(start_handshakes(crew).await);
+    if seldom {
+        done = done.and(release_singles(crew).await);
+    }
+    done = done.and(publish_again(crew, epoch).await);
+    done.and(publish_chunks(crew, epoch).await.map_err(anyhow::Error::from))
+}
+
+async fn expire(crew: &Crew) -> anyhow::Result<()> {
+    let ended = books::expire_due(&crew.app).await?;
     if ended > 0 {
         tracing::info!(deliveries = ended, "deliveries expired before their next attempt");
     }
-    let Some(epoch) = crew.publisher.epoch() else { return Ok(()) };
-    for id in handshakes::due(app, AT_ONCE).await? {
+    Ok(())
+}
+
+async fn start_handshakes(crew: &Crew) -> anyhow::Result<()> {
+    for id in handshakes::due(&crew.app, AT_ONCE).await? {
         if crew.publisher.publish(Lane::Interactive, &Job::StartHandshake(id)).await.is_err() {
-            handshakes::not_published(app, &[id]).await?;
+            handshakes::not_published(&crew.app, &[id]).await?;
         }
     }
-    if seldom {
-        books::expire_waiting(app).await?;
-        books::turns::repair(app).await?;
-        let freed = books::release_singles(app).await?;
-        publish_singles(crew, freed).await?;
-    }
-    let again = books::due_again(app, epoch, AT_ONCE).await?;
-    publish_singles(crew, again).await?;
-    publish_chunks(crew, epoch).await?;
     Ok(())
+}
+
+async fn release_singles(crew: &Crew) -> anyhow::Result<()> {
+    let freed = books::release_singles(&crew.app).await?;
+    Ok(publish_singles(crew, freed).await?)
+}
+
+async fn publish_again(crew: &Crew, epoch: i32) -> anyhow::Result<()> {
+    let again = books::due_again(&crew.app, epoch, AT_ONCE).await?;
+    Ok(publish_singles(crew, again).await?)
 }
 
 async fn publish_singles(crew: &Crew, again: Vec<Due<DeliveryId>>) -> Result<(), BooksError> {
@@ -97,7 +138,7 @@ async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
     }
     for lane in Lane::ALL {
         let mine: Vec<ChunkRef> = due.iter().filter(|due| due.lane == lane).map(|due| due.what.clone()).collect();
-        for part in mine.chunks(4) {
+        for part in parts(&mine) {
             let ids: Vec<Uuid> = part.iter().map(|chunk| chunk.id).collect();
             match crew.publisher.publish(lane, &Job::Deliver(part.to_vec())).await {
                 Ok(epoch) => books::confirmed(&crew.app, epoch, &ids, &[]).await?,
@@ -106,4 +147,20 @@ async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
         }
     }
     Ok(())
+}
+
+/// Cut so that no broker message names more than [`PER_MESSAGE`] deliveries, or one chunk.
+fn parts(chunks: &[ChunkRef]) -> Vec<&[ChunkRef]> {
+    let (mut parts, mut rest) = (Vec::new(), chunks);
+    while !rest.is_empty() {
+        let mut n = 0;
+        let fit = rest.iter().take_while(|chunk| {
+            n += usize::try_from(chunk.n).unwrap_or(1).max(1);
+            n <= PER_MESSAGE
+        });
+        let (part, after) = rest.split_at(fit.count().max(1));
+        parts.push(part);
+        rest = after;
+    }
+    parts
 }

@@ -84,19 +84,25 @@ impl Round {
             self.newest = newest;
             self.done.clear();
         }
+        let mut failed = Ok(());
         for webhook in webhooks {
             if self.done.contains(&webhook) {
                 continue;
             }
-            let mut fed = Fed::Batch;
-            while fed == Fed::Batch && !stop.is_cancelled() {
-                fed = feed(app, acceptor, &webhook).await?;
+            let mut fed = Ok(Fed::Batch);
+            while matches!(fed, Ok(Fed::Batch)) && !stop.is_cancelled() {
+                fed = feed(app, acceptor, &webhook).await;
             }
-            if fed == Fed::Nothing {
-                self.done.insert(webhook);
+            match fed {
+                Ok(Fed::Nothing) => {
+                    self.done.insert(webhook);
+                }
+                Ok(Fed::Batch | Fed::Later) => {}
+                // What is wrong with one feed does not hold up the others.
+                Err(error) => failed = failed.and(Err(error)),
             }
         }
-        Ok(())
+        failed
     }
 }
 

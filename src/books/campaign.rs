@@ -106,26 +106,42 @@ pub async fn stop_campaign(tx: &Transaction<'_>, campaign: Uuid, now: Timestamp)
     tx.query(&tx.prepare_cached(sql).await?, &[&campaign]).await?;
     tx.execute(&tx.prepare_cached(STOP_CHUNKS).await?, &[&campaign, &now, &(Kind::Cancelled as i16)]).await?;
     let mut ended: Vec<(DeliveryId, Lane)> = Vec::new();
+    let mut ids: Vec<DeliveryId> = Vec::new();
     for sql in [STOP_HELD, STOP_SINGLES] {
         let rows = tx.query(&tx.prepare_cached(sql).await?, &[&campaign, &now]).await?;
-        let single = |row: &Row| (DeliveryId { chunk: row.get(0), seq: row.get(1) }, Lane::from_number(row.get(2)));
-        ended.extend(rows.iter().map(single));
+        for row in &rows {
+            let id = DeliveryId { chunk: row.get(0), seq: row.get(1) };
+            ended.push((id, Lane::from_number(row.get(2))));
+            // The line of one that may still be on its way is moved on by the worker that has it, or by the repair of lines.
+            if row.get(3) {
+                ids.push(id);
+            }
+        }
     }
     tell::ended(tx, Kind::Cancelled, &ended, now).await?;
-    let ids: Vec<DeliveryId> = ended.into_iter().map(|(id, _)| id).collect();
     if !ids.is_empty() {
         turns::pass(tx, &ids, now).await?;
     }
     Ok(())
 }
 
+/// What of a chunk was delivered before its worker handed it back is not cancelled: it gets a row that says so.
 const STOP_CHUNKS: &str = "/* books::campaign stop chunks */
 with stopped as (
-    update chunks set state = 5, published_at = null where campaign = $1 and state in (0, 3, 4) returning id, n
+    update chunks set state = 5, published_at = null where campaign = $1 and state in (0, 3, 4) returning id, n, lane, tries
+), delivered as (
+    insert into exceptions (chunk, seq, lane, destination, state, tries, updated_at)
+    select a.chunk, a.seq, stopped.lane, m.destination, 7, 1, $2::timestamptz
+    from stopped join attempts a on a.chunk = stopped.id and a.outcome = 0
+    cross join lateral (select destination from messages where id = delivery_id(a.chunk, a.seq) offset 0) m
+    where stopped.tries > 0
+    on conflict do nothing
 )
 insert into events (at, kind, chunk, seqs)
 select $2::timestamptz, $3::smallint, id, seqs from stopped
-cross join lateral (select coalesce(array_agg(e.seq), '{}') as gone from exceptions e where e.chunk = stopped.id) e
+cross join lateral (select coalesce(array_agg(x.seq), '{}') as gone from (
+    select e.seq from exceptions e where e.chunk = stopped.id
+    union all select a.seq from attempts a where stopped.tries > 0 and a.chunk = stopped.id and a.outcome = 0) x) e
 cross join lateral (select array_agg(s::smallint order by s) as seqs from generate_series(0, n - 1) s where s <> all(gone)) x
 where seqs is not null";
 
@@ -137,14 +153,14 @@ cross join lateral (select destination from messages where id = delivery_id(c.id
 where c.campaign = $1 and c.state = 1
   and not exists (select from attempts a where a.chunk = c.id and a.seq = s and a.outcome = 0)
 on conflict do nothing
-returning chunk, seq, lane";
+returning chunk, seq, lane, false";
 
+/// The worker stays on one that it holds: so a replay knows that it may still be sent.
 const STOP_SINGLES: &str = "/* books::campaign stop singles */
-update exceptions e set state = 3, reason = 'cancelled', due_at = null, published_at = null, claim = null, worker = null,
-                        updated_at = $2
+update exceptions e set state = 3, reason = 'cancelled', due_at = null, published_at = null, claim = null, updated_at = $2
 from campaign_chunks k
 where k.campaign = $1 and e.chunk = k.chunk and e.state in (1, 2, 8, 9)
-returning e.chunk, e.seq, e.lane";
+returning e.chunk, e.seq, e.lane, e.worker is null";
 
 /// Whether anything of the campaign may still change by itself.
 pub async fn is_campaign_open(app: &App, campaign: Uuid) -> Result<bool, BooksError> {

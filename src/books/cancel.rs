@@ -40,6 +40,7 @@ pub(super) async fn cancel_in(
     sorted.dedup();
     let (mut found, mut lanes) = (HashMap::new(), HashMap::new());
     let (mut leave, mut set) = (Vec::new(), Vec::new());
+    turns::lock(tx, &sorted).await?;
     for seen in look(tx, &sorted).await? {
         let word = seen.word();
         found.insert(seen.id, word);
@@ -129,7 +130,7 @@ const SET: &str = "/* books::cancel set */
 update exceptions e
 set state = 3, reason = 'cancelled', due_at = null, published_at = null, claim = null, updated_at = $3
 from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-where e.chunk = x.chunk and e.seq = x.seq and e.state in (1, 2, 8, 9)";
+where e.chunk = x.chunk and e.seq = x.seq and (e.state in (1, 2, 8, 9)) is true";
 
 async fn write(tx: &Transaction<'_>, sql: &str, ids: &[DeliveryId], now: Timestamp) -> Result<(), BooksError> {
     if !ids.is_empty() {

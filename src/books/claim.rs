@@ -84,6 +84,7 @@ pub async fn claim_chunks(
     let mut chunks = chunks.to_vec();
     chunks.sort_unstable();
     chunks.dedup();
+    let chunks = chunks.as_slice();
     let client = app.db.client().await?;
     let statement = client.prepare_cached(CLAIM).await?;
     let left = client.prepare_cached(LEFT).await?;
@@ -107,7 +108,7 @@ pub async fn claim_chunks(
         });
     }
     if claimed.len() < chunks.len() {
-        unpublish_over(&client, &chunks, &[]).await?;
+        unpublish_over(&client, chunks, &[]).await?;
     }
     if claimed.is_empty() {
         return Ok(claimed);
@@ -185,7 +186,7 @@ with held as (
     update exceptions e set state = 2, claim = $3, worker = $4, due_at = null, published_at = null, updated_at = $5
     from unnest($1::uuid[], $2::smallint[], $7::uuid[]) as x(chunk, seq, id)
     where e.chunk = x.chunk and e.seq = x.seq
-      and ((e.state = 1 and e.due_at <= $6 and exists (select from workers where id = $4)) or (e.state = 2 and e.claim = $3))
+      and ((e.state = 1 and e.due_at <= $6 and exists (select from workers where id = $4)) or (e.state = 2 and e.claim = $3)) is true
     returning x.id, e.chunk, e.tries, e.lane, e.expires_at, e.reason
 )
 select held.chunk, 0::smallint, m.id, held.lane, m.channel, m.connection_id, m.destination, m.content, held.tries, m.created_at,
@@ -225,7 +226,7 @@ pub async fn park(app: &App, chunks: &[(Uuid, Timestamp)]) -> Result<(), BooksEr
     let (chunk, until): (Vec<Uuid>, Vec<Timestamp>) = chunks.iter().copied().unzip();
     let sql = "/* books::park */ update chunks c
         set state = case when c.destination = '' then 0 else 3 end, due_at = x.until, published_at = null
-        from unnest($1::uuid[], $2::timestamptz[]) as x(id, until) where c.id = x.id and c.state = 0";
+        from unnest($1::uuid[], $2::timestamptz[]) as x(id, until) where c.id = x.id and (c.state = 0) is true";
     app.db.execute(sql, &[&chunk, &until]).await?;
     Ok(())
 }
@@ -236,7 +237,7 @@ pub async fn give_back(app: &App, chunks: &[(Uuid, Uuid)], until: Timestamp) -> 
     let sql = "/* books::give_back */ update chunks c
         set state = 0, claim = null, worker = null, published_at = null, due_at = $3
         from unnest($1::uuid[], $2::uuid[]) as x(id, claim)
-        where c.id = x.id and c.claim = x.claim and c.state = 1";
+        where c.id = x.id and c.claim = x.claim and (c.state = 1) is true";
     let client = app.db.client().await?;
     client.execute(&client.prepare_cached(sql).await?, &[&chunk, &claim, &until]).await?;
     Ok(())
@@ -250,7 +251,7 @@ pub async fn give_back_again(app: &App, again: &[(DeliveryId, Uuid)], until: Tim
     let sql = "/* books::give_back_again */ update exceptions e
         set state = 1, claim = null, worker = null, published_at = null, due_at = $4, updated_at = $5
         from unnest($1::uuid[], $2::smallint[], $3::uuid[]) as x(chunk, seq, claim)
-        where e.chunk = x.chunk and e.seq = x.seq and e.claim = x.claim and e.state = 2";
+        where e.chunk = x.chunk and e.seq = x.seq and e.claim = x.claim and (e.state = 2) is true";
     let client = app.db.client().await?;
     client.execute(&client.prepare_cached(sql).await?, &[&chunk, &seq, &claim, &until, &app.clock.now()]).await?;
     Ok(())

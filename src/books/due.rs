@@ -89,7 +89,7 @@ pub async fn confirmed(app: &App, epoch: i32, chunks: &[Uuid], again: &[Delivery
         let (chunk, seq): (Vec<Uuid>, Vec<i16>) = again.iter().map(|d| (d.chunk, d.seq)).unzip();
         let sql = "/* books::confirmed again */
             update exceptions e set published_to = $3 from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-            where e.chunk = x.chunk and e.seq = x.seq and e.state = 1 and e.published_at is not null and e.published_to is null";
+            where e.chunk = x.chunk and e.seq = x.seq and (e.state = 1) is true and e.published_at is not null and e.published_to is null";
         client.execute(&client.prepare_cached(sql).await?, &[&chunk, &seq, &epoch]).await?;
     }
     Ok(())
@@ -104,7 +104,7 @@ pub async fn published(app: &App, chunks: &[Uuid], epochs: &[i32]) -> Result<(),
 
 const PUBLISHED: &str = "/* books::published */
 update chunks set published_to = x.epoch from unnest($1::uuid[], $2::integer[]) as x(id, epoch)
-where chunks.id = x.id and chunks.state = 0 and chunks.tries = 0 and chunks.published_at is not null and chunks.published_to is null";
+where chunks.id = x.id and (chunks.state = 0) is true and chunks.tries = 0 and chunks.published_at is not null and chunks.published_to is null";
 
 /// The publish failed after the mark, or whoever took it may not claim it: the mark is taken back, for as soon as it is due.
 pub async fn unpublish(app: &App, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {
@@ -126,7 +126,7 @@ pub(super) async fn unpublish_over(
         let (chunk, seq): (Vec<Uuid>, Vec<i16>) = again.iter().map(|d| (d.chunk, d.seq)).unzip();
         let sql = "/* books::unpublish again */
             update exceptions e set published_at = null from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-            where e.chunk = x.chunk and e.seq = x.seq and e.state = 1 and e.published_at is not null";
+            where e.chunk = x.chunk and e.seq = x.seq and (e.state = 1) is true and e.published_at is not null";
         client.execute(&client.prepare_cached(sql).await?, &[&chunk, &seq]).await?;
     }
     Ok(())

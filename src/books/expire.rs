@@ -38,13 +38,22 @@ async fn run(tx: &Transaction<'_>, sql: &str, now: Timestamp) -> Result<Vec<(Del
     Ok(rows.iter().map(|row| (id(row), Lane::from_number(row.get(2)))).collect())
 }
 
+/// Ten times a second, so it looks at a bounded number: those that have been due the longest. They are claimed one after the other,
+/// by a worker who looks for himself, and make room for those behind them. `is true` keeps the index of all that are due from being
+/// read for each of them.
 const EXPIRE_DUE: &str = "/* books::expire due */
+with looked as materialized (
+    select chunk, seq, expires_at from exceptions where state = 1 and due_at <= $1 order by due_at limit 1000
+), old as (
+    select chunk, seq from looked l where $1 >= coalesce(l.expires_at, (
+        select m.expires_at from messages m where m.id = delivery_id(l.chunk, l.seq) limit 1))
+    limit 500
+), locked as materialized (
+    select e.chunk, e.seq from old o cross join lateral (
+        select chunk, seq from exceptions where chunk = o.chunk and seq = o.seq offset 0 for update skip locked) e
+)
 update exceptions e set state = 4, due_at = null, published_at = null, reason = 'expired', updated_at = $1
-where (e.chunk, e.seq) in (
-    select x.chunk, x.seq from exceptions x
-    where x.state = 1 and x.due_at <= $1 and $1 >= coalesce(x.expires_at, (
-        select m.expires_at from messages m where m.id = delivery_id(x.chunk, x.seq) limit 1))
-    limit 500 for update of x skip locked)
+from locked o where e.chunk = o.chunk and e.seq = o.seq and (e.state = 1) is true
 returning e.chunk, e.seq, e.lane";
 
 const EXPIRE_WAITING: &str = "/* books::expire waiting */

@@ -17,7 +17,8 @@ const SINGLES_AT_ONCE: i64 = 500;
 /// A delivery that was handed back is not tried again at once.
 const REST: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Lets waiting chunks of a lane go, up to `room` deliveries; marked as being published.
+/// Lets waiting chunks of a lane go, up to `room` deliveries and 500 chunks (they are published one after the other, and a mark that
+/// nobody confirms is void after seconds); marked as being published.
 pub async fn release_chunks(app: &App, lane: Lane, room: i64) -> Result<Vec<Due<ChunkRef>>, BooksError> {
     let now: Timestamp = app.clock.now();
     let each = i64::from(app.config.amqp.publish_ahead_per_destination);
@@ -52,7 +53,7 @@ with recursive groups as (
     select id from (
         select id, turn, sum(n) over (order by turn, id) - n as before from candidates
         where reached - n < $4 and (breaker = 0 or (turn = 1 and ahead = 0))) as x
-    where before < $5
+    where before < $5 order by before limit 500
 ), locked as (
     select id from chunks where id in (select id from chosen) and state = 3 for update skip locked
 )
@@ -84,5 +85,5 @@ with recursive groups as (
     where d.name is null or (not d.paused and (d.closed_until is null or d.closed_until <= $1))
 )
 update exceptions e set state = 1, due_at = $1, published_at = $1, published_to = null, updated_at = $1
-from chosen c where e.chunk = c.chunk and e.seq = c.seq and e.state = 8
+from chosen c where e.chunk = c.chunk and e.seq = c.seq and (e.state = 8) is true
 returning e.chunk, e.seq, e.lane";

@@ -91,7 +91,7 @@ with looked as materialized (
     set state = case when l.behind then 9 else 1 end, due_at = case when l.behind then null else $3::timestamptz end, tries = 0, claim = null, worker = null,
         published_at = null, published_to = null, reason = null, expires_at = l.expires_at, updated_at = $3
     from looked l
-    where e.chunk = l.chunk and e.seq = l.seq and e.state in (3, 4, 5, 6) and l.known and not l.delivered
+    where e.chunk = l.chunk and e.seq = l.seq and (e.state in (3, 4, 5, 6)) is true and l.known and not l.delivered
       and (e.state <> 3 or (l.chunk_state is distinct from 1 and (e.worker is null or e.updated_at < $4)))
     returning e.chunk, e.seq
 ), fresh as (

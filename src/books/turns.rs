@@ -9,6 +9,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::replay::IN_HANDS;
 use super::{BooksError, DeliveryId, Lane};
 use crate::App;
 use crate::db::{GenericClient, Row, Transaction};
@@ -77,7 +78,7 @@ pub async fn pass(
     now: Timestamp,
 ) -> Result<Vec<(Lane, DeliveryId)>, BooksError> {
     let (chunk, seq): (Vec<Uuid>, Vec<i16>) = ended.iter().map(|id| (id.chunk, id.seq)).unzip();
-    let locked = tx.query(&tx.prepare_cached(LOCK).await?, &[&chunk, &seq]).await?;
+    let locked = lock(tx, ended).await?;
     if locked.is_empty() {
         return Ok(Vec::new());
     }
@@ -86,6 +87,13 @@ pub async fn pass(
     let key: Vec<&str> = locked.iter().map(|row| row.get(1)).collect();
     let rows = tx.query(&tx.prepare_cached(ADVANCE).await?, &[&destination, &key, &now]).await?;
     Ok(rows.iter().map(first).collect())
+}
+
+/// Locks the lines of these deliveries. Whoever ends some and knows which does this first: moving a line on needs the row of the next
+/// one, which another may hold who waits for the line.
+pub(super) async fn lock(tx: &Transaction<'_>, ids: &[DeliveryId]) -> Result<Vec<Row>, BooksError> {
+    let (chunk, seq): (Vec<Uuid>, Vec<i16>) = ids.iter().map(|id| (id.chunk, id.seq)).unzip();
+    Ok(tx.query(&tx.prepare_cached(LOCK).await?, &[&chunk, &seq]).await?)
 }
 
 const LOCK: &str = "/* books::turns lock */
@@ -101,15 +109,19 @@ delete from turns t using unnest($1::uuid[], $2::smallint[]) as x(chunk, seq), e
 where t.chunk = x.chunk and t.seq = x.seq and e.chunk = x.chunk and e.seq = x.seq
   and (e.state in (3, 4, 7) or (e.state in (5, 6) and t.skip))";
 
+/// What is of a campaign that is paused is held like the rest of it (`books::campaign`): due, but a thousand years later.
 const ADVANCE: &str = "/* books::turns advance */
 with next as (
     select f.chunk, f.seq from unnest($1::text[], $2::text[]) as x(destination, key)
     cross join lateral (select chunk, seq from turns t where t.destination = x.destination and t.key = x.key
                         order by place limit 1) f
 ), due as (
-    update exceptions e set state = 1, due_at = greatest($3, m.deliver_at), published_at = null, updated_at = $3
-    from next n join messages m on m.id = delivery_id(n.chunk, n.seq)
-    where e.chunk = n.chunk and e.seq = n.seq and e.state = 9
+    update exceptions e set state = 1, published_at = null, updated_at = $3,
+        due_at = greatest($3, m.deliver_at) + case when k.id is null then interval '0' else interval '1000 years' end
+    from next n
+    cross join lateral (select deliver_at, campaign from messages where id = delivery_id(n.chunk, n.seq) offset 0) m
+    left join lateral (select id from campaigns where id = m.campaign and (state = 1) is true offset 0) k on true
+    where e.chunk = n.chunk and e.seq = n.seq and (e.state = 9) is true
     returning e.chunk, e.seq, e.lane, e.due_at
 )
 select chunk, seq, lane from due where due_at <= $3";
@@ -124,7 +136,7 @@ pub async fn repair(app: &App) -> Result<usize, BooksError> {
     let now = app.clock.now();
     let mut client = app.db.client().await?;
     let transaction = client.transaction().await?;
-    let rows = transaction.query(&transaction.prepare_cached(STUCK).await?, &[]).await?;
+    let rows = transaction.query(&transaction.prepare_cached(STUCK).await?, &[&(now - IN_HANDS)]).await?;
     let stuck: Vec<DeliveryId> = rows.iter().map(|row| DeliveryId { chunk: row.get(0), seq: row.get(1) }).collect();
     let mended = if stuck.is_empty() { 0 } else { pass(&transaction, &stuck, now).await?.len() };
     forget(&transaction, now).await?;
@@ -132,12 +144,14 @@ pub async fn repair(app: &App) -> Result<usize, BooksError> {
     Ok(mended)
 }
 
+/// One that was cancelled in a worker's hands may still be on its way: that worker moves the line on, and only where it died first,
+/// this does.
 const STUCK: &str = "/* books::turns stuck */
 select f.chunk, f.seq from ordering_keys o
 cross join lateral (select chunk, seq, skip from turns t where t.destination = o.destination and t.key = o.key
                     order by place limit 1) f
-cross join lateral (select state from exceptions e where e.chunk = f.chunk and e.seq = f.seq offset 0) e
-where e.state in (3, 4, 7, 9) or (e.state in (5, 6) and f.skip) limit 500";
+cross join lateral (select state, worker, updated_at from exceptions e where e.chunk = f.chunk and e.seq = f.seq offset 0) e
+where e.state in (4, 7, 9) or (e.state = 3 and (e.worker is null or e.updated_at < $1)) or (e.state in (5, 6) and f.skip) limit 500";
 
 async fn forget(client: &impl GenericClient, now: Timestamp) -> Result<(), BooksError> {
     let sql = "/* books::turns forget */ delete from ordering_keys where (destination, key) in (

@@ -34,20 +34,22 @@ impl Keeper {
             .map(|row| (row.get(0), State::from_number(row.get(1)), row.get(2)))
             .collect();
         self.next.retain(|id, _| open.iter().any(|(open, ..)| open == id));
-        let mut finished = 0;
+        let (mut finished, mut failed) = (0, Ok(()));
         for (id, state, closed) in open {
             if self.next.get(&id).is_some_and(|next| !next.is_past()) {
                 continue;
             }
             let begun = std::time::Instant::now();
-            match state {
-                State::Paused => hold(app, id).await?,
-                State::Running if closed => finished += finish(app, id).await?,
+            let looked = match state {
+                State::Paused => hold(app, id).await,
+                State::Running if closed => finish(app, id).await.map(|ended| finished += ended),
                 _ => continue,
-            }
+            };
+            // What is wrong with one campaign does not hold up the others.
+            failed = failed.and(looked);
             self.next.insert(id, Instant::now().after((begun.elapsed() * REST).min(LONGEST_REST)));
         }
-        Ok(finished)
+        failed.map(|()| finished)
     }
 }
 

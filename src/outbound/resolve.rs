@@ -9,9 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolveHosts;
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::guard::Guard;
@@ -52,7 +53,14 @@ pub(super) struct Unresolved {
 impl GuardedResolver {
     /// Name servers from the system's configuration; names in `fixed` are not asked for.
     pub(super) fn new(guard: Guard, fixed: &BTreeMap<String, SocketAddr>) -> Result<Self, NetError> {
-        let mut builder = TokioResolver::builder_tokio()?;
+        Self::asking(TokioResolver::builder_tokio()?, guard, fixed)
+    }
+
+    fn asking(
+        mut builder: ResolverBuilder<TokioRuntimeProvider>,
+        guard: Guard,
+        fixed: &BTreeMap<String, SocketAddr>,
+    ) -> Result<Self, NetError> {
         let options = builder.options_mut();
         options.timeout = QUESTION;
         options.attempts = TRIES;
@@ -99,7 +107,56 @@ fn admitted(host: &str, found: Vec<SocketAddr>, guard: &Guard) -> Result<Vec<Soc
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use tokio::net::UdpSocket;
+
     use super::*;
+
+    /// A resolver that asks a name server of its own, which answers every question for an IPv4 address with the next of these
+    /// (the last one for ever), to be forgotten at once.
+    async fn asking_one_who_says(answers: [Ipv4Addr; 2]) -> GuardedResolver {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut connection = ConnectionConfig::udp();
+        connection.port = socket.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut question, mut said) = ([0; 512], 0);
+            while let Ok((_, from)) = socket.recv_from(&mut question).await {
+                let address = answers[said.min(1)];
+                let (answer, is_address) = answer(&question, address);
+                said += usize::from(is_address);
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        });
+        let server = NameServerConfig::new(Ipv4Addr::LOCALHOST.into(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        GuardedResolver::asking(builder, Guard::default(), &BTreeMap::new()).unwrap()
+    }
+
+    /// RFC 1035, 4.1: the question repeated, and one record of no lifetime if it asks for type A.
+    fn answer(question: &[u8], address: Ipv4Addr) -> (Vec<u8>, bool) {
+        let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+        let is_address = question[end - 4..end - 2] == [0, 1];
+        let mut answer = [&question[..2], &[0x81, 0x80, 0, 1, 0, u8::from(is_address), 0, 0, 0, 0]].concat();
+        answer.extend_from_slice(&question[12..end]);
+        if is_address {
+            answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+            answer.extend_from_slice(&address.octets());
+        }
+        (answer, is_address)
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_address_is_checked_every_time() {
+        let resolver = asking_one_who_says([Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::LOCALHOST]).await;
+        let name = || "rebinding.test".parse::<Name>().unwrap();
+        let first: Vec<_> = resolver.resolve(name()).await.unwrap().collect();
+        assert_eq!(first, addresses(&["8.8.8.8"]));
+        let Err(second) = resolver.resolve(name()).await else { panic!("our own machine may be called") };
+        assert!(second.is::<RefusedAddress>(), "{second}");
+    }
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|t| SocketAddr::new(t.parse().unwrap(), 0)).collect()

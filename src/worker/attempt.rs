@@ -44,7 +44,9 @@ impl Worker {
             return Ran::Left;
         }
         if self.cancelled.contains(&delivery) {
-            return Ran::Gone;
+            // Its line waits to hear that it is not on its way.
+            let withdrawn = || settled(&delivery, 0, None, Next::Withdrawn, Some("cancelled".into()));
+            return if delivery.ordered { withdrawn() } else { Ran::Gone };
         }
         if self.cancelled.covers(&delivery) {
             return settled(&delivery, 0, None, Next::Withdrawn, Some("cancelled".into()));

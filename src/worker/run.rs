@@ -155,6 +155,16 @@ struct Work {
     chunk: Option<Uuid>,
 }
 
+/// Hands a claim to who runs it; false where this process stops.
+fn begin_claimed(begin: &mpsc::UnboundedSender<Work>, claimed: Result<Option<Work>, Stopping>) -> bool {
+    if let Ok(Some(work)) = claimed {
+        // Whoever runs it listens until the last claim is made.
+        let _ = begin.send(work);
+        return true;
+    }
+    claimed.is_ok()
+}
+
 impl Worker {
     fn new(
         crew: Crew,
@@ -199,21 +209,45 @@ impl Worker {
     }
 
     /// Claims what a job names, then lets the broker forget it: from then on the books say who holds it, under which lease, and
-    /// the broker would know nothing better. So what is slow here takes no place in the broker's window from what is not.
+    /// the broker would know nothing better. So what is slow here takes no place in the broker's window from what is not. What is
+    /// claimed runs at once: if it waited for the rest of its job, jobs could hold each other's places for ever.
     async fn take_on(&self, job: Job, taken: Taken) {
-        let works: Vec<Result<Option<Work>, Stopping>> = match job {
-            Job::Deliver(chunks) => {
-                futures_util::future::join_all(chunks.into_iter().map(|chunk| self.claim_chunk(chunk))).await
+        let (begin, mut begun) = mpsc::unbounded_channel();
+        let claim = async move {
+            // Dropped with this block: then there is nothing more to run.
+            let begin = begin;
+            let claims: Vec<bool> = match job {
+                Job::Deliver(chunks) => {
+                    let begin = &begin;
+                    let claims = chunks
+                        .into_iter()
+                        .map(|chunk| async move { begin_claimed(begin, self.claim_chunk(chunk).await) });
+                    futures_util::future::join_all(claims).await
+                }
+                Job::DeliverAgain(ids) => vec![begin_claimed(&begin, self.claim_again(&ids).await)],
+                Job::StartHandshake(id) => return self.start_handshake(id, taken).await,
+            };
+            failpoint::hit(failpoint::Place::BeforeAck);
+            if claims.into_iter().all(|done| done) {
+                taken.ack().await;
+            } else {
+                taken.hand_back().await;
             }
-            Job::DeliverAgain(ids) => vec![self.claim_again(&ids).await],
-            Job::StartHandshake(id) => return self.start_handshake(id, taken).await,
         };
-        failpoint::hit(failpoint::Place::BeforeAck);
-        let all = works.iter().all(Result::is_ok);
-        // Beside it, not before it: a broker that is just going away takes its time to take an acknowledgement.
-        let told = async { if all { taken.ack().await } else { taken.hand_back().await } };
-        let running = works.into_iter().flatten().flatten().map(|work| self.run_claimed(work));
-        tokio::join!(told, futures_util::future::join_all(running));
+        let run = async {
+            let (mut running, mut more) = (FuturesUnordered::new(), true);
+            loop {
+                tokio::select! {
+                    work = begun.recv(), if more => match work {
+                        Some(work) => running.push(self.run_claimed(work)),
+                        None => more = false,
+                    },
+                    Some(()) = running.next(), if !running.is_empty() => {}
+                    else => return,
+                }
+            }
+        };
+        tokio::join!(claim, run);
     }
 
     /// Those that have become first in their lines. What is left here is due, and the scheduler finds it.
@@ -295,7 +329,8 @@ impl Worker {
         match self.gate.room(destination, n).await {
             Admits::Now => None,
             Admits::Wait => Some(SOON),
-            Admits::Away(left) => Some(left),
+            // Its row knows for how long, and that may end sooner: an operator resumes it.
+            Admits::Away(left) => Some(left.min(SOON)),
         }
     }
 

@@ -13,6 +13,7 @@ mod destinations;
 mod embedded;
 mod events;
 mod growth;
+mod hostile;
 mod house;
 mod node;
 mod openmsg;

@@ -26,6 +26,10 @@ impl Api {
         self.ask(self.http.post(format!("{}{path}", self.base)).json(body), path).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(self.http.patch(format!("{}{path}", self.base)).json(body), path).await
+    }
+
     async fn ask(&self, request: reqwest::RequestBuilder, path: &str) -> anyhow::Result<Value> {
         let response = request.bearer_auth(&self.key).send().await?;
         let status = response.status();

@@ -45,8 +45,10 @@ pub(crate) async fn play(options: &Options) -> anyhow::Result<Outcome> {
     }
     let lines = measured?;
     let table = format!(
-        "{}openmsg: messages_per_connection is raised, so that the flood limit of one connection is not what is measured.\n",
-        report::table(&lines)
+        "{}openmsg: messages_per_connection is raised, so that the flood limit of one connection is not what is measured; the other \
+         node's concurrency is raised to {} by its destination's setting\n",
+        report::table(&lines),
+        crate::webhook::RAISED
     );
     Ok(Outcome { table, objects: report::json(&lines) })
 }

@@ -79,7 +79,10 @@ pub(crate) async fn run() -> anyhow::Result<()> {
                 });
                 part::answer(begun)?;
             }
-            SinkOrder::Reset => part::answer(Ok(arrivals.borrow_mut().forget()))?,
+            SinkOrder::Reset => {
+                arrivals.borrow_mut().forget();
+                part::answer(Ok(()))?;
+            }
             SinkOrder::Count { from } => part::answer(Ok(arrivals.borrow_mut().different(from)))?,
             SinkOrder::Report { from, until_us } => part::answer(Ok(arrivals.borrow().report(from, until_us)))?,
         }

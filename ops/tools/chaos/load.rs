@@ -272,5 +272,5 @@ impl Submitter {
 
 fn message(body: Body) -> Value {
     let webhook = WEBHOOKS[(body.n % 3) as usize];
-    json!({"webhook": webhook, "payload": body, "lane": if body.n % 2 == 0 { "bulk" } else { "interactive" }})
+    json!({"webhook": webhook, "payload": body, "lane": if body.n.is_multiple_of(2) { "bulk" } else { "interactive" }})
 }

@@ -18,6 +18,7 @@ use super::report::Line;
 use crate::api::Api;
 use crate::latencies::Latencies;
 use crate::pacing::paced;
+use crate::webhook::RAISED;
 
 /// Connections that messages are spread over.
 const CUSTOMERS: usize = 100;
@@ -96,6 +97,7 @@ impl<'a> Bench<'a> {
     /// Accounts and connections.
     pub(crate) async fn prepare(town: &'a Town, data: &Path) -> anyhow::Result<Self> {
         let (shop, customers) = (Api::of(town.shop())?, Api::of(town.customers())?);
+        shop.patch("/destinations/customers.test", &json!({"concurrency": RAISED})).await?;
         shop.post("/accounts", &json!({"address": SHOP, "name": "Shop"})).await?;
         let accounts: Vec<Value> = (0..CUSTOMERS).map(|n| json!({"address": address(n), "name": "Customer"})).collect();
         customers.post("/accounts/batch", &json!({"accounts": accounts})).await?;
