@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{BooksError, DeliveryId, Lane};
@@ -95,16 +96,16 @@ pub async fn confirmed(app: &App, epoch: i32, chunks: &[Uuid], again: &[Delivery
     Ok(())
 }
 
-/// Chunks that their acceptor published a while ago, each with the epoch of the broker that confirmed. One that a worker has had
-/// in its hands by now is left as it is: a mark on what was handed back would hide it from the scheduler.
-pub async fn published(app: &App, chunks: &[Uuid], epochs: &[i32]) -> Result<(), DbError> {
-    app.db.execute(PUBLISHED, &[&chunks, &epochs]).await?;
+/// Chunks that their acceptor published a while ago, each with the epoch of the broker that confirmed, and when. One that a worker
+/// has had in its hands since is left as it is, also when a scheduler is publishing it anew: a mark would hide it from the next one.
+pub async fn published(app: &App, chunks: &[Uuid], epochs: &[i32], ats: &[Timestamp]) -> Result<(), DbError> {
+    app.db.execute(PUBLISHED, &[&chunks, &epochs, &ats]).await?;
     Ok(())
 }
 
 const PUBLISHED: &str = "/* books::published */
-update chunks set published_to = x.epoch from unnest($1::uuid[], $2::integer[]) as x(id, epoch)
-where chunks.id = x.id and (chunks.state = 0) is true and chunks.tries = 0 and chunks.published_at is not null and chunks.published_to is null";
+update chunks set published_to = x.epoch from unnest($1::uuid[], $2::integer[], $3::timestamptz[]) as x(id, epoch, at)
+where chunks.id = x.id and (chunks.state = 0) is true and chunks.tries = 0 and chunks.published_at <= x.at and chunks.published_to is null";
 
 /// The publish failed after the mark, or whoever took it may not claim it: the mark is taken back, for as soon as it is due.
 pub async fn unpublish(app: &App, chunks: &[Uuid], again: &[DeliveryId]) -> Result<(), BooksError> {

@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::ahead::Ahead;
 use crate::App;
 use crate::batch::Batcher;
 use crate::books::{self, DeliveryId, Lane};
+use crate::clock::Clock;
 use crate::failpoint;
 use crate::jobs::{ChunkRef, Job};
 use crate::queue::Publisher;
@@ -32,14 +34,23 @@ pub struct ToPublish {
 pub(super) struct Publishing {
     publisher: Publisher,
     ahead: Ahead,
-    /// Chunks with the epoch of the broker that confirmed; none: no broker did.
-    marks: Batcher<(Vec<Uuid>, Option<i32>), ()>,
+    clock: Clock,
+    marks: Batcher<Mark, ()>,
+}
+
+/// Chunks of one job.
+struct Mark {
+    chunks: Vec<Uuid>,
+    /// When they were given to the broker: what was published after that is no business of this mark.
+    at: Timestamp,
+    /// The epoch of the broker that confirmed; none: no broker did.
+    epoch: Option<i32>,
 }
 
 impl Publishing {
     pub(super) fn start(app: &App, publisher: &Publisher) -> Self {
         let app_for_marks = app.clone();
-        let marks = Batcher::spawn(64, Duration::from_millis(5), move |marks: Vec<(Vec<Uuid>, Option<i32>)>| {
+        let marks = Batcher::spawn(64, Duration::from_millis(5), move |marks: Vec<Mark>| {
             let app = app_for_marks.clone();
             async move {
                 let n = marks.len();
@@ -50,7 +61,7 @@ impl Publishing {
                 vec![(); n]
             }
         });
-        Self { publisher: publisher.clone(), ahead: Ahead::watch(app), marks }
+        Self { publisher: publisher.clone(), ahead: Ahead::watch(app), clock: app.clock.clone(), marks }
     }
 
     /// Whether `n` more deliveries may lie in the broker.
@@ -75,13 +86,13 @@ impl Publishing {
     }
 
     async fn publish_chunks(self, lane: Lane, job: Vec<ChunkRef>) {
-        let ids: Vec<Uuid> = job.iter().map(|c| c.id).collect();
+        let (chunks, at) = (job.iter().map(|c| c.id).collect(), self.clock.now());
         let epoch = self.publisher.publish(lane, &Job::Deliver(job)).await.ok();
         if epoch.is_some() {
             failpoint::hit(failpoint::Place::AfterConfirm);
             tokio::time::sleep(UNCLAIMED).await;
         }
-        let _ = self.marks.call((ids, epoch)).await;
+        let _ = self.marks.call(Mark { chunks, at, epoch }).await;
     }
 }
 
@@ -101,19 +112,20 @@ fn into_jobs(chunks: impl Iterator<Item = ChunkRef>) -> Vec<Vec<ChunkRef>> {
     jobs
 }
 
-async fn write_down(app: &App, marks: Vec<(Vec<Uuid>, Option<i32>)>) -> Result<(), books::BooksError> {
-    let (mut ids, mut epochs, mut unconfirmed) = (Vec::new(), Vec::new(), Vec::new());
-    for (chunks, epoch) in marks {
+async fn write_down(app: &App, marks: Vec<Mark>) -> Result<(), books::BooksError> {
+    let (mut ids, mut epochs, mut ats, mut unconfirmed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for Mark { chunks, at, epoch } in marks {
         match epoch {
             Some(epoch) => {
                 epochs.extend(std::iter::repeat_n(epoch, chunks.len()));
+                ats.extend(std::iter::repeat_n(at, chunks.len()));
                 ids.extend(chunks);
             }
             None => unconfirmed.extend(chunks),
         }
     }
     if !ids.is_empty() {
-        books::published(app, &ids, &epochs).await?;
+        books::published(app, &ids, &epochs, &ats).await?;
     }
     if !unconfirmed.is_empty() {
         books::unpublish(app, &unconfirmed, &[]).await?;

@@ -42,7 +42,12 @@ async fn accepted(n: usize) -> (App, Uuid, Vec<Uuid>) {
         other => panic!("not new: {other:?}"),
     };
     let chunk = app.db.row("select id from chunks", &[]).await.unwrap().unwrap().get(0);
-    // Its acceptor would have published it by now.
+    // Its acceptor found no broker, and has said so.
+    let unpublished = "select published_at is null from chunks";
+    crate::node::eventually("the mark is taken back", async || {
+        app.db.row(unpublished, &[]).await.unwrap().unwrap().get(0)
+    })
+    .await;
     app.clock.advance(Duration::from_secs(3));
     (app, chunk, answers.iter().map(id).collect())
 }
@@ -104,12 +109,17 @@ async fn a_publish_whose_scheduler_died_is_made_again() {
 #[tokio::test]
 async fn an_acceptors_late_mark_does_not_hide_what_was_handed_back() {
     let (app, chunk, _) = accepted(1).await;
+    let at = app.clock.now();
     books::park(&app, &[(chunk, app.clock.now() + Duration::from_secs(5))]).await.unwrap();
-    books::published(&app, &[chunk], &[1]).await.unwrap();
+    books::published(&app, &[chunk], &[1], &[at]).await.unwrap();
     assert!(books::release_chunks(&app, Lane::Bulk, 100).await.unwrap().is_empty(), "not before its time");
     app.clock.advance(Duration::from_secs(6));
     let released = books::release_chunks(&app, Lane::Bulk, 100).await.unwrap();
     assert_eq!(released.into_iter().map(|due| due.what.id).collect::<Vec<_>>(), [chunk]);
+    // Later still, and the scheduler that released it dies before the broker has it.
+    books::published(&app, &[chunk], &[1], &[at]).await.unwrap();
+    app.clock.advance(Duration::from_secs(10));
+    assert_eq!(due(&app).await, [chunk], "it was hidden for minutes");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ async fn ingress_dies(at: &str) {
     let ended = stage.a.serve.take().expect("started").ended().await;
     assert_eq!(ended.signal(), Some(KILL), "it did not die at {at}: {ended}");
     stage.a.start_serve();
+    stage.a.ready().await;
     stream.stop().await;
     stage.exactly_once().await;
 }
