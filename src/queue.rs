@@ -24,6 +24,7 @@ pub use consume::{Consumer, Source, Taken};
 pub use publish::{NotPublished, Publisher};
 
 use std::io;
+use std::time::Duration;
 
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -44,11 +45,14 @@ const MOST_ASKS: i64 = 10_000;
 const HEARTBEAT: u16 = 4;
 
 /// Longest wait for a new connection, with all greetings.
-const CONNECT: std::time::Duration = std::time::Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What lapin is given in the moment a connection breaks is sometimes neither done nor refused. Nothing waits longer than this for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Another connection is declaring: looked again this often, this much later.
 const TRIES: u32 = 50;
-const BETWEEN: std::time::Duration = std::time::Duration::from_millis(200);
+const BETWEEN: Duration = Duration::from_millis(200);
 
 /// Names under the configured prefix.
 #[derive(Debug, Clone)]
@@ -77,15 +81,23 @@ impl Names {
     }
 }
 
+/// As `done`, or the error that it took too long.
+async fn within<T>(time: Duration, done: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+    tokio::time::timeout(time, done).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
+
 /// A connection with all queues declared, and a channel on it.
 async fn connect(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Connection, Channel)> {
+    within(CONNECT + PATIENCE + BETWEEN * TRIES, connect_and_declare(settings, purpose)).await
+}
+
+async fn connect_and_declare(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Connection, Channel)> {
     let name = format!("handfast {purpose}");
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let mut uri: AMQPUri = settings.url.reveal().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT);
     // Nothing tells of a server that stops answering half-way: heartbeats come later.
-    let connecting = tokio::time::timeout(CONNECT, Connection::connect_uri(uri, properties));
-    let connection = connecting.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let connection = within(CONNECT, Connection::connect_uri(uri, properties)).await?;
     let names = Names::new(settings);
     let mut tries = 0;
     loop {

@@ -140,14 +140,17 @@ impl Watch {
     }
 
     /// Of these backends those that are at work, or were a moment ago. One that waits for us within a transaction does so in vain:
-    /// no connection is held across anything that takes time.
+    /// no connection is held across anything that takes time. The others are ended on the server's side too, which may not learn
+    /// otherwise for long that nobody is there, and would keep their locks.
     async fn ask(&self, suspects: &[i32]) -> Result<HashSet<i32>, Error> {
         let (client, task) = self.dial.connect(&self.server).await?;
-        let sql = "/* db::lost */ select pid from pg_stat_activity where pid = any($1)
-            and (state = 'active' or state_change > clock_timestamp() - interval '3 seconds')";
+        let sql = "/* db::lost */ select pid, case when state <> 'active' and state_change < clock_timestamp() - interval '3 seconds'
+                                                   then pg_terminate_backend(pid) end
+            from pg_stat_activity where pid = any($1) and application_name = 'handfast'";
         let rows = client.query(sql, &[&suspects]).await;
         task.abort();
-        Ok(rows?.iter().map(|row| row.get(0)).collect())
+        let alive = |row: &tokio_postgres::Row| row.get::<_, Option<bool>>(1).is_none();
+        Ok(rows?.iter().filter(|row| alive(row)).map(|row| row.get(0)).collect())
     }
 }
 

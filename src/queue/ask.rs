@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Names, Taken, connect};
+use super::{Names, PATIENCE, Taken, connect, within};
 use crate::App;
 use crate::batch::Batcher;
 use crate::crypto::Purpose;
@@ -140,7 +140,7 @@ async fn send_asks(app: &App, channel: Option<Channel>, asks: &[AskTaken]) -> Re
     let queue = Names::new(&app.config.amqp).asks();
     let sent =
         channel.basic_publish("".into(), queue.as_str().into(), BasicPublishOptions::default(), &sealed, properties);
-    sent.await.map(|_| ()).map_err(|_| AskError::NotSent)
+    within(PATIENCE, sent).await.map(|_| ()).map_err(|_| AskError::NotSent)
 }
 
 async fn keep_connected(app: App, live: watch::Sender<Option<Channel>>, waiting: Waiting, stop: CancellationToken) {
@@ -169,7 +169,8 @@ async fn take_replies(
     let (_connection, channel): (Connection, Channel) = connect(&app.config.amqp, "asks out").await?;
     // Direct reply-to wants request and reply on one channel, and no acks.
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let mut replies = channel.basic_consume(DIRECT_REPLY.into(), "".into(), options, FieldTable::default()).await?;
+    let consuming = channel.basic_consume(DIRECT_REPLY.into(), "".into(), options, FieldTable::default());
+    let mut replies = within(PATIENCE, consuming).await?;
     live.send_replace(Some(channel));
     pace.reset();
     loop {
@@ -249,9 +250,9 @@ async fn send_replies(app: &App, channel: Option<Channel>, replies: Vec<(String,
         let Ok(plain) = serde_json::to_vec(&replies) else { continue };
         let sealed = app.keys.seal(Purpose::Ask, REPLIES, &zeroize::Zeroizing::new(plain));
         let transient = BasicProperties::default().with_delivery_mode(1);
-        let _ = channel
-            .basic_publish("".into(), to.as_str().into(), BasicPublishOptions::default(), &sealed, transient)
-            .await;
+        let options = BasicPublishOptions::default();
+        let sent = channel.basic_publish("".into(), to.as_str().into(), options, &sealed, transient);
+        let _ = within(PATIENCE, sent).await;
     }
 }
 

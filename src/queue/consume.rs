@@ -7,7 +7,7 @@ use lapin::{Acker, Connection};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Names, connect};
+use super::{Names, PATIENCE, connect, within};
 use crate::books::Lane;
 use crate::config;
 use crate::retry::Reconnect;
@@ -37,13 +37,13 @@ pub struct Taken {
 impl Taken {
     /// Acknowledges it. After a reconnect this does nothing: the broker hands the message out again, and the books know.
     pub async fn ack(self) {
-        let _ = self.acker.ack(BasicAckOptions::default()).await;
+        let _ = within(PATIENCE, self.acker.ack(BasicAckOptions::default())).await;
     }
 
     /// Gives it back to the broker, for another worker.
     pub async fn hand_back(self) {
         let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        let _ = self.acker.nack(options).await;
+        let _ = within(PATIENCE, self.acker.nack(options)).await;
     }
 }
 
@@ -70,7 +70,7 @@ impl Consumer {
                         // The receiver sees the end of the feed while acknowledgements still go.
                         drop(into);
                         done.cancelled().await;
-                        let _ = connection.close(200, "bye".into()).await;
+                        let _ = within(PATIENCE, connection.close(200, "bye".into())).await;
                         return;
                     }
                     Ok(None) => Ok(()),
@@ -97,7 +97,7 @@ async fn feed(
     pace: &mut Reconnect,
 ) -> lapin::Result<Option<Connection>> {
     let (connection, channel) = connect(settings, "jobs in").await?;
-    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    within(PATIENCE, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
     let names = Names::new(settings);
     let queue = match source {
         Source::Jobs(lane) => names.jobs(lane),
@@ -105,7 +105,8 @@ async fn feed(
         Source::Dead => names.dead(),
     };
     let options = BasicConsumeOptions::default();
-    let mut consumer = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+    let consuming = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
+    let mut consumer = within(PATIENCE, consuming).await?;
     pace.reset();
     loop {
         let delivery = tokio::select! {
@@ -122,6 +123,6 @@ async fn feed(
         }
     }
     let tag = consumer.tag();
-    channel.basic_cancel(tag, lapin::options::BasicCancelOptions::default()).await?;
+    within(PATIENCE, channel.basic_cancel(tag, lapin::options::BasicCancelOptions::default())).await?;
     Ok(Some(connection))
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -12,7 +13,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Names, connect};
+use super::{Names, PATIENCE, connect, within};
 use crate::App;
 use crate::books::Lane;
 use crate::failpoint;
@@ -21,6 +22,9 @@ use crate::retry::Reconnect;
 
 /// Confirms outstanding at once: the broker's quorum write is waited for by all of them together.
 const WINDOW: usize = 500;
+
+/// Longest wait for a connection that knows its epoch; another one may be meeting the same broker.
+const OPENING: Duration = Duration::from_secs(45);
 
 /// The broker has not confirmed it: away, blocked, or it said no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -77,19 +81,15 @@ impl Publisher {
 
     async fn publish_to(&self, queue: String, body: Vec<u8>) -> Result<i32, NotPublished> {
         let _place = self.window.acquire().await.map_err(|_| NotPublished)?;
-        let Some(live) = self.live.borrow().clone() else { return Err(NotPublished) };
+        let mut seen = self.live.clone();
+        let Some(live) = seen.borrow_and_update().clone() else { return Err(NotPublished) };
         if self.blocked.load(Ordering::Relaxed) {
             return Err(NotPublished);
         }
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let persistent = BasicProperties::default().with_delivery_mode(2);
-        let confirm = live.channel.basic_publish("".into(), queue.as_str().into(), options, &body, persistent).await;
-        let confirm = match confirm {
-            Ok(confirm) => {
-                failpoint::hit(failpoint::Place::AfterPublish);
-                confirm.await
-            }
-            Err(error) => Err(error),
+        let confirm = tokio::select! {
+            confirm = confirmed(&live.channel, &queue, &body) => confirm,
+            // What lapin was given in the moment the connection broke is sometimes neither confirmed nor refused.
+            _ = seen.changed() => return Err(NotPublished),
         };
         match confirm {
             Ok(Confirmation::Ack(None)) => Ok(live.epoch),
@@ -103,6 +103,14 @@ impl Publisher {
     }
 }
 
+async fn confirmed(channel: &Channel, queue: &str, body: &[u8]) -> lapin::Result<Confirmation> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    let confirm = channel.basic_publish("".into(), queue.into(), options, body, persistent).await?;
+    failpoint::hit(failpoint::Place::AfterPublish);
+    confirm.await
+}
+
 async fn keep_connected(
     app: App,
     live: watch::Sender<Option<Live>>,
@@ -112,7 +120,8 @@ async fn keep_connected(
     let mut pace = Reconnect::default();
     let mut said = false;
     while !stop.is_cancelled() {
-        match open(&app).await {
+        let opening = tokio::time::timeout(OPENING, open(&app)).await;
+        match opening.unwrap_or_else(|late| Err(late.into())) {
             Ok((connection, opened)) => {
                 tracing::info!(epoch = opened.epoch, "publishing to the broker");
                 (said, pace) = (false, Reconnect::default());
@@ -121,7 +130,7 @@ async fn keep_connected(
                 until_broken(&connection, &channel, &blocked, &stop).await;
                 live.send_replace(None);
                 blocked.store(false, Ordering::Relaxed);
-                let _ = connection.close(200, "bye".into()).await;
+                let _ = within(PATIENCE, connection.close(200, "bye".into())).await;
             }
             Err(error) if !said => {
                 said = true;

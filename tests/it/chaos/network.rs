@@ -33,13 +33,17 @@ async fn a_statement_whose_answer_never_comes_fails_and_the_next_one_works() {
 #[tokio::test]
 async fn a_transaction_whose_answer_never_comes_fails_too() {
     let (proxy, db) = behind_a_proxy().await;
+    db.execute("create table held ()", &[]).await.expect("made");
     let mut client = db.client().await.expect("a connection");
     let transaction = client.transaction().await.expect("begun");
+    transaction.execute("lock table held", &[]).await.expect("locked");
     proxy.cut(Cut::Forget);
     let begun = Instant::now();
     transaction.execute("select 1", &[]).await.expect_err("nobody answers");
     assert!(begun.elapsed() < Duration::from_secs(25), "after {:?}", begun.elapsed());
-    db.now().await.expect("a new connection");
+    drop(transaction);
+    drop(client);
+    db.execute("insert into held default values", &[]).await.expect("its locks are free");
 }
 
 #[tokio::test]
