@@ -43,7 +43,7 @@ async fn accepted(n: usize) -> (App, Uuid, Vec<Uuid>) {
     };
     let chunk = app.db.row("select id from chunks", &[]).await.unwrap().unwrap().get(0);
     // Its acceptor would have published it by now.
-    app.clock.advance(Duration::from_secs(3));
+    app.clock.advance(Duration::from_secs(6));
     (app, chunk, answers.iter().map(id).collect())
 }
 
