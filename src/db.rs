@@ -106,6 +106,7 @@ impl Db {
             .runtime(Runtime::Tokio1)
             .timeouts(deadpool_postgres::Timeouts { wait, create: wait, recycle: wait })
             .post_create(watch.hook(SESSION))
+            .pre_recycle(watch.gate())
             .build()
             .map_err(|e| DbError::Schema(e.to_string()))?;
         let pool = Arc::new(pool);

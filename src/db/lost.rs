@@ -3,7 +3,7 @@
 //! A firewall, a balancer or a proxy that forgets a connection tells nobody: the request was sent, its answer never comes, and
 //! waits without end are all that is left of it, one for each connection of the pool. So who has been waiting for some seconds is
 //! looked up over a new connection: the server says whether it is at work on it. If it is not, the wait is for nothing; the
-//! connection is given up, with all that lie idle and are as old, and the statement fails as it does when the server goes away.
+//! connection is given up, the statement fails as it does when the server goes away, and no connection that is as old is used again.
 //!
 //! Promises: a statement that takes long is never given up, however long it takes, and while the server itself cannot be asked
 //! nothing is.
@@ -46,13 +46,16 @@ pub(super) struct Watch {
     dial: Arc<dyn Connect>,
     server: Config,
     open: Arc<Mutex<Vec<Open>>>,
+    /// When a connection was last found to be lost: what befell it befell its neighbours, and who is as old is not used again.
+    lost_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Known {
     /// Over connections made by `dial`.
     pub(super) fn new(dial: impl Connect + 'static, server: &Config) -> (Self, Watch) {
         let (dial, open): (Arc<dyn Connect>, _) = (Arc::new(dial), Arc::default());
-        let watch = Watch { dial: Arc::clone(&dial), server: server.clone(), open: Arc::clone(&open) };
+        let (server, known) = (server.clone(), Arc::clone(&open));
+        let watch = Watch { dial: Arc::clone(&dial), server, open: known, lost_at: Arc::default() };
         (Self { dial, open }, watch)
     }
 }
@@ -86,6 +89,15 @@ impl Watch {
         })
     }
 
+    /// Keeps from use what is as old as one that was lost.
+    pub(super) fn gate(&self) -> Hook {
+        let lost_at = Arc::clone(&self.lost_at);
+        Hook::sync_fn(move |_: &mut ClientWrapper, metrics| match *lock(&lost_at) {
+            Some(lost_at) if metrics.created < lost_at => Err(HookError::message("as old as one that was lost")),
+            _ => Ok(()),
+        })
+    }
+
     /// Looks as long as the pool is there.
     pub(super) fn start(self, pool: &Arc<Pool>) {
         let pool = Arc::downgrade(pool);
@@ -96,7 +108,7 @@ impl Watch {
                 beat.tick().await;
                 let Some(suspects) = self.look(&pool) else { return };
                 if !suspects.is_empty() {
-                    self.judge(&suspects, &pool).await;
+                    self.judge(&suspects).await;
                 }
             }
         });
@@ -119,7 +131,7 @@ impl Watch {
         Some(open.iter().filter(|one| one.busy >= LOOKS).map(|one| one.backend).collect())
     }
 
-    async fn judge(&self, suspects: &[i32], pool: &Weak<Pool>) {
+    async fn judge(&self, suspects: &[i32]) {
         // No word is no verdict: the server may be away, or slow itself.
         let Ok(Ok(alive)) = tokio::time::timeout(PATIENCE, self.ask(suspects)).await else { return };
         let mut lost = 0;
@@ -132,10 +144,7 @@ impl Watch {
         }
         if lost > 0 {
             tracing::warn!(connections = lost, "the server knows nothing of what these wait for: they are given up");
-            if let Some(pool) = pool.upgrade() {
-                // What befell these befell their neighbours; the next ones are new.
-                pool.retain(|_, _| false);
-            }
+            *lock(&self.lost_at) = Some(Instant::now());
         }
     }
 
