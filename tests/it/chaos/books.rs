@@ -42,7 +42,6 @@ async fn accepted(n: usize) -> (App, Uuid, Vec<Uuid>) {
         other => panic!("not new: {other:?}"),
     };
     let chunk = app.db.row("select id from chunks", &[]).await.unwrap().unwrap().get(0);
-<<<<<<< HEAD
     // Its acceptor found no broker, and has said so.
     let unpublished = "select published_at is null from chunks";
     crate::node::eventually("the mark is taken back", async || {
@@ -50,10 +49,6 @@ async fn accepted(n: usize) -> (App, Uuid, Vec<Uuid>) {
     })
     .await;
     app.clock.advance(Duration::from_secs(3));
-=======
-    // Its acceptor would have published it by now.
-    app.clock.advance(Duration::from_secs(6));
->>>>>>> main
     (app, chunk, answers.iter().map(id).collect())
 }
 
