@@ -136,7 +136,7 @@ pub(super) fn of_sense() -> Vec<Case> {
         answers("status-999", early("999 What"), waits(), ("refused-for-now", Some("http_999"))),
         answers(
             "switches",
-            "HTTP/1.1 101 Yes\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n".to_owned(),
+            "HTTP/1.1 101 Yes\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
             waits(),
             ("refused-for-now", Some("http_101")),
         ),
