@@ -1,6 +1,6 @@
 //! Looking: what a sender may see of its deliveries.
 //!
-//! A message is one delivery, so looking at either is the same. Which ones are looked at is [`find`](super::find)'s to say; this
+//! A message is one delivery, so looking at either is the same. Which ones are looked at is [`find`](mod@super::find)'s to say; this
 //! file reads what there is to know of them, by primary keys only.
 
 use std::collections::HashMap;
