@@ -169,10 +169,12 @@ pub async fn begin_operation(app: &App, new: &NewOperation) -> Result<Operation,
     let mut client = app.db.client().await?;
     let transaction = client.transaction().await?;
     let sql = "/* books::operations begin */
-        insert into operations (id, kind, sender, filter, rate, matching, created_at, updated_at)
-        values ($1, $2, $3, $4::text::jsonb, $5, $6, $7, $7)";
+        insert into operations (id, kind, sender, filter, rate, matching, created_at, updated_at, cursor_at)
+        values ($1, $2, $3, $4::text::jsonb, $5, $6, $7, $7, $8)";
+    // Ids of one millisecond have no order: what was accepted in this one counts as before.
+    let newest = crate::clock::uuid_at(now + std::time::Duration::from_millis(1));
     let (kind, sender, rate, matching) = (new.kind.number(), &new.sender, &new.rate, &new.matching);
-    transaction.execute(sql, &[&id, &kind, sender, &text, rate, matching, &now]).await?;
+    transaction.execute(sql, &[&id, &kind, sender, &text, rate, matching, &now, &newest]).await?;
     if new.kind == OperationKind::Cancel {
         stops::stop_chunks(&transaction, id, &filter, now).await?;
     }

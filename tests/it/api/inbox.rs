@@ -14,6 +14,8 @@ async fn entries_are_listed_and_acknowledged_by_their_own_account_only() {
     let (own, other) = (node.account(1).await, node.account(2).await);
     for text in ["a", "b", "c"] {
         node.arrives(&own, text).await;
+        // Ids of one millisecond have no order.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let (_, list) = node.get("/inbox?account=1&limit=2").await;
     let texts: Vec<_> = list["items"].as_array().unwrap().iter().map(|entry| entry["text"].clone()).collect();
