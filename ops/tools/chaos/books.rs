@@ -1,7 +1,7 @@
 //! The second ledger: what the node's books say, read over a connection of our own that no fault befalls but the server's.
 
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use handfast::config::Secret;
 use tokio_postgres::types::ToSql;
@@ -9,6 +9,9 @@ use tokio_postgres::{Client, NoTls, Row};
 
 /// One question's longest answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No fault takes the database away for longer.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// Asks the database.
 pub(crate) struct Books {
@@ -48,7 +51,8 @@ impl Books {
                               or exists (select from workers w where w.id = c.worker and w.pid = $1)))
                         + (select count(*) from exceptions e where state = 2 and ($1::int is null
                               or exists (select from workers w where w.id = e.worker and w.pid = $1))))::bigint";
-        for _ in 0..20 {
+        let begun = Instant::now();
+        while begun.elapsed() < AWAY {
             if let Ok(rows) = self.rows(sql, &[&pid]).await {
                 return Ok(rows[0].get(0));
             }
