@@ -208,8 +208,6 @@ pub struct Delivery {
     pub chunk: usize,
     /// POSTs in flight in one worker process.
     pub in_flight: usize,
-    /// POSTs in flight to one destination in one worker process.
-    pub in_flight_per_destination: usize,
     /// Deliveries held by one worker process.
     pub held: usize,
     /// Deliveries of one destination held by one worker process before further chunks go back to Postgres.
@@ -413,7 +411,6 @@ impl Default for Delivery {
             jitter: 0.2,
             chunk: 100,
             in_flight: 2000,
-            in_flight_per_destination: 64,
             held: 10_000,
             held_per_destination: 1000,
             handshakes: 64,

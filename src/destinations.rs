@@ -11,5 +11,5 @@ pub mod pace;
 mod settings;
 mod shares;
 
-pub use settings::{Change, Destination, Filter, Setting, find, list, pause, resume, set};
+pub use settings::{Change, Destination, Filter, Setting, find, list, moved, pause, resume, set};
 pub use shares::{Given, Told, Want, changed_since, release, release_dead, sync};

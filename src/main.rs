@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use handfast::config::Config;
 use handfast::crypto::NodeKeys;
+use handfast::senders::Scope;
 use handfast::{
     App, cli, config, crypto, db, demo, doctor, embedded, failpoint, run, senders, supervise, telemetry, tls,
 };
@@ -77,8 +78,7 @@ enum KeyCommand {
         /// The name limits and idempotency keys are counted under
         #[arg(long)]
         sender: String,
-        /// Scopes, with commas: accounts, passcodes, connections, messages, inbox, keys, each also as NAME:read; * is everything
-        #[arg(long, default_value = "*", value_delimiter = ',')]
+        #[arg(long, default_value = "*", value_delimiter = ',', help = Scope::help())]
         scopes: Vec<String>,
     },
 }

@@ -18,7 +18,7 @@ use crate::db::{GenericClient, Row, Transaction};
 /// What is held is due so much later.
 const AWAY: &str = "interval '1000 years'";
 /// What is due later than this from now is held: no schedule reaches so far.
-const FAR: &str = "interval '500 years'";
+pub(super) const FAR: &str = "interval '500 years'";
 
 /// Notes which deliveries (all new, in chunks of their own) rows became: each with its number and key.
 pub async fn note_rows(

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::campaign::FAR;
 use super::find::{Filter, look};
 use super::{
     AttemptView, BooksError, ChannelName, DeliveryId, DeliveryView, Lane, MessageFilter, MessageView, Outcome, State,
@@ -101,12 +102,14 @@ pub(super) async fn read(
     let sql = format!(
         "/* books::inspect read */ select * from (
             select m.id, m.channel, m.destination, {STATE} as state,
-                case when e.state = 8 then 'destination' when e.state = 9 then 'turn' when e.state = 1 and e.due_at > $3 then 'time'
+                case when e.state = 8 then 'destination' when e.state = 9 then 'turn' when e.state = 1 and e.due_at > $3::timestamptz + {FAR} then 'campaign'
+                     when e.state = 1 and e.due_at > $3 then 'time'
                      when e.state is null and c.state = 3 then 'destination' when e.state is null and c.state = 4 then 'campaign'
                      when e.state is null and c.state = 0 and c.due_at > $3 then 'time' end,
                 e.reason, coalesce(e.lane, c.lane, 1::smallint), m.sender, m.from_address, m.to_address, m.tag, m.campaign, m.ordering_key,
                 m.deliver_at, m.created_at, coalesce(e.expires_at, m.expires_at),
-                coalesce(e.due_at, case when e.state is null and c.state = 0 and c.due_at > $3 then c.due_at end),
+                case when e.due_at <= $3::timestamptz + {FAR} then e.due_at
+                     when e.state is null and c.state = 0 and c.due_at > $3 then c.due_at end,
                 l.at, l.status, l.code, e.updated_at
             from unnest($1::uuid[], $2::smallint[]) as d(chunk, seq) {JOINED}
             where ($4::text is null or m.destination = $4) and ($5::text is null or m.tag = $5)

@@ -11,6 +11,7 @@ use super::list::{self, Extent};
 use super::output::harmless;
 use super::table::{Column, Show};
 use super::target::{Session, Target};
+use crate::senders::Scope;
 
 const COLUMNS: [Column; 5] = [
     Column("ID", "id", Show::Text),
@@ -44,8 +45,7 @@ enum What {
     Create {
         /// Name under which limits and idempotency keys are counted; several keys may share it
         sender: String,
-        /// What the key may do; several with commas or by repeating
-        #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+        #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',', help = Scope::help())]
         scope: Vec<String>,
         /// The only account the key may act for
         #[arg(long, value_name = "ADDRESS")]

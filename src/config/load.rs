@@ -135,7 +135,6 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
         ("destinations.open_for", destinations.open_for >= Period::millis(100), "must be at least 100ms"),
         ("database.pool", config.database.pool >= 4, "must be at least 4"),
         ("delivery.in_flight", config.delivery.in_flight > 0, "must be at least 1"),
-        ("delivery.in_flight_per_destination", config.delivery.in_flight_per_destination > 0, "must be at least 1"),
         ("delivery.handshakes", config.delivery.handshakes > 0, "must be at least 1"),
         ("openmsg.callbacks", config.openmsg.callbacks > 0, "must be at least 1"),
         ("openmsg.callbacks_per_domain", config.openmsg.callbacks_per_domain > 0, "must be at least 1"),

@@ -154,7 +154,16 @@ pub async fn pause(app: &App, name: &str) -> Result<(), DbError> {
 
 /// Lets everything go again, also what a breaker or a Retry-After holds back; false where there is no such destination.
 pub async fn resume(app: &App, name: &str) -> Result<bool, DbError> {
-    let row = app.db.row(RESUME, &[&name, &app.clock.now(), &pace::SLOW_START]).await?;
+    lift(app, name, false).await
+}
+
+/// It has moved: what was learnt about the old place does not hold for the new one. An operator's pause does.
+pub async fn moved(app: &App, name: &str) -> Result<(), DbError> {
+    lift(app, name, true).await.map(drop)
+}
+
+async fn lift(app: &App, name: &str, stay_paused: bool) -> Result<bool, DbError> {
+    let row = app.db.row(LIFT, &[&name, &app.clock.now(), &pace::SLOW_START, &stay_paused]).await?;
     Ok(row.is_some_and(|row| row.get(0)))
 }
 
@@ -195,11 +204,11 @@ const PAUSE: &str = "/* destinations::pause */
 insert into destinations as d (name, paused, congestion, changed_at) values ($1, true, $3, $2)
 on conflict (name) do update set paused = true, changed_at = greatest($2, d.changed_at + interval '1 microsecond')";
 
-const RESUME: &str = "/* destinations::resume */
+const LIFT: &str = "/* destinations::lift */
 with before as (
     select name, breaker from destinations where name = $1 for update
-), resumed as (
-    update destinations d set paused = false, breaker = 0, closed_until = null, why = null, trips = 0, failures = 0,
+), lifted as (
+    update destinations d set paused = d.paused and $4, breaker = 0, closed_until = null, why = null, trips = 0, failures = 0,
         counted_ok = 0, counted_failed = 0, counted_since = null,
         congestion = case when b.breaker <> 0 then $3::real else d.congestion end,
         changed_at = greatest($2, d.changed_at + interval '1 microsecond')

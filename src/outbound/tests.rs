@@ -77,7 +77,7 @@ async fn all_connections_that_can_be_in_flight_to_one_host_are_kept() {
     })
     .await;
     let mut config = peer.config();
-    (config.delivery.in_flight, config.delivery.in_flight_per_destination) = (4, 2);
+    config.delivery.in_flight = 4;
     let client = Outbound::new(&config).unwrap();
     for _ in 0..20 {
         let calls = (0..4).map(|_| client.call(call("shop.test")));

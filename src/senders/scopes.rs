@@ -47,6 +47,12 @@ impl Scope {
         Self::Keys,
     ];
 
+    /// For help texts: what there is, and how it is written.
+    pub fn help() -> String {
+        let names = Self::ALL.map(Self::name).join(", ");
+        format!("What the key may do, with commas or repeated: {names}, each also as NAME:read; * is everything")
+    }
+
     /// As written.
     pub fn name(self) -> &'static str {
         match self {

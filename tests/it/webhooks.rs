@@ -163,6 +163,26 @@ async fn a_pause_is_kept_whether_in_seconds_or_as_a_date() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_moves_is_called_at_once_unless_an_operator_paused_it() {
+    let net = Net::new();
+    let answer = |seen: &receiver::Seen, _| if seen.path == "/old" { pause(503, "3600") } else { status(200) };
+    let _receiver = Receiver::start(&net, HOOKS, answer).await;
+    let node = node(&net).await;
+    let to = |path: &str| json!({"url": format!("https://{HOOKS}{path}")});
+    webhook(&node, "orders", to("/old")).await;
+    let standing = async || node.get("destinations/orders").await["state"].clone();
+    send(&node, json!({"webhook": "orders", "payload": 1})).await;
+    eventually("it asks for a pause", async || standing().await == "retry_after").await;
+    let second = send(&node, json!({"webhook": "orders", "payload": 2})).await;
+    assert_eq!(node.api("PATCH", "webhooks/orders", Some(to("/new"))).await.status, 200);
+    assert_eq!(node.settled(&second).await["state"], "delivered");
+
+    node.post("destinations/orders/pause", json!({})).await;
+    assert_eq!(node.api("PATCH", "webhooks/orders", Some(to("/newer"))).await.status, 200);
+    assert_eq!(standing().await, "paused");
+}
+
+#[tokio::test]
 async fn secrets_overlap_after_a_rotation_and_are_shown_once() {
     let net = Net::new();
     let receiver = Receiver::start(&net, HOOKS, |_, _| status(200)).await;

@@ -10,7 +10,6 @@ use crate::books::Lane;
 use crate::config;
 use crate::db::DbError;
 
-/// While something is accepted.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Deliveries in the broker and not claimed, as last counted, and what this process has added since. Cheap to clone.
@@ -36,7 +35,7 @@ struct Counts {
 }
 
 impl Ahead {
-    /// Follows the books while this process adds something.
+    /// Follows the books while something lies in the broker that this process may have added.
     pub(super) fn watch(app: &App) -> Self {
         let ahead = Self { limits: Limits::of(&app.config.amqp), counts: Arc::default() };
         let (app, counts) = (app.clone(), Arc::downgrade(&ahead.counts));
@@ -45,7 +44,8 @@ impl Ahead {
                 let added = std::mem::take(&mut counts.lock().unwrap_or_else(PoisonError::into_inner).added);
                 if added && let Ok(now) = count(&app).await {
                     let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-                    *counts = Counts { added: true, ..now };
+                    // What lies there is followed until it has gone.
+                    *counts = Counts { added: counts.added || now.lanes.iter().any(|n| *n > 0), ..now };
                 }
                 drop(counts);
                 tokio::time::sleep(LOOK).await;

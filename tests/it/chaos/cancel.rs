@@ -12,7 +12,7 @@ use super::stage::Stage;
 #[tokio::test]
 async fn what_is_said_of_a_cancelled_message_is_true() {
     let mut dice = Dice::new();
-    let stage = Stage::new(2, |options| options.set("delivery.in_flight_per_destination", 4)).await;
+    let stage = Stage::new(2, |options| options.set("destinations.concurrency", 4)).await;
     let mut words: BTreeMap<String, String> = BTreeMap::new();
     for round in 0..12 {
         let rows = stage.rows(&format!("round-{round}"), 24);

@@ -81,7 +81,7 @@ async fn what_was_asked_for_too_long_ago_is_unconfirmed_and_left_alone() {
 async fn a_worker_that_is_told_to_go_brings_every_post_it_has_begun_to_its_end() {
     let options = |options: crate::node::Options| {
         // Several chunks in one job, of which only some get a slot.
-        options.set("delivery.chunk", 2).set("delivery.in_flight_per_destination", 2)
+        options.set("delivery.chunk", 2).set("destinations.concurrency", 2)
     };
     let mut stage = Stage::new(1, options).await;
     stage.peer.behave(Behaviour::At(Endpoint::MessageReceive, Trick::Late(Duration::from_secs(3))));

@@ -51,7 +51,7 @@ impl Stage {
         let _ = (net.socket_of("a.test"), net.socket_of("b.test"));
         let options = |domain| {
             let options = Options::of(domain).workers(workers).set("openmsg.messages_per_connection", 1_000_000);
-            with(domain, options.set("delivery.in_flight_per_destination", 16).set("delivery.chunk", 20))
+            with(domain, options.set("destinations.concurrency", 16).set("delivery.chunk", 20))
         };
         let (a, b) = tokio::join!(Node::start(&net, options("a.test")), Node::start(&net, options("b.test")));
         let mut routes = Vec::new();
