@@ -120,8 +120,13 @@ impl Signing {
 impl DatedSecret {
     /// Whether it signs at this moment.
     pub fn holds(&self, at: Timestamp) -> bool {
-        self.until.is_none_or(|until| at < until)
+        is_before(at, self.until)
     }
+}
+
+/// Whether something with this end, or none, still holds.
+pub(super) fn is_before(at: Timestamp, until: Option<Timestamp>) -> bool {
+    until.is_none_or(|until| at < until)
 }
 
 impl Auth {

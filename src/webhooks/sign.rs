@@ -7,35 +7,55 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
+use super::definition::is_before;
 use super::{DatedSecret, SigningSecret};
-use crate::crypto;
+use crate::crypto::{MacKey, SigningKey};
 
 /// Signs for one webhook.
 #[derive(Debug, Clone)]
 pub struct Signer {
-    secrets: Vec<DatedSecret>,
+    keys: Vec<Dated>,
+}
+
+#[derive(Debug, Clone)]
+struct Dated {
+    key: Key,
+    until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone)]
+enum Key {
+    Hmac(MacKey),
+    Ed25519(SigningKey),
 }
 
 impl Signer {
     /// With these, each until its end.
     pub fn new(secrets: &[DatedSecret]) -> Self {
-        Self { secrets: secrets.to_vec() }
+        let dated = |dated: &DatedSecret| {
+            let key = match &dated.secret {
+                SigningSecret::Hmac(key) => Key::Hmac(MacKey::new(key)),
+                SigningSecret::Ed25519(key) => Key::Ed25519(key.clone()),
+            };
+            Dated { key, until: dated.until }
+        };
+        Self { keys: secrets.iter().map(dated).collect() }
     }
 
     /// The value of `webhook-signature`: `id` and `at` (Unix seconds) are those of `webhook-id` and `webhook-timestamp`.
     pub fn sign(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
         let head = format!("{id}.{}.", at.as_second());
-        let mut header = String::with_capacity(self.secrets.len() * 48);
-        for secret in self.secrets.iter().filter(|secret| secret.holds(at)) {
+        let mut header = String::with_capacity(self.keys.len() * 48);
+        for dated in self.keys.iter().filter(|dated| is_before(at, dated.until)) {
             if !header.is_empty() {
                 header.push(' ');
             }
-            match &secret.secret {
-                SigningSecret::Hmac(key) => {
+            match &dated.key {
+                Key::Hmac(key) => {
                     header.push_str("v1,");
-                    STANDARD.encode_string(crypto::hmac_sha256(key, &[head.as_bytes(), body]), &mut header);
+                    STANDARD.encode_string(key.mac(&[head.as_bytes(), body]), &mut header);
                 }
-                SigningSecret::Ed25519(key) => {
+                Key::Ed25519(key) => {
                     header.push_str("v1a,");
                     STANDARD.encode_string(key.sign(&[head.as_bytes(), body].concat()), &mut header);
                 }

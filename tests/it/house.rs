@@ -4,10 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate, and the only places (files or folders, without ending) that may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 8] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 10] = [
     ("lapin", &["src/queue"]),
     ("reqwest", &["src/outbound", "src/cli/client"]),
     ("sodiumoxide", &["src/crypto"]),
+    ("hmac", &["src/crypto"]),
+    ("sha2", &["src/crypto", "src/cli/send"]),
     ("backoff", &["src/retry"]),
     ("deadpool_postgres", &["src/db"]),
     ("refinery", &["src/db"]),
