@@ -242,6 +242,56 @@ create function chunk_of(delivery uuid) returns uuid language sql immutable stri
 $$ select (left(delivery::text, 32) || '0000')::uuid $$;
 create function seq_of(delivery uuid) returns smallint language sql immutable strict parallel safe as
 $$ select (get_byte(uuid_send(delivery), 14) * 256 + get_byte(uuid_send(delivery), 15))::smallint $$;
+
+-- What nearly every try is: a delivery from its chunk, at the first go, answered well. A row for all of a settle.
+create table arrivals (
+    chunk uuid not null,
+    seq smallint not null,
+    at timestamptz not null,
+    late boolean not null,
+    worker uuid not null,
+    seqs smallint[] not null,
+    ats timestamptz[] not null,
+    nos smallint[],
+    ms integer[] not null,
+    statuses smallint[],
+    codes text[],
+    primary key (chunk, seq, at)
+) partition by range (chunk);
+alter table arrivals alter seqs set storage external, alter ats set storage external, alter nos set storage external,
+    alter ms set storage external, alter statuses set storage external;
+comment on table arrivals is 'Tries that delivered, those of a chunk that were settled together in one row. Inserted, never updated. Every other try is in attempts.';
+comment on column arrivals.seq is 'The first of seqs; with at, the first of ats, it names the row: a settle that is repeated finds it there.';
+comment on column arrivals.seqs is 'The deliveries'' numbers in their chunk. The other arrays have the same order.';
+comment on column arrivals.nos is 'Which tries they were; null: the first, all of them.';
+comment on column arrivals.statuses is 'HTTP statuses; null: none has one.';
+comment on column arrivals.codes is 'Response codes; null: none has one.';
+create table arrivals_rest partition of arrivals default;
+do $$ declare ahead integer; begin
+    for ahead in -1..3 loop
+        perform make_partition('arrivals', date_trunc('week', now() at time zone 'utc')::date + 7 * ahead);
+    end loop;
+end $$;
+
+create view tries as
+select chunk, seq, at, no, ms, outcome, status, code, answer, late, worker from attempts
+union all
+select a.chunk, x.seq, x.at, coalesce(x.no, 1::smallint), x.ms, 0::smallint, x.status, x.code, null, a.late, a.worker
+from arrivals a cross join lateral unnest(a.seqs, a.ats, a.nos, a.ms, a.statuses, a.codes) as x(seq, at, no, ms, status, code);
+comment on view tries is 'Every try, a row each.';
+
+create function tries_of(chunk uuid) returns setof tries language sql stable as
+$$ select * from tries t where t.chunk = $1 $$;
+comment on function tries_of(uuid) is 'The tries of a chunk.';
+
+create function tries_of(chunk uuid, seq smallint) returns setof tries language sql stable as
+$$ select t.chunk, t.seq, t.at, t.no, t.ms, t.outcome, t.status, t.code, t.answer, t.late, t.worker
+   from attempts t where t.chunk = $1 and t.seq = $2
+   union all
+   select a.chunk, $2, a.ats[x.place], coalesce(a.nos[x.place], 1::smallint), a.ms[x.place], 0::smallint, a.statuses[x.place], a.codes[x.place], null, a.late, a.worker
+   from arrivals a cross join lateral (select array_position(a.seqs, $2) as place offset 0) x where a.chunk = $1 and x.place is not null $$;
+comment on function tries_of(uuid, smallint) is 'The tries of a delivery: without taking the rows of its chunk apart.';
+
 create table operations (
     id uuid primary key,
     kind smallint not null check (kind in (1, 2)),

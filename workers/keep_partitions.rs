@@ -27,7 +27,7 @@ use crate::failpoint;
 const EVERY: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 /// Tables of a message and its delivery. In the order they are locked.
-const BOOKS: [&str; 4] = ["messages", "chunks", "exceptions", "attempts"];
+const BOOKS: [&str; 5] = ["messages", "chunks", "exceptions", "attempts", "arrivals"];
 
 /// Looks every hour, until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {

@@ -132,16 +132,16 @@ with stopped as (
 ), delivered as (
     insert into exceptions (chunk, seq, lane, destination, state, tries, updated_at)
     select a.chunk, a.seq, stopped.lane, m.destination, 7, 1, $2::timestamptz
-    from stopped join attempts a on a.chunk = stopped.id and a.outcome = 0
+    from stopped cross join lateral tries_of(stopped.id) a
     cross join lateral (select destination from messages where id = delivery_id(a.chunk, a.seq) offset 0) m
-    where stopped.tries > 0
+    where stopped.tries > 0 and a.outcome = 0
     on conflict do nothing
 )
 insert into events (at, kind, chunk, seqs)
 select $2::timestamptz, $3::smallint, id, seqs from stopped
 cross join lateral (select coalesce(array_agg(x.seq), '{}') as gone from (
     select e.seq from exceptions e where e.chunk = stopped.id
-    union all select a.seq from attempts a where stopped.tries > 0 and a.chunk = stopped.id and a.outcome = 0) x) e
+    union all select a.seq from tries_of(stopped.id) a where stopped.tries > 0 and a.outcome = 0) x) e
 cross join lateral (select array_agg(s::smallint order by s) as seqs from generate_series(0, n - 1) s where s <> all(gone)) x
 where seqs is not null";
 
@@ -151,7 +151,7 @@ select c.id, s, c.lane, m.destination, 3, 'cancelled', $2::timestamptz
 from chunks c cross join lateral generate_series(0, c.n - 1) s
 cross join lateral (select destination from messages where id = delivery_id(c.id, s::smallint) offset 0) m
 where c.campaign = $1 and c.state = 1
-  and not exists (select from attempts a where a.chunk = c.id and a.seq = s and a.outcome = 0)
+  and not exists (select from tries_of(c.id, s::smallint) a where a.outcome = 0)
 on conflict do nothing
 returning chunk, seq, lane, false";
 
@@ -250,7 +250,7 @@ cross join lateral (select row, key, no - 1 as no from unnest(k.rows, k.keys) wi
 cross join lateral (select * from messages where id = delivery_id(k.chunk, r.no::smallint) offset 0) m
 left join lateral (select * from exceptions x where x.chunk = k.chunk and x.seq = r.no::smallint offset 0) e on true
 cross join lateral (select count(*) as n, max(at) as last, bool_or(outcome = 0) as delivered
-                    from attempts x where x.chunk = k.chunk and x.seq = r.no::smallint) a
+                    from tries_of(k.chunk, r.no::smallint)) a
 order by k.chunk, r.no";
 
 fn report_row(row: &Row) -> ReportRow {

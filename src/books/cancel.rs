@@ -101,7 +101,7 @@ async fn look(tx: &Transaction<'_>, ids: &[DeliveryId]) -> Result<Vec<Seen>, Boo
     tx.query(&tx.prepare_cached(sql).await?, &[&chunk, &seq]).await?;
     let sql = "/* books::cancel look */
         select x.chunk, x.seq, e.state, c.state,
-               exists (select from attempts a where a.chunk = x.chunk and a.seq = x.seq and a.outcome = 0),
+               exists (select from tries_of(x.chunk, x.seq) a where a.outcome = 0),
                coalesce(e.lane, c.lane, 1::smallint)
         from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
         cross join lateral (select id from messages where id = delivery_id(x.chunk, x.seq) offset 0) m

@@ -149,8 +149,7 @@ left join lateral (select * from messages where id between wanted.first and want
 const LEFT: &str = "/* books::claim_chunks left */ select chunk, seq from exceptions where chunk = any($1)";
 
 async fn delivered(client: &Client, chunks: &[Uuid]) -> Result<Vec<(Uuid, i16)>, BooksError> {
-    let sql =
-        "/* books::claim_chunks delivered */ select chunk, seq from attempts where chunk = any($1) and outcome = 0";
+    let sql = "/* books::claim_chunks delivered */ select a.chunk, a.seq from unnest($1::uuid[]) x(id) cross join lateral tries_of(x.id) a where a.outcome = 0";
     let rows = client.query(&client.prepare_cached(sql).await?, &[&chunks]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

@@ -76,9 +76,9 @@ with old as (
     update chunks c set state = 2, settled_at = $1, published_at = null from old where c.id = old.id
 )
 insert into exceptions (chunk, seq, lane, destination, state, reason, updated_at)
-select old.id, ('x' || right(m.id::text, 4))::bit(16)::int::smallint, old.lane, m.destination, 4, 'expired', $1
+select old.id, seq_of(m.id), old.lane, m.destination, 4, 'expired', $1
 from old cross join lateral (
     select * from messages where id between old.id and delivery_id(old.id, 32767::smallint) offset 0) m
-where not exists (select from attempts a where a.chunk = old.id and delivery_id(a.chunk, a.seq) = m.id and a.outcome = 0)
+where not exists (select from tries_of(old.id, seq_of(m.id)) a where a.outcome = 0)
 on conflict do nothing
 returning chunk, seq, lane";

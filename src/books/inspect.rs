@@ -26,7 +26,7 @@ const STATE: &str = "case
     when e.state in (1, 8, 9) and e.tries = 0 then 'pending' when e.state in (1, 8, 9) then 'retrying'
     when e.state = 2 then 'sending' when e.state = 4 then 'expired' when e.state = 5 then 'failed'
     when e.state = 6 then 'unconfirmed' when e.state = 7 or (e.state is null and c.state = 2) then 'delivered'
-    when exists (select from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) then 'delivered'
+    when exists (select from tries_of(d.chunk, d.seq) a where a.outcome = 0) then 'delivered'
     when e.state = 3 or c.state = 5 then 'cancelled'
     when c.state = 1 then 'sending' else 'pending' end";
 
@@ -39,7 +39,7 @@ const JOINED: &str = "
         select state, tries, due_at, reason, lane, expires_at, updated_at from exceptions where chunk = d.chunk and seq = d.seq offset 0) e on true
     left join lateral (select state, due_at, lane from chunks where id = d.chunk offset 0) c on true
     left join lateral (
-        select at, status, code from attempts where chunk = d.chunk and seq = d.seq order by at desc limit 1) l on true";
+        select at, status, code from tries_of(d.chunk, d.seq) order by at desc limit 1) l on true";
 
 /// A delivery, with what it carries kept to itself.
 #[derive(Debug, Clone, Serialize)]
@@ -185,7 +185,7 @@ async fn attempts_of(
     let sql = "/* books::inspect attempts */
         select a.chunk, a.seq, a.no, a.at, a.ms, a.outcome, a.status, a.code, a.late, a.answer
         from unnest($1::uuid[], $2::smallint[]) as x(chunk, seq)
-        join attempts a on a.chunk = x.chunk and a.seq = x.seq order by a.at";
+        cross join lateral tries_of(x.chunk, x.seq) a order by a.at";
     let (chunks, seqs): (Vec<Uuid>, Vec<i16>) = ids.iter().map(|id| (id.chunk, id.seq)).unzip();
     let mut found: HashMap<DeliveryId, Vec<AttemptView>> = HashMap::new();
     for row in client.query(&client.prepare_cached(sql).await?, &[&chunks, &seqs]).await? {
@@ -252,7 +252,7 @@ fn message_of(delivery: Delivery) -> MessageView {
 pub async fn summary(app: &App, tag: Option<&str>, from: Option<&Address>) -> Result<Summary, BooksError> {
     let sql = format!(
         "/* books::summary */ select {STATE} as state, count(*),
-            count(*) filter (where (select count(*) from attempts a where a.chunk = d.chunk and a.seq = d.seq and a.outcome = 0) > 1)
+            count(*) filter (where (select count(*) from tries_of(d.chunk, d.seq) a where a.outcome = 0) > 1)
         from (select chunk_of(id) as chunk, seq_of(id) as seq from messages m
               where ($1::text is null or m.tag = $1) and ($2::text is null or m.from_address = $2)) d
         left join exceptions e on e.chunk = d.chunk and e.seq = d.seq

@@ -78,7 +78,7 @@ const REPLAY: &str = "/* books::replay */
 with looked as materialized (
     select x.chunk, x.seq, m.destination, m.id is not null as known, e.state as left_as, c.state as chunk_state, coalesce(e.lane, c.lane, 1::smallint) as lane,
            $3::timestamptz + (m.expires_at - coalesce(greatest(m.deliver_at, m.created_at), m.created_at)) as expires_at,
-           (select count(*) from attempts a where a.chunk = x.chunk and a.seq = x.seq and a.outcome = 0) > 0
+           (select count(*) from tries_of(x.chunk, x.seq) a where a.outcome = 0) > 0
                or (e.state is null and c.state = 2) or e.state is not distinct from 7 as delivered,
            exists (select from turns t join turns a on a.destination = t.destination and a.key = t.key and a.place < t.place
                    where t.chunk = x.chunk and t.seq = x.seq) as behind

@@ -168,8 +168,7 @@ from unnest($1::int4[], $2::uuid[], $3::uuid[], $4::int2[], $5::timestamptz[]) a
 left join messages m on m.id = x.id
 left join exceptions e on e.chunk = x.chunk and e.seq = x.seq
 left join lateral (
-    select a.no, a.status, a.code from attempts a
-    where a.chunk = x.chunk and a.seq = x.seq and a.at <= x.at order by a.at desc limit 1
+    select a.no, a.status, a.code from tries_of(x.chunk, x.seq) a where a.at <= x.at order by a.at desc limit 1
 ) a on true";
 
 async fn deliveries(app: &App, parts: &[Part]) -> Result<HashMap<usize, Of>, Error> {

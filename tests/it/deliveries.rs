@@ -4,6 +4,7 @@ mod cancels;
 mod finding;
 mod operations;
 mod replays;
+mod settles;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;

@@ -35,11 +35,17 @@ select count(*) from ended";
 
 /// Chunks none of whose messages is left.
 const CHUNKS: &str = "/* keep_partitions leftovers chunks */
-delete from chunks_rest where id = any (array(
-    select c.id from chunks_rest c
-    where c.id < $1 and c.state in (2, 5) and not exists (
-        select from messages m where m.id >= c.id and m.id <= overlay(c.id::text placing '7fff' from 33 for 4)::uuid)
-    order by c.id limit 2000))";
+with gone as (
+    delete from chunks_rest where id = any (array(
+        select c.id from chunks_rest c
+        where c.id < $1 and c.state in (2, 5) and not exists (
+            select from messages m where m.id >= c.id and m.id <= overlay(c.id::text placing '7fff' from 33 for 4)::uuid)
+        order by c.id limit 2000))
+    returning id
+), arrivals as (
+    delete from arrivals_rest a using gone where a.chunk = gone.id
+)
+select count(*) from gone";
 
 const EVENTS: &str = "/* keep_partitions leftovers events */
 delete from events_rest where ctid = any (array(select ctid from events_rest where at < $1 limit 2000))";
@@ -54,7 +60,8 @@ pub(super) async fn of_books(app: &App, until: Timestamp) -> Result<(), DbError>
         }
     }
     for _ in 0..ROUNDS {
-        if app.db.execute(CHUNKS, &[&until]).await? == 0 {
+        let row = app.db.row(CHUNKS, &[&until]).await?;
+        if row.is_none_or(|row| row.get::<_, i64>(0) == 0) {
             break;
         }
     }

@@ -44,7 +44,7 @@ pub(super) async fn open_in(app: &App, week: &Week) -> Result<i64, DbError> {
 /// Drops a week of the books; what is open moves to the default partitions, in the same transaction.
 pub(super) async fn drop_books(app: &App, week: &Week) -> Result<(), DbError> {
     let detach: String = BOOKS.iter().map(|parent| detach(parent, week)).collect();
-    let [messages, chunks, exceptions, attempts] = BOOKS.map(|parent| week.of(parent));
+    let [messages, chunks, exceptions, attempts, arrivals] = BOOKS.map(|parent| week.of(parent));
     let sql = format!(
         "/* keep_partitions drop_books */
         lock table only {} in access exclusive mode;
@@ -53,7 +53,8 @@ pub(super) async fn drop_books(app: &App, week: &Week) -> Result<(), DbError> {
         insert into messages select m.* from kept k join {messages} m on m.id = k.id;
         insert into chunks select c.* from {chunks} c where c.id in (select chunk from kept);
         insert into exceptions select e.* from kept k join {exceptions} e on e.chunk = k.chunk and e.seq = k.seq;
-        insert into attempts select a.* from kept k join {attempts} a on a.chunk = k.chunk and a.seq = k.seq;",
+        insert into attempts select a.* from kept k join {attempts} a on a.chunk = k.chunk and a.seq = k.seq;
+        insert into arrivals select a.* from {arrivals} a where a.chunk in (select chunk from kept);",
         BOOKS.join(", only "),
         open(week)
     );
@@ -66,7 +67,7 @@ pub(super) async fn drop_books(app: &App, week: &Week) -> Result<(), DbError> {
 
 /// Chunk and number of each delivery that is still needed: each part is a look into a small partial index.
 fn open(week: &Week) -> String {
-    let [_, chunks, exceptions, _] = BOOKS.map(|parent| week.of(parent));
+    let [_, chunks, exceptions, ..] = BOOKS.map(|parent| week.of(parent));
     let bound = |days: u8| format!("uuid_at((to_date('{week}', 'YYYYMMDD') + {days})::timestamp at time zone 'utc')");
     let again: String =
         [1, 2, 8].map(|state| format!(" union select chunk, seq from {exceptions} where state = {state}")).concat();

@@ -95,10 +95,12 @@ const MESSAGES: &str = "
         decode(repeat(md5(chunk::text || seq), 34), 'hex'), at, at + interval '3 days'
     from step, generate_series(0, 99) seq";
 
-const ATTEMPTS: &str = "
-    insert into attempts (chunk, seq, at, no, ms, outcome, status, late, worker)
-    select chunk, seq, at + interval '1 second', 1, 3, 0, 204, false, '01990000-0000-7000-8000-000000000000'
-    from step, generate_series(0, 99) seq";
+const ARRIVALS: &str = "
+    insert into arrivals (chunk, seq, at, late, worker, seqs, ats, ms, statuses)
+    select chunk, 0, at + interval '1 second', false, '01990000-0000-7000-8000-000000000000',
+        array(select generate_series(0, 99)::smallint), array_fill(at + interval '1 second', array[100]),
+        array_fill(3, array[100]), array_fill(204::smallint, array[100])
+    from step";
 
 const EVENTS: &str = "
     insert into events (at, kind, chunk, seqs, about)
@@ -120,7 +122,7 @@ async fn fill(books: &Books, rows: u32) -> anyhow::Result<()> {
     for from in (0..chunks).step_by(AT_A_TIME) {
         let to = chunks.min(from + AT_A_TIME as i64) - 1;
         sql.execute(&step, &[&from, &to, &chunks]).await?;
-        for statement in [CHUNKS, MESSAGES, ATTEMPTS, EVENTS, KEYS] {
+        for statement in [CHUNKS, MESSAGES, ARRIVALS, EVENTS, KEYS] {
             sql.batch_execute(statement).await?;
         }
         sql.batch_execute("truncate step").await?;

@@ -65,7 +65,7 @@ impl Books {
     pub(crate) async fn at_work(&self, pids: &[u32], since: SystemTime) -> anyhow::Result<HashSet<u32>> {
         let pids: Vec<i32> = pids.iter().map(|pid| *pid as i32).collect();
         let sql = "select distinct w.pid from workers w where w.pid = any($1)
-                   and exists (select from attempts a where a.worker = w.id and a.at >= $2)";
+                   and exists (select from tries a where a.worker = w.id and a.at >= $2)";
         Ok(self.rows(sql, &[&pids, &since]).await?.iter().map(|row| row.get::<_, i32>(0) as u32).collect())
     }
 

@@ -89,7 +89,7 @@ const STOPPED: &str = ", stopped as (
     select s.id, array(
         select g::smallint from generate_series(0, s.n - 1) g
         where g <> all(coalesce((select array_agg(e.seq::integer) from exceptions e where e.chunk = s.id), '{}'))
-          and (s.tries = 0 or g <> all(coalesce((select array_agg(a.seq::integer) from attempts a where a.chunk = s.id and a.outcome = 0), '{}')))
+          and (s.tries = 0 or g <> all(coalesce((select array_agg(a.seq::integer) from tries_of(s.id) a where a.outcome = 0), '{}')))
         order by g) as seqs
     from stopped s
 ), noted as (

@@ -42,7 +42,7 @@ pub(super) async fn worked_off(node: &Node) {
         if !open {
             return;
         }
-        let attempts: i64 = node.value("select count(*) from attempts").await;
+        let attempts: i64 = node.value("select count(*) from tries").await;
         let now = Value::from(vec![summary.clone(), attempts.into()]);
         if now != before {
             (before, moved) = (now, Instant::now());
@@ -94,7 +94,7 @@ pub(super) async fn settle(from: &Node, accepted: &Accepted, inboxes: impl Async
         unconfirmed: count("unconfirmed"),
         doubles: copies.values().sum::<usize>() - copies.len(),
         seen_doubles: summary["doubles"].as_u64().expect("a number") as usize,
-        late: number("select count(*) from attempts where late").await,
+        late: number("select count(*) from tries where late").await,
     }
 }
 

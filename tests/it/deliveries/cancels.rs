@@ -115,7 +115,7 @@ async fn of_five_thousand_cancelled_by_tag_each_is_stopped_or_gone() {
         let (stage, ids, over) = (Arc::clone(&stage), ids.clone(), Arc::clone(&over));
         tokio::spawn(async move { work(&stage, &ids, &over).await })
     };
-    while stage.count("select count(*) from attempts").await == 0 {
+    while stage.count("select count(*) from tries").await == 0 {
         tokio::task::yield_now().await;
     }
     let begun = books::begin_operation(&stage.app, &cancel(tagged("sale"))).await.unwrap();

@@ -169,7 +169,7 @@ async fn row_6_11_accounts_of_one_node_need_no_http() {
     assert_eq!(scene.node.sent("1001", &ada, "and back").await, "delivered");
     assert_eq!(scene.node.inbox("1001").await, [(ada.clone(), "here".to_owned())]);
     assert_eq!(scene.node.inbox(ADA).await, [(ann, "and back".to_owned())]);
-    assert_eq!(scene.node.value::<i64>("select count(*) from attempts where status is not null").await, 0);
+    assert_eq!(scene.node.value::<i64>("select count(*) from tries where status is not null").await, 0);
     // With itself an account has nothing to talk about.
     let code = scene.node.code(ADA).await;
     let alone = json!({"from": ada, "to": ada, "pass_code": code});
