@@ -40,7 +40,7 @@ pub use campaign::{
 };
 pub use cancel::{cancel, cancel_many, cancelled_among};
 pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
-pub use due::{Due, confirmed, due_again, due_chunks, published, published_ahead, unpublish};
+pub use due::{Due, Pending, confirmed, due_again, due_chunks, pending, published, published_ahead, unpublish};
 pub use expire::{expire_due, expire_waiting};
 pub use find::{Count, Filter, Found, Group, Status, StatusError, count, deliveries};
 pub use inspect::{Delivery, are_from, delivery, find, list, summary};

@@ -8,7 +8,7 @@ mod lost;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{ConfigConnectImpl, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{ConfigConnectImpl, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime};
 use jiff::Timestamp;
 use lost::Known;
 use tokio_postgres::NoTls;
@@ -104,6 +104,8 @@ impl Db {
         let pool = Pool::builder(Manager::from_connect(postgres, dial, recycling))
             .max_size(settings.pool)
             .runtime(Runtime::Tokio1)
+            // The connection used last has its plans and pages at hand; taking turns, each would find them cold.
+            .queue_mode(QueueMode::Lifo)
             .timeouts(deadpool_postgres::Timeouts { wait, create: wait, recycle: wait })
             .post_create(watch.hook(SESSION))
             .pre_recycle(watch.gate())

@@ -73,14 +73,20 @@ async fn mend(crew: &Crew, stop: &CancellationToken) {
 
 /// Whichever step cannot be done now, the others are; the first error is answered.
 async fn round(crew: &Crew, seldom: bool) -> anyhow::Result<()> {
-    let mut done = expire(crew).await;
+    let pending = books::pending(&crew.app).await?;
+    let mut done = if pending.again { expire(crew).await } else { Ok(()) };
     let Some(epoch) = crew.publisher.epoch() else { return done };
     done = done.and(start_handshakes(crew).await);
     if seldom {
         done = done.and(release_singles(crew).await);
     }
-    done = done.and(publish_again(crew, epoch).await);
-    done.and(publish_chunks(crew, epoch).await.map_err(anyhow::Error::from))
+    if pending.again {
+        done = done.and(publish_again(crew, epoch).await);
+    }
+    if pending.ready || pending.waiting.contains(&true) {
+        done = done.and(publish_chunks(crew, epoch, pending.waiting).await.map_err(anyhow::Error::from));
+    }
+    done
 }
 
 async fn expire(crew: &Crew) -> anyhow::Result<()> {
@@ -124,7 +130,7 @@ async fn publish_singles(crew: &Crew, again: Vec<Due<DeliveryId>>) -> Result<(),
     Ok(())
 }
 
-async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
+async fn publish_chunks(crew: &Crew, epoch: i32, waiting: [bool; 3]) -> Result<(), BooksError> {
     let ahead = books::published_ahead(&crew.app).await?;
     if ahead.iter().all(|n| *n >= i64::from(crew.app.config.amqp.publish_ahead)) {
         return Ok(());
@@ -132,7 +138,7 @@ async fn publish_chunks(crew: &Crew, epoch: i32) -> Result<(), BooksError> {
     let mut due = books::due_chunks(&crew.app, epoch, AT_ONCE).await?;
     let limit = i64::from(crew.app.config.amqp.publish_ahead);
     for (lane, ahead) in Lane::ALL.into_iter().zip(ahead) {
-        if ahead < limit {
+        if ahead < limit && waiting[lane as usize] {
             due.extend(books::release_chunks(&crew.app, lane, limit - ahead).await?);
         }
     }

@@ -29,6 +29,29 @@ pub struct Due<T> {
     pub what: T,
 }
 
+/// What there is to look after: on a quiet node nothing, ten times a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// Single deliveries that are due.
+    pub again: bool,
+    /// Chunks that are due, published or not.
+    pub ready: bool,
+    /// Chunks that wait for their destinations, by lane.
+    pub waiting: [bool; 3],
+}
+
+/// One look instead of one for each kind.
+pub async fn pending(app: &App) -> Result<Pending, DbError> {
+    let row = app.db.row(PENDING, &[&app.clock.now()]).await?.ok_or(DbError::Stored("pending"))?;
+    let waiting = Lane::ALL.map(|lane| row.get(2 + lane as usize));
+    Ok(Pending { again: row.get(0), ready: row.get(1), waiting })
+}
+
+const PENDING: &str = "/* books::pending */
+select exists (select from exceptions where state = 1 and due_at <= $1), exists (select from chunks where state = 0 and due_at <= $1),
+       exists (select from chunks where state = 3 and lane = 0), exists (select from chunks where state = 3 and lane = 1),
+       exists (select from chunks where state = 3 and lane = 2)";
+
 /// Chunks to publish now to the broker of `epoch`, marked as being published; at most `limit`.
 pub async fn due_chunks(app: &App, epoch: i32, limit: i64) -> Result<Vec<Due<ChunkRef>>, BooksError> {
     let now = app.clock.now();

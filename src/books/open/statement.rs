@@ -106,7 +106,7 @@ with keys as (
         where i.expires_at <= $15
     returning i.sender, i.key_hash
 ), lost as (
-    select k.* from keys k where not exists (select from won w where w.sender = k.sender and w.key_hash = k.key_hash)
+    select k.* from keys k where (k.sender, k.key_hash) not in (select sender, key_hash from won)
 ), fresh as (
     select * from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
                          $9::text[], $10::uuid[], $11::text[], $12::timestamptz[], $13::bytea[], $14::timestamptz[])
