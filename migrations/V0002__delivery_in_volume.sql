@@ -267,11 +267,10 @@ comment on column arrivals.nos is 'Which tries they were; null: the first, all o
 comment on column arrivals.statuses is 'HTTP statuses; null: none has one.';
 comment on column arrivals.codes is 'Response codes; null: none has one.';
 create table arrivals_rest partition of arrivals default;
-do $$ declare ahead integer; begin
-    for ahead in -1..3 loop
-        perform make_partition('arrivals', date_trunc('week', now() at time zone 'utc')::date + 7 * ahead);
-    end loop;
-end $$;
+-- As many weeks as there are of chunks: they are dropped together.
+select make_partition('arrivals', to_date(right(c.relname, 8), 'YYYYMMDD'))
+from pg_inherits i join pg_class c on c.oid = i.inhrelid
+where i.inhparent = 'chunks'::regclass and c.relname ~ '_[0-9]{8}$';
 
 create view tries as
 select chunk, seq, at, no, ms, outcome, status, code, answer, late, worker from attempts
@@ -281,8 +280,13 @@ from arrivals a cross join lateral unnest(a.seqs, a.ats, a.nos, a.ms, a.statuses
 comment on view tries is 'Every try, a row each.';
 
 create function tries_of(chunk uuid) returns setof tries language sql stable as
-$$ select * from tries t where t.chunk = $1 $$;
-comment on function tries_of(uuid) is 'The tries of a chunk.';
+$$ select t.chunk, t.seq, t.at, t.no, t.ms, t.outcome, t.status, t.code, t.answer, t.late, t.worker
+   from attempts t where t.chunk = $1
+   union all
+   select a.chunk, x.seq, x.at, coalesce(x.no, 1::smallint), x.ms, 0::smallint, x.status, x.code, null, a.late, a.worker
+   from arrivals a cross join lateral unnest(a.seqs, a.ats, a.nos, a.ms, a.statuses, a.codes) as x(seq, at, no, ms, status, code)
+   where a.chunk = $1 $$;
+comment on function tries_of(uuid) is 'The tries of a chunk. Not by the view: joined to it, the chunk would be compared with every try there is.';
 
 create function tries_of(chunk uuid, seq smallint) returns setof tries language sql stable as
 $$ select t.chunk, t.seq, t.at, t.no, t.ms, t.outcome, t.status, t.code, t.answer, t.late, t.worker

@@ -60,7 +60,17 @@ impl DeliverWebhook {
         if answer.as_ref().is_ok_and(|answer| answer.status == 410) {
             self.note_gone(&webhook, &delivery.destination).await;
         }
-        self.report(&webhook, answer)
+        let report = self.report(&webhook, answer);
+        if report.sign() != Sign::Good && self.has_moved(&webhook, &delivery.destination).await {
+            // What the old place says holds neither for the new one nor for this delivery.
+            return Report { sign: Some(Sign::NotTried), advice: Advice::In(SOON), ..report };
+        }
+        report
+    }
+
+    /// Whether the webhook is called somewhere else by now: others may have heard of it, and this process not yet.
+    async fn has_moved(&self, called: &Ready, name: &str) -> bool {
+        self.webhooks.renew(name).await.is_ok_and(|now| now.is_some_and(|now| !now.is_where(called)))
     }
 
     fn report(&self, webhook: &Ready, answer: Result<Answer, CallError>) -> Report {

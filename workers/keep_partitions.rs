@@ -112,7 +112,7 @@ async fn drop_books(app: &App, week: &Week) -> Result<(), DbError> {
         tracing::warn!(%week, "a week past its retention is kept: more than {} deliveries are still open", locked::FEW);
         return Ok(());
     }
-    locked::drop_books(app, week).await?;
-    tracing::info!(%week, kept = open, "dropped a week of the books past its retention");
+    locked::take_out(app, week).await?;
+    tracing::info!(%week, kept = open, "a week of the books past its retention goes");
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::books::{self, BooksError, DeliveryId, Due, Lane};
+use crate::books::{self, BooksError, DeliveryId, Due, Lane, Pending};
 use crate::handshakes;
 use crate::jobs::{ChunkRef, Job};
 use crate::worker::Crew;
@@ -73,7 +73,7 @@ async fn mend(crew: &Crew, stop: &CancellationToken) {
 
 /// Whichever step cannot be done now, the others are; the first error is answered.
 async fn round(crew: &Crew, seldom: bool) -> anyhow::Result<()> {
-    let pending = books::pending(&crew.app).await?;
+    let pending = books::pending(&crew.app).await.unwrap_or(Pending::ALL);
     let mut done = if pending.again { expire(crew).await } else { Ok(()) };
     let Some(epoch) = crew.publisher.epoch() else { return done };
     done = done.and(start_handshakes(crew).await);

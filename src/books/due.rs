@@ -40,6 +40,11 @@ pub struct Pending {
     pub waiting: [bool; 3],
 }
 
+impl Pending {
+    /// For who cannot tell.
+    pub const ALL: Self = Self { again: true, ready: true, waiting: [true; 3] };
+}
+
 /// One look instead of one for each kind.
 pub async fn pending(app: &App) -> Result<Pending, DbError> {
     let row = app.db.row(PENDING, &[&app.clock.now()]).await?.ok_or(DbError::Stored("pending"))?;

@@ -137,7 +137,9 @@ pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Written, Books
         _ => {
             let transaction = client.transaction().await?;
             let ordered = each.as_ref().map(|each| each.ordered.as_slice()).unwrap_or_default();
-            turns::lock(&transaction, ordered).await?;
+            if !ordered.is_empty() {
+                turns::lock(&transaction, ordered).await?;
+            }
             let mut held = StillHeld::new();
             if let Some(arrivals) = &arrivals {
                 lock(&transaction, settles).await?;
@@ -146,7 +148,7 @@ pub async fn settle_many(app: &App, settles: &[Settle]) -> Result<Written, Books
             if let Some(each) = &each {
                 held.extend(each.write(&transaction, now, commit).await?);
             }
-            let next = turns::pass(&transaction, ordered, now).await?;
+            let next = if ordered.is_empty() { Vec::new() } else { turns::pass(&transaction, ordered, now).await? };
             transaction.commit().await?;
             (held, next)
         }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::pace::{self, Breaker};
 use super::shares;
 use crate::App;
-use crate::db::{DbError, Row};
+use crate::db::{DbError, GenericClient, Row, Transaction};
 
 /// A destination as operators see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,16 +154,17 @@ pub async fn pause(app: &App, name: &str) -> Result<(), DbError> {
 
 /// Lets everything go again, also what a breaker or a Retry-After holds back; false where there is no such destination.
 pub async fn resume(app: &App, name: &str) -> Result<bool, DbError> {
-    lift(app, name, false).await
+    lift(&app.db.client().await?, app.clock.now(), name, false).await
 }
 
-/// It has moved: what was learnt about the old place does not hold for the new one. An operator's pause does.
-pub async fn moved(app: &App, name: &str) -> Result<(), DbError> {
-    lift(app, name, true).await.map(drop)
+/// It has moved, in this transaction: what was learnt about the old place does not hold for the new one. An operator's pause does.
+pub async fn moved(tx: &Transaction<'_>, now: Timestamp, name: &str) -> Result<(), DbError> {
+    lift(tx, now, name, true).await.map(drop)
 }
 
-async fn lift(app: &App, name: &str, stay_paused: bool) -> Result<bool, DbError> {
-    let row = app.db.row(LIFT, &[&name, &app.clock.now(), &pace::SLOW_START, &stay_paused]).await?;
+async fn lift(client: &impl GenericClient, now: Timestamp, name: &str, stay_paused: bool) -> Result<bool, DbError> {
+    let statement = client.prepare_cached(LIFT).await?;
+    let row = client.query_opt(&statement, &[&name, &now, &pace::SLOW_START, &stay_paused]).await?;
     Ok(row.is_some_and(|row| row.get(0)))
 }
 

@@ -90,9 +90,14 @@ impl Webhooks {
 
     /// The webhook of this name, as it was at most two seconds ago; `None`: there is none.
     pub async fn find(&self, name: &str) -> Result<Option<Arc<Ready>>, Unread> {
-        if let Some(ready) = self.0.at_hand(name) {
-            return Ok(Some(ready));
+        match self.0.at_hand(name) {
+            Some(ready) => Ok(Some(ready)),
+            None => self.renew(name).await,
         }
+    }
+
+    /// The webhook of this name, as it is now.
+    pub async fn renew(&self, name: &str) -> Result<Option<Arc<Ready>>, Unread> {
         let asked = Instant::now();
         let found = self.0.look_up.call(name.into()).await.unwrap_or(Err(Unread { passing: true }))?;
         if let Some(ready) = &found {
@@ -210,6 +215,11 @@ impl Ready {
             gone: AtomicBool::new(false),
             updated_at: webhook.updated_at,
         }
+    }
+
+    /// Whether both are called at the same URL.
+    pub fn is_where(&self, other: &Self) -> bool {
+        self.target == other.target
     }
 
     /// Whether an operator wants nothing sent.

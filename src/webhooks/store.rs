@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{Definition, Error, Webhook, WebhookName};
 use crate::App;
 use crate::db::{DbError, GenericClient, Row};
+use crate::destinations;
 
 /// What [`change`] did.
 #[derive(Debug)]
@@ -99,7 +100,8 @@ pub async fn list(app: &App, after: Option<&str>, limit: i64) -> Result<Vec<Webh
     Ok(rows.iter().map(|row| read(app, row)).collect::<Result<_, _>>()?)
 }
 
-/// Changes definition and events, nobody else in between. A new URL lets the hint of a 410 be forgotten.
+/// Changes definition and events, nobody else in between. A new URL lets the hint of a 410 be forgotten, and what was learnt about the
+/// health of the old one.
 pub async fn change<E>(
     app: &App,
     name: &WebhookName,
@@ -124,6 +126,9 @@ pub async fn change<E>(
         .query_one(&statement, &[&name.as_str(), &host, &sealed, &events, &app.clock.now(), &moved])
         .await
         .map_err(DbError::from)?;
+    if moved {
+        destinations::moved(&transaction, app.clock.now(), name.as_str()).await?;
+    }
     transaction.commit().await.map_err(DbError::from)?;
     Ok(Change::Made(Box::new(read(app, &row)?)))
 }

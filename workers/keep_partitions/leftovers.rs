@@ -10,7 +10,8 @@ use crate::db::DbError;
 /// Statements in one round.
 const ROUNDS: usize = 500;
 
-/// Streams along the ids, so that it stops as soon as it has found enough.
+/// Streams along the ids, so that it stops as soon as it has found enough. What belongs to a message may lie in its week's own partition
+/// where that could be made.
 const MESSAGES: &str = "/* keep_partitions leftovers */
 with ended as materialized (
     select d.id, d.chunk, d.seq from (
@@ -25,9 +26,9 @@ with ended as materialized (
               else not exists (select from chunks c where c.id = d.chunk and c.state in (0, 1, 3, 4)) end
     limit 2000
 ), attempts as (
-    delete from attempts_rest a using ended d where a.chunk = d.chunk and a.seq = d.seq
+    delete from attempts a using ended d where a.chunk = d.chunk and a.seq = d.seq
 ), exceptions as (
-    delete from exceptions_rest e using ended d where e.chunk = d.chunk and e.seq = d.seq
+    delete from exceptions e using ended d where e.chunk = d.chunk and e.seq = d.seq
 ), messages as (
     delete from messages_rest m using ended d where m.id = d.id
 )
@@ -43,7 +44,7 @@ with gone as (
         order by c.id limit 2000))
     returning id
 ), arrivals as (
-    delete from arrivals_rest a using gone where a.chunk = gone.id
+    delete from arrivals a where a.chunk = any (array(select id from gone))
 )
 select count(*) from gone";
 

@@ -37,46 +37,78 @@ pub(super) async fn drop_week(app: &App, parent: &str, week: &Week) -> Result<()
 
 /// Deliveries of a week that have not ended, or stand in a line: at most one more than [`FEW`].
 pub(super) async fn open_in(app: &App, week: &Week) -> Result<i64, DbError> {
-    let sql = format!("/* keep_partitions open_in */ select count(*) from ({} limit {}) as open", open(week), FEW + 1);
+    let open = open(&Tables::of(app, week).await?, week);
+    let sql = format!("/* keep_partitions open_in */ select count(*) from ({open} limit {}) as open", FEW + 1);
     Ok(app.db.client().await?.query_one(&sql, &[]).await?.get(0))
 }
 
-/// Drops a week of the books; what is open moves to the default partitions, in the same transaction.
-pub(super) async fn drop_books(app: &App, week: &Week) -> Result<(), DbError> {
-    let detach: String = BOOKS.iter().map(|parent| detach(parent, week)).collect();
-    let [messages, chunks, exceptions, attempts, arrivals] = BOOKS.map(|parent| week.of(parent));
+/// Takes a week out of the books; what is open moves to the default partitions, in the same transaction. The tables are then nobody's,
+/// and [`super::weeks::drop_detached`] drops them: what is still part of the books must never be dropped.
+pub(super) async fn take_out(app: &App, week: &Week) -> Result<(), DbError> {
+    let tables = Tables::of(app, week).await?;
+    let [messages, chunks, exceptions, attempts, arrivals] = &tables.0;
+    let moves = [
+        (messages, "join kept k on k.id = x.id"),
+        (chunks, "where x.id in (select chunk from kept)"),
+        (exceptions, "join kept k on k.chunk = x.chunk and k.seq = x.seq"),
+        (attempts, "join kept k on k.chunk = x.chunk and k.seq = x.seq"),
+        (arrivals, "where x.chunk in (select chunk from kept)"),
+    ];
+    let detach: String = tables.0.iter().filter(|table| table.is_own).map(|table| detach(table.parent, week)).collect();
+    let moves: String = moves
+        .iter()
+        .filter(|(table, _)| table.is_own)
+        .map(|(table, which)| format!("\ninsert into {} select x.* from {} x {which};", table.parent, table.name))
+        .collect();
     let sql = format!(
-        "/* keep_partitions drop_books */
+        "/* keep_partitions take_out */
         lock table only {} in access exclusive mode;
         create temp table kept on commit drop as select chunk, seq, delivery_id(chunk, seq) as id from ({}) as open;
-        {detach}
-        insert into messages select m.* from kept k join {messages} m on m.id = k.id;
-        insert into chunks select c.* from {chunks} c where c.id in (select chunk from kept);
-        insert into exceptions select e.* from kept k join {exceptions} e on e.chunk = k.chunk and e.seq = k.seq;
-        insert into attempts select a.* from kept k join {attempts} a on a.chunk = k.chunk and a.seq = k.seq;
-        insert into arrivals select a.* from {arrivals} a where a.chunk in (select chunk from kept);",
+        {detach}{moves}",
         BOOKS.join(", only "),
-        open(week)
+        open(&tables, week)
     );
-    patiently(app, &sql).await?;
-    for parent in BOOKS {
-        drop_table(app, parent, week).await?;
+    patiently(app, &sql).await
+}
+
+/// Where a week of each of the books lies.
+struct Tables([Table; BOOKS.len()]);
+
+struct Table {
+    parent: &'static str,
+    name: String,
+    /// The week's own partition. Where it could not be made, because rows had come before it, they are in the default one, and
+    /// stay there.
+    is_own: bool,
+}
+
+impl Tables {
+    async fn of(app: &App, week: &Week) -> Result<Self, DbError> {
+        let own = BOOKS.map(|parent| super::weeks::exists(app, parent, week));
+        let own = futures_util::future::try_join_all(own).await?;
+        let mut own = own.into_iter();
+        Ok(Self(BOOKS.map(|parent| {
+            let is_own = own.next().unwrap_or_default();
+            let name = if is_own { week.of(parent) } else { format!("{parent}_rest") };
+            Table { parent, name, is_own }
+        })))
     }
-    Ok(())
 }
 
 /// Chunk and number of each delivery that is still needed: each part is a look into a small partial index.
-fn open(week: &Week) -> String {
-    let [_, chunks, exceptions, ..] = BOOKS.map(|parent| week.of(parent));
+fn open(tables: &Tables, week: &Week) -> String {
+    let [_, chunks, exceptions, ..] = &tables.0;
     let bound = |days: u8| format!("uuid_at((to_date('{week}', 'YYYYMMDD') + {days})::timestamp at time zone 'utc')");
-    let again: String =
-        [1, 2, 8].map(|state| format!(" union select chunk, seq from {exceptions} where state = {state}")).concat();
+    let again: String = [1, 2, 8]
+        .map(|state| format!(" union select chunk, seq from {} where state = {state}", exceptions.name))
+        .concat();
     format!(
         "/* keep_partitions open */
-        select c.id as chunk, s.seq::int2 as seq from {chunks} c cross join lateral generate_series(0, c.n - 1) as s(seq)
+        select c.id as chunk, s.seq::int2 as seq from {} c cross join lateral generate_series(0, c.n - 1) as s(seq)
             where c.state in (0, 1, 3, 4)
         {again}
         union select chunk, seq from turns where chunk >= {} and chunk < {}",
+        chunks.name,
         bound(0),
         bound(7)
     )

@@ -64,7 +64,7 @@ async fn play_on(stage: &mut Stage, options: &Options) -> anyhow::Result<Row> {
 /// Weeks as the node's own partition keeper would have left them, and a place for a step's chunks.
 const PREPARE: &str = "
     select make_partition(parent, date_trunc('week', now() at time zone 'utc')::date - 7 * back)
-    from unnest(array['messages', 'chunks', 'exceptions', 'attempts']) parent, generate_series(0, 5) back;
+    from unnest(array['messages', 'chunks', 'exceptions', 'attempts', 'arrivals']) parent, generate_series(0, 5) back;
     select make_partition_by_time('events', date_trunc('week', now() at time zone 'utc')::date - 7 * back)
     from generate_series(0, 5) back;
     create temporary table step (chunk uuid, at timestamptz);

@@ -11,6 +11,8 @@ use crate::config;
 use crate::db::DbError;
 
 const LOOK: Duration = Duration::from_millis(200);
+/// Looks that find nothing before it is believed: what was counted here may not be committed yet.
+const FOLLOW: u8 = 10;
 
 /// Deliveries in the broker and not claimed, as last counted, and what this process has added since. Cheap to clone.
 #[derive(Clone)]
@@ -31,7 +33,8 @@ struct Counts {
     lanes: [i64; 3],
     senders: HashMap<(Lane, Box<str>), i64>,
     destinations: HashMap<(Lane, Box<str>), i64>,
-    added: bool,
+    /// Looks left.
+    follow: u8,
 }
 
 impl Ahead {
@@ -41,11 +44,12 @@ impl Ahead {
         let (app, counts) = (app.clone(), Arc::downgrade(&ahead.counts));
         tokio::spawn(async move {
             while let Some(counts) = counts.upgrade() {
-                let added = std::mem::take(&mut counts.lock().unwrap_or_else(PoisonError::into_inner).added);
-                if added && let Ok(now) = count(&app).await {
+                let follow = counts.lock().unwrap_or_else(PoisonError::into_inner).follow > 0;
+                if follow && let Ok(now) = count(&app).await {
                     let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
                     // What lies there is followed until it has gone.
-                    *counts = Counts { added: counts.added || now.lanes.iter().any(|n| *n > 0), ..now };
+                    let still = now.lanes.iter().any(|n| *n > 0);
+                    *counts = Counts { follow: if still { FOLLOW } else { counts.follow.saturating_sub(1) }, ..now };
                 }
                 drop(counts);
                 tokio::time::sleep(LOOK).await;
@@ -57,7 +61,7 @@ impl Ahead {
     /// Takes room for `n` deliveries, if there is any. A mixed chunk (no destination) is its sender's only.
     pub(super) fn has_room(&self, lane: Lane, sender: &str, destination: &str, n: i64) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.added = true;
+        counts.follow = FOLLOW;
         let of_lane = counts.lanes[lane as usize];
         let of_sender = counts.senders.get(&(lane, sender.into())).copied().unwrap_or(0);
         let of_destination = counts.destinations.get(&(lane, destination.into())).copied().unwrap_or(0);

@@ -15,6 +15,8 @@ use crate::retry::Next;
 /// What waits goes to its campaign's rest where that was paused meanwhile (state 4), or it would be released again before the campaign's
 /// keeper has looked.
 ///
+/// What is repeated, because its answer was lost, is there already and is not told again.
+///
 /// States: 1 due again, 3 cancelled, 4 expired, 5 failed, 6 unconfirmed, 7 delivered, 8 waits for its destination.
 const SETTLE: &str = "/* books::settle_many */
 with held_chunks as (
@@ -39,6 +41,7 @@ with held_chunks as (
     insert into attempts (chunk, seq, at, no, ms, outcome, status, code, answer, late, worker)
     select chunk, seq, at, tries, ms, outcome, status, code, answer, not held, worker from judged where at is not null
     on conflict do nothing
+    returning chunk, seq
 ), left_chunk as (
     insert into exceptions as e (chunk, seq, lane, destination, state, tries, due_at, reason, updated_at)
     select chunk, seq, lane, destination, state, tries, due_at, reason, $22 from judged where held and not again and state <> 7
@@ -57,7 +60,8 @@ with held_chunks as (
     insert into events (at, kind, chunk, seqs)
     select $22, case j.state when 7 then 1 when 5 then 2 when 4 then 3 when 3 then 5 else 4 end, j.chunk, array_agg(j.seq)
     from judged j
-    where j.lane <> 2 and ((j.held and (j.state = 7 or (j.state in (3, 4, 5, 6)
+    where j.lane <> 2 and ((j.held and ((j.state = 7 and (j.again or j.at is null or (j.chunk, j.seq) in (select t.chunk, t.seq from tried t)))
+            or (j.state in (3, 4, 5, 6)
             and (j.again or (j.chunk, j.seq) in (select l.chunk, l.seq from left_chunk l)))))
         or (j.state = 7 and (j.chunk, j.seq) in (select g.chunk, g.seq from had_gone g)))
     group by j.chunk, j.state

@@ -127,19 +127,14 @@ pub(super) async fn update(mut call: Call) -> Answer {
     call.no_query()?;
     let name = name(&call)?;
     let (edit, pace) = Edit::read(call.fields().await?, &call.app().config)?;
-    let (mut made, mut moved) = (false, false);
+    let mut made = false;
     let changed = webhooks::change(call.app(), &name, |definition, events| {
         let had = definition.current(SecretKind::Hmac).is_some();
-        let was = definition.target.clone();
         edit.apply(definition, events)?;
-        moved = definition.target != was;
         made = !had && definition.current(SecretKind::Hmac).is_some();
         Ok(())
     });
     let webhook = changed_one(changed.await?)?;
-    if moved {
-        destinations::moved(call.app(), name.as_str()).await?;
-    }
     if pace != Setting::default() {
         destinations::set(call.app(), name.as_str(), &pace).await?;
     }

@@ -97,3 +97,38 @@ async fn a_result_of_one_who_has_lost_the_chunk_is_seen_as_a_double_and_told_to_
     assert_eq!(tries.len(), 2);
     assert_eq!(stage.summary().await.doubles, 2);
 }
+
+#[tokio::test]
+async fn a_part_that_did_not_go_well_is_not_told_twice_either() {
+    let stage = Stage::new().await;
+    let ids = stage.open(3, "orders", "x").await;
+    let part = stage.held(&ids, Then::Stay, &[DELIVERED, NOT_FOUND]).await;
+    for _ in 0..2 {
+        assert_eq!(books::settle_many(&stage.app, std::slice::from_ref(&part)).await.unwrap().held, [true]);
+    }
+    let told =
+        |kind: i16| format!("select coalesce(sum(cardinality(seqs)), 0)::bigint from events where kind = {kind}");
+    assert_eq!((stage.count(&told(1)).await, stage.count(&told(2)).await), (1, 1));
+    assert_eq!(stage.count("select count(*) from tries").await, 2);
+}
+
+#[tokio::test]
+async fn the_tries_of_many_are_looked_up_and_not_searched_for() {
+    let stage = Stage::new().await;
+    for sql in [
+        "select a.seq from unnest('{}'::uuid[]) x(id) cross join lateral tries_of(x.id) a where a.outcome = 0",
+        "select a.seq from unnest('{}'::uuid[], '{}'::smallint[]) x(id, seq) cross join lateral tries_of(x.id, x.seq) a where a.outcome = 0",
+        "select not exists (select from tries_of(x.id, 1::smallint) a where a.outcome = 0) from unnest('{}'::uuid[]) x(id)",
+    ] {
+        let plan = stage.app.db.rows(&format!("explain (costs off) {sql}"), &[]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        let tables = |line: &&String| {
+            ["Seq", "Heap", "Index", "Only"].iter().any(|way| line.contains(&format!("{way} Scan")))
+                && [" on attempts_", " on arrivals_"].iter().any(|table| line.contains(table))
+        };
+        let looked_up = plan.iter().filter(|line| line.contains("Index Cond: ") && line.contains("chunk = ")).count();
+        let by_bitmap = plan.iter().filter(|line| line.contains("Bitmap Index Scan")).count();
+        let scanned = plan.iter().filter(tables).count() - by_bitmap;
+        assert!(scanned >= 4 && looked_up == scanned, "{plan:#?}");
+    }
+}
