@@ -15,7 +15,7 @@ use crate::crypto::Purpose;
 use crate::jobs::ChunkRef;
 
 /// Fewer than this to one destination and lane go into mixed chunks.
-const WORTH_A_CHUNK: usize = 8;
+const WORTH_A_CHUNK: usize = 16;
 
 /// The columns of one accept, as arrays.
 #[derive(Default)]
