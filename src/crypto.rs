@@ -3,8 +3,8 @@
 //! SHA-256 and HMAC are RustCrypto's, which use the processor's own instructions; libsodium's do not, and signing is most of what a
 //! webhook delivery computes. Everything else is libsodium's.
 //!
-//! Promises: sodiumoxide, hmac and sha2 are named nowhere else, so that replacing it stays an hour's work; random numbers come from the
-//! operating system; comparisons of secrets take the same time whatever they compare. Leaves out TLS (rustls) and what the bytes
+//! Promises: sodiumoxide and hmac are named nowhere else, sha2 only where `handfast send` reads a file through it, so that replacing
+//! them stays an hour's work; random numbers come from the operating system; comparisons of secrets take the same time whatever they compare. Leaves out TLS (rustls) and what the bytes
 //! mean ([`crate::openmsg`]). The keys that seal secrets at rest are in [`NodeKeys`].
 
 mod hex;

@@ -16,7 +16,7 @@ use crate::App;
 use crate::db::{GenericClient, Row, Transaction};
 
 /// What is held is due so much later.
-const AWAY: &str = "interval '1000 years'";
+pub(super) const AWAY: &str = "interval '1000 years'";
 /// What is due later than this from now is held: no schedule reaches so far.
 pub(super) const FAR: &str = "interval '500 years'";
 

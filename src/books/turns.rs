@@ -9,6 +9,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::campaign::AWAY;
 use super::replay::IN_HANDS;
 use super::{BooksError, DeliveryId, Lane};
 use crate::App;
@@ -85,7 +86,7 @@ pub async fn pass(
     tx.execute(&tx.prepare_cached(LEAVE).await?, &[&chunk, &seq]).await?;
     let destination: Vec<&str> = locked.iter().map(|row| row.get(0)).collect();
     let key: Vec<&str> = locked.iter().map(|row| row.get(1)).collect();
-    let rows = tx.query(&tx.prepare_cached(ADVANCE).await?, &[&destination, &key, &now]).await?;
+    let rows = tx.query(&tx.prepare_cached(&advance()).await?, &[&destination, &key, &now]).await?;
     Ok(rows.iter().map(first).collect())
 }
 
@@ -109,22 +110,26 @@ delete from turns t using unnest($1::uuid[], $2::smallint[]) as x(chunk, seq), e
 where t.chunk = x.chunk and t.seq = x.seq and e.chunk = x.chunk and e.seq = x.seq
   and (e.state in (3, 4, 7) or (e.state in (5, 6) and t.skip))";
 
-/// What is of a campaign that is paused is held like the rest of it (`books::campaign`): due, but a thousand years later.
-const ADVANCE: &str = "/* books::turns advance */
+/// What is of a campaign that is paused is held like the rest of it: due, but [`AWAY`] later.
+fn advance() -> String {
+    format!(
+        "/* books::turns advance */
 with next as (
     select f.chunk, f.seq from unnest($1::text[], $2::text[]) as x(destination, key)
     cross join lateral (select chunk, seq from turns t where t.destination = x.destination and t.key = x.key
                         order by place limit 1) f
 ), due as (
     update exceptions e set state = 1, published_at = null, updated_at = $3,
-        due_at = greatest($3, m.deliver_at) + case when k.id is null then interval '0' else interval '1000 years' end
+        due_at = greatest($3, m.deliver_at) + case when k.id is null then interval '0' else {AWAY} end
     from next n
     cross join lateral (select deliver_at, campaign from messages where id = delivery_id(n.chunk, n.seq) offset 0) m
     left join lateral (select id from campaigns where id = m.campaign and (state = 1) is true offset 0) k on true
     where e.chunk = n.chunk and e.seq = n.seq and (e.state = 9) is true
     returning e.chunk, e.seq, e.lane, e.due_at
 )
-select chunk, seq, lane from due where due_at <= $3";
+select chunk, seq, lane from due where due_at <= $3"
+    )
+}
 
 fn first(row: &Row) -> (Lane, DeliveryId) {
     (Lane::from_number(row.get(2)), DeliveryId { chunk: row.get(0), seq: row.get(1) })

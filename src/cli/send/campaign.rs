@@ -9,10 +9,11 @@ use std::io::{self, Read};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::crypto::encode_hex;
 use crate::rows::Values;
 use crate::template::Template;
 
-/// The API takes rows of at most 16 KiB.
+/// A message beyond this is refused here, far above the longest text; the API would take lines of up to 512 KiB.
 const LARGEST_MESSAGE: usize = 16 << 10;
 
 /// Who waits for a message.
@@ -111,7 +112,7 @@ pub(super) fn content(mut input: impl Read) -> io::Result<String> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match input.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
+            0 => return Ok(encode_hex(&hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }
@@ -124,11 +125,7 @@ fn fingerprint<const N: usize>(parts: [&str; N]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    encode_hex(&hash.finalize())
 }
 
 #[cfg(test)]
