@@ -6,12 +6,16 @@
 //! `mode = "development"`.
 
 mod load;
+pub mod providers;
 mod secret;
 mod size;
+pub mod textsecure;
 
 pub use load::{ConfigError, load};
+pub use providers::Providers;
 pub use secret::Secret;
 pub use size::{ByteSize, Period};
+pub use textsecure::Textsecure;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +48,10 @@ pub struct Config {
     pub keys: Keys,
     /// The Openmsg door.
     pub openmsg: Openmsg,
+    /// The TextSecure door.
+    pub textsecure: Textsecure,
+    /// What carries codes and wakes devices.
+    pub providers: Providers,
     /// Pass codes.
     pub codes: Codes,
     /// Outbound deliveries: pace, retries, lifetimes.

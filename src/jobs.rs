@@ -40,6 +40,21 @@ pub enum Ask {
     ConfirmSender(ConfirmSender),
     /// A message from outside: confirm it with the sender's domain, decrypt it, store it.
     ConfirmMessage(ConfirmMessage),
+    /// A request of one of our devices that a federated node has to answer.
+    CallPeer(CallPeer),
+}
+
+/// A request to a federated node, complete but for its credentials.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CallPeer {
+    /// Which, by its name in the settings.
+    pub peer: String,
+    /// Whether it is a GET; else it is a PUT.
+    pub get: bool,
+    /// From `/v1/federation/…` on.
+    pub path: String,
+    /// JSON; empty with GET.
+    pub body: String,
 }
 
 /// Everything of an `auth` request whose pass code was good and is now burnt for this ask.
@@ -100,6 +115,13 @@ pub struct ConfirmMessage {
 pub enum Reply {
     /// The body to answer with, complete.
     Body(String),
+    /// What a federated node answered.
+    Peer {
+        /// HTTP status.
+        status: u16,
+        /// JSON, or nothing.
+        body: String,
+    },
     /// Nothing was done: answer "temporarily".
     Temporarily,
 }

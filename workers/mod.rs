@@ -46,6 +46,7 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
     match ask {
         Ask::ConfirmSender(ask) => confirm_sender::run(crew, id, deadline, ask).await,
         Ask::ConfirmMessage(ask) => confirm_message::run(crew, deadline, ask).await,
+        Ask::CallPeer(_) => Reply::Temporarily,
     }
 }
 

@@ -53,20 +53,31 @@ pub enum ChannelName {
     Openmsg,
     /// An HTTPS endpoint, signed by the Standard Webhooks convention.
     Webhook,
+    /// A code by short message.
+    Sms,
+    /// A code by a call.
+    Voice,
+    /// A code by mail.
+    Email,
+    /// Waking a device, with what waits for it where that fits.
+    Push,
+    /// A federated node.
+    Relay,
 }
 
 impl ChannelName {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 7] =
+        [Self::Openmsg, Self::Webhook, Self::Sms, Self::Voice, Self::Email, Self::Push, Self::Relay];
+
     /// As stored.
     pub fn number(self) -> i16 {
-        match self {
-            Self::Openmsg => 1,
-            Self::Webhook => 2,
-        }
+        self as i16 + 1
     }
 
     /// As read; `None`: stored by a newer program.
     pub fn from_number(number: i16) -> Option<Self> {
-        [Self::Openmsg, Self::Webhook].into_iter().find(|name| name.number() == number)
+        Self::ALL.into_iter().find(|name| name.number() == number)
     }
 }
 
@@ -145,6 +156,13 @@ pub enum Way {
         /// The webhook's name.
         name: String,
     },
+    /// What the node itself sends, to no address of anybody.
+    Own {
+        /// Over what.
+        channel: ChannelName,
+        /// `KIND:NAME`, such as `sms:codes`: neither a domain nor the name of a webhook has a colon.
+        destination: String,
+    },
 }
 
 impl Way {
@@ -153,6 +171,7 @@ impl Way {
         match self {
             Self::Openmsg { to, .. } => to.domain().as_str(),
             Self::Webhook { name } => name,
+            Self::Own { destination, .. } => destination,
         }
     }
 
@@ -161,6 +180,7 @@ impl Way {
         match self {
             Self::Openmsg { .. } => ChannelName::Openmsg,
             Self::Webhook { .. } => ChannelName::Webhook,
+            Self::Own { channel, .. } => *channel,
         }
     }
 }

@@ -152,6 +152,9 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
             wrong(key, what);
         }
     }
+    for (key, what) in config.textsecure.mistakes().into_iter().chain(config.providers.mistakes(config.mode)) {
+        wrong(&key, &what);
+    }
     let prefix_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if config.amqp.prefix.is_empty() || !config.amqp.prefix.chars().all(prefix_ok) {
         wrong("amqp.prefix", "letters, digits, dot, dash and underscore only, at least one");

@@ -132,6 +132,7 @@ fn body_hash(app: &App, message: &NewMessage) -> Vec<u8> {
     let (from, to) = match &message.way {
         Way::Openmsg { from, to, .. } => (from.as_str(), to.as_str()),
         Way::Webhook { name } => ("", name.as_str()),
+        Way::Own { destination, .. } => ("", destination.as_str()),
     };
     let life = match message.expiry {
         crate::books::Expiry::In(life) => life.as_secs().to_be_bytes(),

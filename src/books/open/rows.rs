@@ -93,7 +93,7 @@ impl Rows {
     fn push(&mut self, app: &App, message: &NewMessage, id: DeliveryId, key: Option<usize>) {
         let (connection, from, to) = match &message.way {
             Way::Openmsg { connection, from, to } => (Some(*connection), Some(from.to_string()), Some(to.to_string())),
-            Way::Webhook { .. } => (None, None, None),
+            Way::Webhook { .. } | Way::Own { .. } => (None, None, None),
         };
         if let Some(order) = &message.order {
             let destination = message.way.destination().to_owned();

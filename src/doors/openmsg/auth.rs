@@ -48,7 +48,7 @@ async fn run(door: &Door, ip: IpAddr, request: AuthRequest) -> Result<Vec<u8>, H
     let Ok(asked) = asked else { return Err(give_back(door, ask).await) };
     match door.asker.ask(ask, door.deadline(), Ask::ConfirmSender(asked)).await {
         Ok(Reply::Body(body)) => Ok(body.into_bytes()),
-        Ok(Reply::Temporarily) | Err(_) => Err(give_back(door, ask).await),
+        Ok(Reply::Peer { .. } | Reply::Temporarily) | Err(_) => Err(give_back(door, ask).await),
     }
 }
 

@@ -1,0 +1,260 @@
+//! Settings of the TextSecure door.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ByteSize, Period, Secret};
+
+/// The TextSecure door.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Textsecure {
+    /// Whether the door is open.
+    pub enabled: bool,
+    /// The name under which peers know this node; empty: `domain`.
+    pub name: String,
+    /// Where clients reach the public listener, as in the URLs of attachments; empty: `https://<domain>`.
+    pub url: String,
+    /// Life of a verification code.
+    pub code_life: Period,
+    /// Tries that a verification code bears.
+    pub code_tries: u32,
+    /// Largest request body (a directory request with 50,000 tokens has 850 kB).
+    pub body_limit: ByteSize,
+    /// How long a message waits for its device.
+    pub message_life: Period,
+    /// Messages that wait for one device; a further one takes the oldest one's place.
+    pub messages_per_device: u32,
+    /// Devices of one number.
+    pub devices: u16,
+    /// How long a client waits for a federated node before it is answered 503, or its message is kept and tried again.
+    pub relay_deadline: Period,
+    /// How often the directories of peers are read.
+    pub sync_every: Period,
+    /// Passwords checked at once in one process; each takes 19 MiB for about 30 ms.
+    pub password_checks: usize,
+    /// Password checks that wait for a place; further ones are answered 503.
+    pub password_checks_waiting: usize,
+    /// Wrong passwords from one address in a minute, before further ones are answered 413.
+    pub wrong_passwords_per_ip: u32,
+    /// Files.
+    pub attachments: Attachments,
+    /// How often what may be done.
+    pub limits: Limits,
+    /// Federated nodes.
+    pub peers: Vec<Peer>,
+}
+
+/// Files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attachments {
+    /// `local`: a directory, served by this node. `s3`: presigned URLs of an S3-compatible store.
+    pub store: Store,
+    /// The directory; empty: `<data_dir>/attachments`. Several ingress processes need one that they share.
+    pub directory: Option<PathBuf>,
+    /// S3: the bucket.
+    pub bucket: String,
+    /// S3: the region.
+    pub region: String,
+    /// S3: where it is, if it is not Amazon's.
+    pub endpoint: String,
+    /// S3: access key.
+    pub access_key: Secret,
+    /// S3: secret key.
+    pub secret_key: Secret,
+    /// Largest file.
+    pub largest: ByteSize,
+    /// How long a URL is good.
+    pub url_life: Period,
+    /// How long a file is kept.
+    pub life: Period,
+}
+
+/// Where files are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// In a directory, served by this node.
+    #[default]
+    Local,
+    /// In an S3-compatible store.
+    S3,
+}
+
+/// A leaky bucket: how much it holds, and how much leaks out in a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// How much at once.
+    pub bucket: u32,
+    /// How much a minute in the long run.
+    pub per_minute: f64,
+}
+
+/// How often what may be done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Codes by SMS, per number.
+    pub sms: Bucket,
+    /// Codes by voice, per number.
+    pub voice: Bucket,
+    /// Tries with a code, per number.
+    pub verify: Bucket,
+    /// Codes asked for from one address, for whatever numbers.
+    pub codes_per_ip: Bucket,
+    /// Attachments allocated, per number.
+    pub attachments: Bucket,
+    /// Directory tokens looked up, per number.
+    pub contacts: Bucket,
+    /// Keys fetched, per pair of numbers and device.
+    pub prekeys: Bucket,
+    /// Requests with messages, per sender.
+    pub messages: Bucket,
+    /// Codes for further devices, per number.
+    pub allocate_device: Bucket,
+    /// Tries with such a code, per number.
+    pub verify_device: Bucket,
+}
+
+/// A federated node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// What it is called, here and in `relay`.
+    pub name: String,
+    /// `https://host[:port]`.
+    pub url: String,
+    /// The shared secret, of both directions.
+    pub token: Secret,
+    /// PEM file with the only certificate, or authority, that is trusted for it; none: what the node trusts otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+}
+
+impl Textsecure {
+    /// What is wrong, each with the setting's name.
+    pub(super) fn mistakes(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut wrong = |key: &str, what: &str| found.push((format!("textsecure.{key}"), what.to_owned()));
+        let at_least_one = "must be at least 1";
+        if self.code_life < Period::seconds(1) || self.code_life > Period::hours(24) {
+            wrong("code_life", "must be between 1s and 24h");
+        }
+        let numbers = [
+            ("code_tries", self.code_tries > 0),
+            ("messages_per_device", self.messages_per_device > 0),
+            ("devices", self.devices > 0),
+            ("password_checks", self.password_checks > 0),
+        ];
+        for (key, good) in numbers {
+            if !good {
+                wrong(key, at_least_one);
+            }
+        }
+        if self.attachments.store == Store::S3 && self.attachments.bucket.is_empty() {
+            wrong("attachments.bucket", "must be set with store = \"s3\"");
+        }
+        for (key, limit) in self.limits.all() {
+            if limit.bucket == 0 || !(limit.per_minute > 0.0 && limit.per_minute.is_finite()) {
+                wrong(&format!("limits.{key}"), "bucket must be at least 1, and per_minute above 0");
+            }
+        }
+        let mut names = std::collections::BTreeSet::from([self.name.as_str()]);
+        for peer in &self.peers {
+            let in_a_path = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if peer.name.is_empty() || !peer.name.chars().all(in_a_path) {
+                wrong("peers", "a name has letters, digits, dot, dash and underscore only, at least one");
+            }
+            if !names.insert(&peer.name) {
+                wrong("peers", "two have the same name, or that of this node");
+            }
+            if !peer.url.starts_with("https://") {
+                wrong("peers", "a url begins with https://");
+            }
+            if peer.token.is_empty() {
+                wrong("peers", "a token must not be empty");
+            }
+        }
+        found
+    }
+}
+
+impl Limits {
+    /// All, with their names.
+    fn all(&self) -> [(&'static str, Bucket); 10] {
+        [
+            ("sms", self.sms),
+            ("voice", self.voice),
+            ("verify", self.verify),
+            ("codes_per_ip", self.codes_per_ip),
+            ("attachments", self.attachments),
+            ("contacts", self.contacts),
+            ("prekeys", self.prekeys),
+            ("messages", self.messages),
+            ("allocate_device", self.allocate_device),
+            ("verify_device", self.verify_device),
+        ]
+    }
+}
+
+impl Default for Textsecure {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            name: String::new(),
+            url: String::new(),
+            code_life: Period::seconds(600),
+            code_tries: 10,
+            body_limit: ByteSize::mib(2),
+            message_life: Period::days(30),
+            messages_per_device: 1000,
+            devices: 6,
+            relay_deadline: Period::seconds(10),
+            sync_every: Period::hours(1),
+            password_checks: 1,
+            password_checks_waiting: 64,
+            wrong_passwords_per_ip: 60,
+            attachments: Attachments::default(),
+            limits: Limits::default(),
+            peers: Vec::new(),
+        }
+    }
+}
+
+impl Default for Attachments {
+    fn default() -> Self {
+        Self {
+            store: Store::Local,
+            directory: None,
+            bucket: String::new(),
+            region: String::new(),
+            endpoint: String::new(),
+            access_key: Secret::default(),
+            secret_key: Secret::default(),
+            largest: ByteSize::mib(100),
+            url_life: Period::hours(1),
+            life: Period::days(30),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let bucket = |bucket, per_minute| Bucket { bucket, per_minute };
+        Self {
+            sms: bucket(2, 2.0),
+            voice: bucket(2, 0.5),
+            verify: bucket(2, 2.0),
+            codes_per_ip: bucket(30, 10.0),
+            attachments: bucket(50, 50.0),
+            contacts: bucket(50_000, 50_000.0),
+            prekeys: bucket(3, 0.1),
+            messages: bucket(60, 60.0),
+            allocate_device: bucket(2, 0.5),
+            verify_device: bucket(2, 2.0),
+        }
+    }
+}
