@@ -9,10 +9,12 @@
 
 mod hex;
 mod keys;
+mod password;
 mod signing;
 
 pub use hex::{HexError, decode_hex, decode_hex_any_case, encode_hex};
 pub use keys::{KeyFileError, NodeKeys, OpenError, Purpose};
+pub use password::{hash_password, password_is};
 pub use signing::SigningKey;
 
 use std::sync::OnceLock;
@@ -72,6 +74,14 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
         state.update(part);
     }
     state.finalize().into()
+}
+
+/// SHA-1, which a protocol names phone numbers by. It vouches for nothing.
+pub fn sha1(text: &[u8]) -> [u8; 20] {
+    let mut hash = [0; 20];
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, text);
+    hash.copy_from_slice(digest.as_ref());
+    hash
 }
 
 /// HMAC-SHA-256 over the parts one after the other, without separators.

@@ -3,6 +3,7 @@
 //! | listener | path | door |
 //! |---|---|---|
 //! | public | `/openmsg/…` | [`openmsg`]: strangers' nodes |
+//! | public | `/v1/…`, `/v2/keys…` | [`textsecure`]: devices of phone numbers, federated nodes |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
 //! | private | `/healthz`, `/readyz` | [`health`]: whoever supervises the process |
@@ -14,6 +15,7 @@ pub mod api;
 pub mod form;
 pub mod health;
 pub mod openmsg;
+pub mod textsecure;
 
 mod private;
 mod public;

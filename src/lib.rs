@@ -22,10 +22,10 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`directory`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`] |
-//! | what all use | [`openmsg`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
+//! | what all use | [`openmsg`], [`textsecure`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
@@ -44,6 +44,7 @@ pub mod crypto;
 pub mod db;
 pub mod demo;
 pub mod destinations;
+pub mod directory;
 pub mod doctor;
 pub mod doors;
 pub mod embedded;
@@ -58,6 +59,8 @@ pub mod limits;
 pub mod listen;
 pub mod openmsg;
 pub mod outbound;
+pub mod passwords;
+pub mod phones;
 pub mod queue;
 pub mod retry;
 pub mod rows;
@@ -66,6 +69,7 @@ pub mod senders;
 pub mod supervise;
 pub mod telemetry;
 pub mod template;
+pub mod textsecure;
 pub mod tls;
 pub mod webhooks;
 pub mod worker;

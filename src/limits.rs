@@ -4,6 +4,10 @@
 //! Windows are aligned to the epoch, so all processes agree on them, and are at most a day long. Leaves out what a limit is for,
 //! and limits of one process.
 
+mod bucket;
+
+pub use bucket::{Spent, give_back, purge_buckets, spend};
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;

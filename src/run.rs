@@ -56,7 +56,7 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let publisher = Publisher::start(&app, end.clone());
     let asker = Asker::start(&app, end.clone());
     let acceptor = Acceptor::start(&app, &publisher);
-    let strangers = doors::public_routes(&app, &asker)?;
+    let strangers = doors::public_routes(&app, &acceptor, &asker)?;
     let ours = doors::private_routes(Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() });
     tracing::info!(public = %public_at, private = %private_at, domain = app.config.domain, "serving");
     tokio::join!(public.serve(warp::service(strangers), stop.clone()), private.serve(warp::service(ours), stop),);

@@ -1,0 +1,46 @@
+//! Push addresses of devices (specification §1.4).
+
+use serde::Deserialize;
+
+use super::Door;
+use super::answer::{Answer, Refusal, done};
+use super::request::Request;
+use crate::phones::{self, Push};
+
+/// Longest push address: a Web Push subscription has a few hundred characters.
+const LONGEST_ADDRESS: usize = 4096;
+
+/// One of the three, by the path.
+#[derive(Deserialize)]
+struct PushAddress {
+    #[serde(rename = "gcmRegistrationId", alias = "apnRegistrationId", alias = "webPushSubscription")]
+    address: String,
+}
+
+/// `PUT /v1/accounts/{gcm,apn,web}`: setting one clears the others.
+pub(super) async fn set_push(door: &Door, request: Request) -> Answer {
+    let device = door.device(&request).await?;
+    let push = push_of(&request)?;
+    let PushAddress { address } = request.json(door).await?;
+    if address.is_empty() || address.len() > LONGEST_ADDRESS {
+        return Err(Refusal::UNSUPPORTED);
+    }
+    phones::set_push(&door.app, &device, push, &address).await?;
+    Ok(done())
+}
+
+/// `DELETE` of the same.
+pub(super) async fn clear_push(door: &Door, request: Request) -> Answer {
+    let device = door.device(&request).await?;
+    phones::clear_push(&door.app, &device, push_of(&request)?).await?;
+    Ok(done())
+}
+
+fn push_of(request: &Request) -> Result<Push, Refusal> {
+    match request.path.get(2).map(String::as_str) {
+        Some("gcm") => Ok(Push::Google),
+        Some("apn") => Ok(Push::Apple),
+        Some("web") => Ok(Push::Web),
+        _ => Err(Refusal::NOT_FOUND),
+    }
+}

@@ -1,0 +1,120 @@
+//! A request, taken apart as this protocol needs it.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use http::{HeaderMap, Method, StatusCode, header};
+use serde::de::DeserializeOwned;
+use warp::filters::path::FullPath;
+use warp::{Filter, Rejection};
+
+use super::Door;
+use super::answer::Refusal;
+use crate::listen::{self, Body, BodyError};
+
+/// Segments are few: more are none of ours.
+const MOST_SEGMENTS: usize = 16;
+
+/// One request; its body is not read yet.
+pub(super) struct Request {
+    pub(super) method: Method,
+    /// Decoded segments, without the empty ones that slashes make at the end. In a path `+` is no space (specification §0.1).
+    pub(super) path: Vec<String>,
+    /// What follows the second segment, as it was sent: directory tokens may hold slashes.
+    pub(super) tail: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) ip: IpAddr,
+    /// Locked only so that a request can be looked at while a future waits: a stream is not shared between threads.
+    body: Mutex<Body>,
+}
+
+/// Takes any request.
+pub(super) fn request() -> impl Filter<Extract = (Request,), Error = Rejection> + Clone {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(listen::client_ip())
+        .and(listen::body())
+        .map(|method, path: FullPath, query, headers, ip, body| {
+            let text = path.as_str();
+            let tail = text.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
+            Request { method, path: segments(text), tail, query, headers, ip, body: Mutex::new(body) }
+        })
+}
+
+impl Request {
+    /// A parameter of the query, decoded; none also where it is empty. Here `+` is a space only where nothing else can be meant,
+    /// which is nowhere.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let value = pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))?;
+        Some(value).filter(|value| !value.is_empty())
+    }
+
+    /// The body as JSON. 415 where it is none of this type, as the descriptions say.
+    pub(super) async fn json<T: DeserializeOwned>(self, door: &Door) -> Result<T, Refusal> {
+        let kind = self.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+        let plain = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+        if plain.is_some_and(|kind| !kind.eq_ignore_ascii_case("application/json")) {
+            return Err(Refusal::UNSUPPORTED);
+        }
+        let limit = door.app.config.textsecure.body_limit;
+        let body = self.body.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let read = body.read(limit, door.app.config.public.read_timeout).await;
+        let body = read.map_err(|error| match error {
+            BodyError::TooLarge => Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE),
+            BodyError::TooSlow => Refusal::Status(StatusCode::REQUEST_TIMEOUT),
+            BodyError::Broken => Refusal::BAD_REQUEST,
+        })?;
+        serde_json::from_slice(&body).map_err(|_| Refusal::UNSUPPORTED)
+    }
+}
+
+fn segments(path: &str) -> Vec<String> {
+    let path = path.trim_start_matches('/').trim_end_matches('/');
+    path.split('/').take(MOST_SEGMENTS).map(decoded).collect()
+}
+
+/// Percent-decoded; what is no UTF-8 then becomes something that nothing is called.
+pub(super) fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_apart_as_clients_write_them() {
+        let table = [
+            ("/v1/accounts/sms/code/+14155550101", vec!["v1", "accounts", "sms", "code", "+14155550101"]),
+            ("/v1/accounts/sms/code/%2B14155550101", vec!["v1", "accounts", "sms", "code", "+14155550101"]),
+            ("/v1/keys/+1/%2A", vec!["v1", "keys", "+1", "*"]),
+            ("/v1/keys/+1/*/", vec!["v1", "keys", "+1", "*"]),
+            ("/v1/keys//", vec!["v1", "keys"]),
+            ("/v1/a%2", vec!["v1", "a%2"]),
+            ("/v1/a%zz", vec!["v1", "a%zz"]),
+        ];
+        for (path, expected) in table {
+            assert_eq!(segments(path), expected, "{path}");
+        }
+    }
+}

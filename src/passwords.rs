@@ -1,0 +1,159 @@
+//! Checking passwords without letting a flood of logins take the processor.
+//!
+//! Promises: so many checks run at once as `textsecure.password_checks` says, so many wait, and the rest are told "busy"; what was
+//! right once is known for a while by a keyed hash, which costs nothing, and which a changed password makes void at once. A number
+//! that does not exist costs the same check. Leaves out where passwords are stored ([`crate::phones`]).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::clock::Instant;
+use crate::config;
+use crate::crypto::{self, MacKey};
+
+/// For how long a right password is known.
+const KNOWN_FOR: Duration = Duration::from_secs(3600);
+/// Devices remembered; further ones push out an arbitrary one.
+const REMEMBERED: usize = 100_000;
+
+/// Too many checks wait: try again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords are being checked")]
+pub struct Busy;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Passwords(Arc<Inner>);
+
+struct Inner {
+    places: Semaphore,
+    waiting: AtomicUsize,
+    most: usize,
+    /// Of this process only: the hashes are worth nothing elsewhere.
+    key: MacKey,
+    known: Mutex<HashMap<Uuid, Known>>,
+    nobody: String,
+}
+
+struct Known {
+    mac: [u8; 32],
+    until: Instant,
+}
+
+impl Passwords {
+    /// With the settings.
+    pub fn new(settings: &config::Textsecure) -> Self {
+        Self(Arc::new(Inner {
+            places: Semaphore::new(settings.password_checks),
+            waiting: AtomicUsize::new(0),
+            most: settings.password_checks_waiting + settings.password_checks,
+            key: MacKey::new(&crypto::random::<32>()),
+            known: Mutex::default(),
+            nobody: crypto::hash_password(&crypto::random::<16>()).unwrap_or_default(),
+        }))
+    }
+
+    /// What is known of a password without a check: right, wrong, or nothing.
+    pub fn known(&self, generation: Uuid, password: &[u8]) -> Option<bool> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get(&generation).filter(|known| !known.until.is_past())?;
+        Some(crypto::same(&known.mac, &self.mac(generation, password)))
+    }
+
+    /// Whether this is the password of the device of that generation, whose stored form is given; none: there is no such device.
+    pub async fn check(&self, stored: Option<(Uuid, String)>, password: &[u8]) -> Result<bool, Busy> {
+        let (generation, stored) = match stored {
+            Some((generation, stored)) => (Some(generation), stored),
+            None => (None, self.0.nobody.clone()),
+        };
+        let given = zeroize::Zeroizing::new(password.to_vec());
+        let right = self.in_turn(move || crypto::password_is(&stored, &given)).await?;
+        if let Some(generation) = generation.filter(|_| right) {
+            self.remember(generation, password);
+        }
+        Ok(right && generation.is_some())
+    }
+
+    /// The form in which a password is stored.
+    pub async fn hash(&self, password: &[u8]) -> Result<String, Busy> {
+        let password = zeroize::Zeroizing::new(password.to_vec());
+        self.in_turn(move || crypto::hash_password(&password)).await?.ok_or(Busy)
+    }
+
+    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
+        let inner = &self.0;
+        if inner.waiting.fetch_add(1, Ordering::AcqRel) >= inner.most {
+            inner.waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(Busy);
+        }
+        let _waiting = Waiting(&inner.waiting);
+        let _place = inner.places.acquire().await.map_err(|_| Busy)?;
+        // Off the runtime: other requests go on meanwhile.
+        tokio::task::spawn_blocking(work).await.map_err(|_| Busy)
+    }
+
+    fn remember(&self, generation: Uuid, password: &[u8]) {
+        let known = Known { mac: self.mac(generation, password), until: Instant::now().after(KNOWN_FOR) };
+        let mut all = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED
+            && let Some(one) = all.keys().next().copied()
+        {
+            all.remove(&one);
+        }
+        all.insert(generation, known);
+    }
+
+    fn mac(&self, generation: Uuid, password: &[u8]) -> [u8; 32] {
+        self.0.key.mac(&[generation.as_bytes(), password])
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords(checks: usize, waiting: usize) -> Passwords {
+        Passwords::new(&config::Textsecure {
+            password_checks: checks,
+            password_checks_waiting: waiting,
+            ..config::Textsecure::default()
+        })
+    }
+
+    #[tokio::test]
+    async fn what_was_right_is_known_for_that_registration_only() {
+        let passwords = passwords(1, 10);
+        let stored = passwords.hash(b"0123456789abcdef").await.unwrap();
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(passwords.known(one, b"0123456789abcdef"), None);
+        assert_eq!(passwords.check(Some((one, stored.clone())), b"wrong").await, Ok(false));
+        assert_eq!(passwords.known(one, b"wrong"), None);
+        assert_eq!(passwords.check(Some((one, stored)), b"0123456789abcdef").await, Ok(true));
+        assert_eq!(passwords.known(one, b"0123456789abcdef"), Some(true));
+        assert_eq!(passwords.known(one, b"wrong"), Some(false));
+        assert_eq!(passwords.known(two, b"0123456789abcdef"), None);
+        assert_eq!(passwords.check(None, b"0123456789abcdef").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_told_that_it_is_one() {
+        let passwords = passwords(1, 1);
+        let tries = (0..8).map(|_| passwords.check(None, b"x"));
+        let answers = futures_util::future::join_all(tries).await;
+        assert_eq!(answers.iter().filter(|answer| **answer == Err(Busy)).count(), 6);
+        assert_eq!(passwords.check(None, b"x").await, Ok(false));
+    }
+}

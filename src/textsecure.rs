@@ -1,0 +1,8 @@
+//! The TextSecure protocol's own words: what clients and servers of 2013 and 2014 say to each other. Pure: no door, no database.
+//!
+//! Sources are the two descriptions of the protocol, version 1 (December 2013) and version 2 (February 2014), and what the clients
+//! of that time do where they differ. What an answer looks like on the wire stands with the endpoint ([`crate::doors`]).
+
+mod number;
+
+pub use number::{Number, NumberError, TOKEN_BYTES};
