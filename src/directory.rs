@@ -4,6 +4,8 @@
 //! claims, and between peers the first one goes before the others. Leaves out reading the peers' directories
 //! (`workers/sync_directories.rs`).
 
+pub mod peers;
+
 use crate::db::{DbError, GenericClient};
 use crate::textsecure::Number;
 

@@ -51,6 +51,7 @@ pub mod embedded;
 pub mod events;
 pub mod failpoint;
 pub mod failure;
+pub mod federation;
 pub mod guessing;
 pub mod handshakes;
 pub mod inbox;
