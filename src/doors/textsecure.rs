@@ -10,6 +10,9 @@
 mod accounts;
 mod answer;
 mod credentials;
+mod messages;
+mod receipts;
+mod relay;
 mod request;
 mod routes;
 
@@ -23,6 +26,7 @@ use self::answer::Refusal;
 use self::request::Request;
 use crate::App;
 use crate::books::Acceptor;
+use crate::envelopes::Bell;
 use crate::passwords::Passwords;
 use crate::queue::Asker;
 
@@ -32,6 +36,7 @@ struct Door {
     app: App,
     acceptor: Acceptor,
     asker: Asker,
+    bell: Bell,
     passwords: Passwords,
 }
 
@@ -41,6 +46,7 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker) -> BoxedFilter<(Res
         app: app.clone(),
         acceptor: acceptor.clone(),
         asker: asker.clone(),
+        bell: Bell::start(app),
         passwords: Passwords::new(&app.config.textsecure),
     };
     let door = Arc::new(door);

@@ -29,11 +29,11 @@ pub(super) struct ToNumber {
 /// One message. What was sent as text is read as well; `timestamp` is not read, the time is ours.
 #[derive(Deserialize, Serialize)]
 pub(super) struct ToDevice {
-    #[serde(rename = "type", default, deserialize_with = "number")]
+    #[serde(rename = "type", default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     kind: Option<i64>,
-    #[serde(rename = "destinationDeviceId", default, deserialize_with = "number")]
+    #[serde(rename = "destinationDeviceId", default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     device: Option<i64>,
-    #[serde(rename = "destinationRegistrationId", default, deserialize_with = "number")]
+    #[serde(rename = "destinationRegistrationId", default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     registration_id: Option<i64>,
     #[serde(default)]
     body: String,

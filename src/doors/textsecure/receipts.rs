@@ -2,10 +2,9 @@
 
 use super::Door;
 use super::answer::{Answer, Refusal, done, within};
-use super::messages::{Letter, Source, post};
+use super::messages::{Letter, Source, first, post};
 use super::relay;
 use super::request::Request;
-use crate::envelopes;
 use crate::limits;
 use crate::phones;
 use crate::textsecure::Number;
@@ -41,15 +40,19 @@ pub(super) async fn send(
     let mut client = door.app.db.client().await?;
     let tx = client.transaction().await?;
     let devices = phones::hold(&tx, destination).await?;
-    if super::messages::first(&devices).is_none() {
+    if first(&devices).is_none() {
         return Err(Refusal::NOT_FOUND);
     }
-    let room = envelopes::with_room(&tx, &door.app, destination).await?;
-    let told = devices.iter().filter(|device| device.active && room.contains(&device.id));
-    let letter = |device| Letter { device, envelope: source.envelope(RECEIPT, None, message), receipt: true };
-    let letters: Vec<Letter<'_>> = told.map(letter).collect();
-    let posted = post(door, &tx, &letters).await?;
+    let mut told = Vec::new();
+    for device in devices.iter().filter(|device| device.active) {
+        let letter = Letter { device, envelope: source.envelope(RECEIPT, None, message), receipt: true };
+        match post(door, &tx, &[letter]).await {
+            Ok(posted) => told.push(posted),
+            Err(Refusal::LimitExceeded(_)) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
     tx.commit().await?;
-    posted.go(door);
+    told.into_iter().for_each(|posted| posted.go(door));
     Ok(())
 }
