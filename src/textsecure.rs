@@ -4,5 +4,6 @@
 //! of that time do where they differ. What an answer looks like on the wire stands with the endpoint ([`crate::doors`]).
 
 mod number;
+pub mod seal;
 
 pub use number::{Number, NumberError, TOKEN_BYTES};
