@@ -204,8 +204,7 @@ async fn follow(client: &reqwest::Client, call: Call, deadline: Instant) -> Resu
         return Ok(response);
     }
     // From here on the peer has had the request, whatever happens to the second one.
-    let location =
-        response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(next) = target.redirected(location, &path_prefix) else {
         return Err(bad_redirect(response.status(), "to a place that may not be followed"));
     };

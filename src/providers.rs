@@ -1,3 +1,3 @@
-//! Services of others that the node needs: who wakes devices.
+//! Services of others that the node needs: who carries codes, who wakes devices.
 
 pub mod push;

@@ -12,12 +12,12 @@ const VERSION: u8 = 1;
 /// Of the MAC, so many bytes are sent.
 const MAC_BYTES: usize = 10;
 
-/// Seals an envelope for the device whose signaling key this is.
-pub fn seal(envelope: &[u8], signaling_key: &[u8; KEY_BYTES]) -> Vec<u8> {
-    seal_with_iv(envelope, signaling_key, &random())
+/// Seals an envelope for the device whose signaling key this is. In JSON it stands in padded base64, of the standard alphabet.
+pub fn seal(signaling_key: &[u8; KEY_BYTES], envelope: &[u8]) -> Vec<u8> {
+    seal_with_iv(signaling_key, envelope, &random())
 }
 
-fn seal_with_iv(envelope: &[u8], signaling_key: &[u8; KEY_BYTES], iv: &[u8; 16]) -> Vec<u8> {
+fn seal_with_iv(signaling_key: &[u8; KEY_BYTES], envelope: &[u8], iv: &[u8; 16]) -> Vec<u8> {
     let (mut key, mac_key) = ([0; 32], &signaling_key[32..]);
     key.copy_from_slice(&signaling_key[..32]);
     let text = seal_aes256_cbc(envelope, iv, &key);
@@ -56,12 +56,12 @@ mod tests {
             ),
         ];
         for (plain, sealed) in table {
-            assert_eq!(STANDARD.encode(seal_with_iv(&hex::decode(plain).unwrap(), &key(), &iv)), sealed);
+            assert_eq!(STANDARD.encode(seal_with_iv(&key(), &hex::decode(plain).unwrap(), &iv)), sealed);
         }
     }
 
     /// As a client does it, by another library.
-    fn open(sealed: &[u8], signaling_key: &[u8]) -> Option<Vec<u8>> {
+    fn open(signaling_key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         use cbc::cipher::{BlockDecryptMut, KeyIvInit, block_padding::Pkcs7};
         let (body, mac) = sealed.split_at_checked(sealed.len().checked_sub(MAC_BYTES)?)?;
         let (head, text) = body.split_at_checked(17)?;
@@ -75,13 +75,13 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_sealed_opens_with_its_key_and_with_no_other(envelope in prop::collection::vec(any::<u8>(), 0..200), at in 0..1000usize) {
-            let sealed = seal(&envelope, &key());
-            prop_assert_eq!(open(&sealed, &key()), Some(envelope));
+            let sealed = seal(&key(), &envelope);
+            prop_assert_eq!(open(&key(), &sealed), Some(envelope));
             let mut damaged = sealed.clone();
             let at = at % damaged.len();
             damaged[at] ^= 1;
-            prop_assert_eq!(open(&damaged, &key()), None);
-            prop_assert_eq!(open(&sealed, &[9; KEY_BYTES]), None);
+            prop_assert_eq!(open(&key(), &damaged), None);
+            prop_assert_eq!(open(&[9; KEY_BYTES], &sealed), None);
         }
     }
 }
