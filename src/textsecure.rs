@@ -5,6 +5,7 @@
 
 pub mod envelope;
 mod number;
+pub mod seal;
 
 pub use envelope::Envelope;
 pub use number::{Number, NumberError, TOKEN_BYTES};
