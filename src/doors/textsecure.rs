@@ -11,6 +11,7 @@ mod accounts;
 mod answer;
 mod credentials;
 mod directory;
+mod federation;
 mod keys;
 mod keys_v2;
 mod messages;
