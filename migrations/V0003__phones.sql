@@ -121,6 +121,7 @@ create table attachments (
     bytes bigint
 );
 create index attachments_by_age on attachments (allocated_at);
+create index attachments_without_file on attachments (allocated_at) where uploaded_at is null;
 comment on table attachments is 'Places for encrypted files. The files are in the object store, by id.';
 comment on column attachments.uploaded_at is 'When this node stored it; null also where an outside store took the upload.';
 
