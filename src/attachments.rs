@@ -18,6 +18,7 @@ pub use local::{Found, Parts};
 pub use purge::purge;
 pub use signed::{Denied, Operation};
 
+use std::iter::successors;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::App;
-use crate::config::Store;
+use crate::config::textsecure::Store;
 use crate::crypto;
 use crate::db::DbError;
 use local::Files;
@@ -54,7 +55,7 @@ pub struct Allocated {
     pub location: String,
 }
 
-/// Why something could not be done.
+/// Why something could not be done. None of it says which file it was.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database.
@@ -69,16 +70,44 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The object store failed, or cannot be used as it is set.
-    #[error("the store of attachments failed")]
-    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The object store failed, or cannot be used as it is set; what it said.
+    #[error("the store of attachments failed: {0}")]
+    Store(String),
+}
+
+impl Error {
+    /// Whoever knows a file's id is halfway to the file, so what goes to the log is without ids.
+    fn store(error: &(dyn std::error::Error + 'static)) -> Self {
+        let said: Vec<String> = successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+        Self::Store(without_ids(&said.join(": ")))
+    }
 }
 
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
-        Self::Store(Box::new(error))
+        Self::store(&error)
     }
 }
+
+/// What was said, without numbers that could be ids and without what a store's answer holds beside its status: that may repeat keys
+/// and signatures.
+fn without_ids(said: &str) -> String {
+    let said = said.split('<').next().unwrap_or_default();
+    let mut text = String::with_capacity(said.len());
+    for part in said.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = part.trim_end_matches(|c: char| !c.is_ascii_digit());
+        if digits.len() > LONGEST_NUMBER {
+            text.push('…');
+            text.push_str(&part[digits.len()..]);
+        } else {
+            text.push_str(part);
+        }
+    }
+    text
+}
+
+/// Digits that a port, a status or a count of milliseconds may have.
+const LONGEST_NUMBER: usize = 5;
 
 const ALLOCATE: &str = "/* attachments::allocate */
 insert into attachments (id, allocated_at) values ($1, $2) on conflict (id) do nothing";
@@ -218,6 +247,14 @@ fn base(app: &App) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_store_says_goes_to_the_log_without_ids() {
+        let said = "DELETE http://127.0.0.1:9000/files/4611686018427387904 in 12ms: 403: <Error>key and signature</Error>";
+        assert_eq!(without_ids(said), "DELETE http://127.0.0.1:9000/files/… in 12ms: 403: ");
+        assert_eq!(without_ids("/files/4611686018427387904#1: denied"), "/files/…#1: denied");
+        assert_eq!(without_ids("4611686018427387904"), "…");
+    }
 
     #[test]
     fn urls_begin_with_the_domain_unless_another_one_is_set() {

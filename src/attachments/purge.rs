@@ -13,14 +13,23 @@ const BATCH: i64 = 100;
 const BATCHES: usize = 20;
 /// Deletions at once.
 const AT_ONCE: usize = 8;
-/// An upload that began with the last moment of its URL may take so long before its place is taken for unused.
-const STILL_UPLOADING: Period = Period::hours(1);
+/// An upload that began with the last moment of its URL takes an hour at most; so long after that moment its place is unused.
+const STILL_UPLOADING: Period = Period::hours(2);
+/// A worker that is deleting has these for itself; one that died over it is followed by another.
+const CLAIMED: Period = Period::seconds(300);
 
 const OLD: &str = "/* attachments::purge old */
-select id, uploaded_at from attachments where allocated_at < $1 order by allocated_at limit $2";
+update attachments set claimed_until = $4 where id = any (array(
+    select id from attachments where allocated_at < $1 and (claimed_until is null or claimed_until < $3)
+    order by allocated_at limit $2 for update skip locked))
+returning id, uploaded_at";
 
 const UNUSED: &str = "/* attachments::purge unused */
-select id, uploaded_at from attachments where uploaded_at is null and allocated_at < $1 order by allocated_at limit $2";
+update attachments set claimed_until = $4 where id = any (array(
+    select id from attachments where uploaded_at is null and allocated_at < $1
+    and (claimed_until is null or claimed_until < $3)
+    order by allocated_at limit $2 for update skip locked))
+returning id, uploaded_at";
 
 /// Not what was stored since: its file is there again.
 const FORGET: &str = "/* attachments::purge forget */
@@ -36,23 +45,23 @@ struct Doomed {
 /// what dead uploads left. At most 2,000 at a time of either; returns how many. For workers only: it calls an outside store.
 ///
 /// # Errors
-/// The first; what could be deleted is deleted, and the rest stays for the next time.
+/// The first; what could be deleted is deleted, and the rest stays for a later time, behind which others do not wait.
 pub async fn purge(attachments: &Attachments, now: Timestamp) -> Result<u64, Error> {
     let settings = &attachments.app.config.textsecure.attachments;
-    let mut purged = batches(attachments, OLD, now - settings.life.duration()).await?;
+    let mut purged = batches(attachments, OLD, now, now - settings.life.duration()).await?;
     if let Some(files) = attachments.files() {
         // In an outside store nobody sees whether a place is used.
         let unused = now - settings.url_life.duration() - STILL_UPLOADING.duration();
-        purged += batches(attachments, UNUSED, unused).await?;
+        purged += batches(attachments, UNUSED, now, unused).await?;
         files.sweep().await?;
     }
     Ok(purged)
 }
 
-async fn batches(attachments: &Attachments, which: &str, before: Timestamp) -> Result<u64, Error> {
-    let mut purged = 0;
+async fn batches(attachments: &Attachments, which: &str, now: Timestamp, before: Timestamp) -> Result<u64, Error> {
+    let (mut purged, until) = (0, now + CLAIMED.duration());
     for _ in 0..BATCHES {
-        let rows = attachments.app.db.rows(which, &[&before, &BATCH]).await?;
+        let rows = attachments.app.db.rows(which, &[&before, &BATCH, &now, &until]).await?;
         let doomed: Vec<Doomed> = rows.iter().map(read).collect();
         let whole = doomed.len() == BATCH as usize;
         purged += batch(attachments, doomed).await?;

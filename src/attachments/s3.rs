@@ -75,7 +75,7 @@ fn client(config: &Config) -> Result<ClientOptions, Error> {
         .with_timeout(AT_MOST)
         .with_connect_timeout(config.outbound.connect_timeout.duration());
     if let Some(path) = &config.outbound.ca_file {
-        let pem = std::fs::read(path).map_err(|error| Error::Store(Box::new(error)))?;
+        let pem = std::fs::read(path).map_err(|error| Error::store(&error))?;
         for certificate in Certificate::from_pem_bundle(&pem)? {
             options = options.with_root_certificate(certificate);
         }
@@ -94,7 +94,7 @@ mod tests {
     fn config(bucket: &str, endpoint: &str) -> Config {
         let mut config = Config::default();
         let attachments = &mut config.textsecure.attachments;
-        attachments.store = crate::config::Store::S3;
+        attachments.store = crate::config::textsecure::Store::S3;
         attachments.bucket = bucket.into();
         attachments.endpoint = endpoint.into();
         attachments.region = "eu-central-1".into();

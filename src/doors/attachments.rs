@@ -10,9 +10,9 @@
 //! | 400 | nothing was sent, or it broke off |
 //! | 403 | the signature is not valid for this, or the URL has expired |
 //! | 404 | no such file, or no such place to store one |
-//! | 408 | the upload was silent for `public.read_timeout` |
+//! | 408 | the upload was silent for `public.read_timeout`, or slower than 1 KiB a second, or took an hour |
 //! | 413 | larger than `textsecure.attachments.largest` |
-//! | 415 | stored as something other than `application/octet-stream` |
+//! | 415 | `Content-Type` is not `application/octet-stream` |
 //! | 416 | the part that was asked for is not in the file |
 //! | 503 | too many at once, or database or directory are away: try again |
 

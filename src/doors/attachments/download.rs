@@ -7,7 +7,7 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::range::{Wanted, wanted};
-use super::traffic::Lane;
+use super::traffic::{Lane, Pace};
 use super::{Asked, Door, text, try_again, with};
 use crate::attachments::{Error, Found, Parts};
 
@@ -42,13 +42,20 @@ impl Door {
     }
 }
 
-/// The place is free again when the last part is gone, or the client.
+/// The place is free again when the last part is gone, or the client, or when it takes too long.
 fn stream(parts: Parts, lane: Lane) -> Response {
+    let (pace, mut sent) = (Pace::start(), 0);
     let parts = parts.map(move |part| {
         let _held = &lane;
-        part.inspect_err(|error| {
+        let part = part.inspect_err(|error| {
             tracing::warn!(error = error as &dyn std::error::Error, "an attachment could not be read to its end");
-        })
+        });
+        let part = part.map_err(|_| "it could not be read")?;
+        if pace.is_too_slow(sent) {
+            return Err("the client reads too slowly");
+        }
+        sent += part.len() as u64;
+        Ok(part)
     });
     warp::reply::stream(parts).into_response()
 }

@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::header;
 use warp::reply::Response;
 
+use super::traffic::Pace;
 use super::{Asked, Door, text, try_again};
 use crate::attachments::{Error, Upload};
 use crate::listen::{Body, BodyError};
@@ -27,7 +28,7 @@ impl Door {
                     let _lane = lane;
                     upload.finish().await
                 });
-                finished.await.unwrap_or_else(|died| Err(Error::Store(Box::new(died))))?;
+                finished.await.unwrap_or_else(|died| Err(Error::Store(died.to_string())))?;
                 Ok(Response::default())
             }
             Err(refused) => Ok(refused),
@@ -37,7 +38,7 @@ impl Door {
     /// What can be said from the head.
     fn refused_unread(&self, asked: &Asked, body: &Body) -> Option<Response> {
         let kind = asked.headers.get(header::CONTENT_TYPE);
-        if kind.is_some_and(|kind| !kind.to_str().is_ok_and(is_bytes)) {
+        if !kind.is_some_and(|kind| kind.to_str().is_ok_and(is_bytes)) {
             return Some(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, TYPE));
         }
         // A part of a file would be taken for all of it (RFC 9110, 14.5).
@@ -53,17 +54,17 @@ impl Door {
 
     /// Everything, part by part; or why not, and then nothing of it stays.
     async fn receive(&self, mut upload: Upload, mut body: Body) -> Result<Result<Upload, Response>, Error> {
+        let pace = Pace::start();
         loop {
             match body.next(self.app.config.public.read_timeout).await {
+                Ok(Some(_)) if pace.is_too_slow(upload.bytes()) => return Ok(Err(too_slow())),
                 Ok(Some(part)) if upload.bytes() + part.len() as u64 > self.largest() => {
                     return Ok(Err(self.too_large()));
                 }
                 Ok(Some(part)) => upload.write(part).await?,
                 Ok(None) if upload.bytes() == 0 => return Ok(Err(empty())),
                 Ok(None) => return Ok(Ok(upload)),
-                Err(BodyError::TooSlow) => {
-                    return Ok(Err(text(StatusCode::REQUEST_TIMEOUT, "nothing came for too long")));
-                }
+                Err(BodyError::TooSlow) => return Ok(Err(too_slow())),
                 Err(BodyError::TooLarge | BodyError::Broken) => {
                     return Ok(Err(text(StatusCode::BAD_REQUEST, "the file broke off")));
                 }
@@ -83,6 +84,10 @@ impl Door {
 
 fn is_bytes(kind: &str) -> bool {
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(TYPE)
+}
+
+fn too_slow() -> Response {
+    text(StatusCode::REQUEST_TIMEOUT, "the file came too slowly")
 }
 
 fn empty() -> Response {
