@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn what_a_store_says_goes_to_the_log_without_ids() {
-        let said = "DELETE http://127.0.0.1:9000/files/4611686018427387904 in 12ms: 403: <Error>key and signature</Error>";
+        let said =
+            "DELETE http://127.0.0.1:9000/files/4611686018427387904 in 12ms: 403: <Error>key and signature</Error>";
         assert_eq!(without_ids(said), "DELETE http://127.0.0.1:9000/files/… in 12ms: 403: ");
         assert_eq!(without_ids("/files/4611686018427387904#1: denied"), "/files/…#1: denied");
         assert_eq!(without_ids("4611686018427387904"), "…");

@@ -75,7 +75,8 @@ async fn batches(attachments: &Attachments, which: &str, now: Timestamp, before:
 async fn batch(attachments: &Attachments, doomed: Vec<Doomed>) -> Result<u64, Error> {
     let deletions = stream::iter(doomed).map(async |doomed| (delete(attachments, &doomed).await, doomed));
     let done: Vec<(Result<bool, Error>, Doomed)> = deletions.buffer_unordered(AT_ONCE).collect().await;
-    let missing = done.iter().filter(|(gone, doomed)| matches!(gone, Ok(false)) && doomed.uploaded_at.is_some()).count();
+    let missing =
+        done.iter().filter(|(gone, doomed)| matches!(gone, Ok(false)) && doomed.uploaded_at.is_some()).count();
     if missing > 0 {
         tracing::warn!(missing, "stored attachments were not in the directory; do all processes of the node share it?");
     }

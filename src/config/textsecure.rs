@@ -196,11 +196,7 @@ impl Attachments {
             ("endpoint", self.endpoint.is_empty() || is_http_url(&self.endpoint, mode), "must be https://host[:port]"),
             ("largest", self.largest.bytes() > 0, "must be at least 1B"),
             // S3 signs for no longer than that.
-            (
-                "url_life",
-                (Period::seconds(1)..=Period::days(7)).contains(&self.url_life),
-                "must be between 1s and 7d",
-            ),
+            ("url_life", (Period::seconds(1)..=Period::days(7)).contains(&self.url_life), "must be between 1s and 7d"),
             ("life", self.life > self.url_life, "must be longer than url_life"),
         ];
         checks.into_iter().filter(|(_, good, _)| !good).map(|(key, _, what)| (key, what)).collect()

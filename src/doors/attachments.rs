@@ -175,7 +175,9 @@ mod tests {
     fn only_a_number_as_we_write_it_names_a_file() {
         assert_eq!(id("0"), Some(0));
         assert_eq!(id("9223372036854775807"), Some(i64::MAX.cast_unsigned()));
-        for tail in ["", "-1", "+1", "01", "1/", "1/..", "../1", "%31", "1 ", "9223372036854775808", "1e3", "unfinished/1"] {
+        for tail in
+            ["", "-1", "+1", "01", "1/", "1/..", "../1", "%31", "1 ", "9223372036854775808", "1e3", "unfinished/1"]
+        {
             assert_eq!(id(tail), None, "{tail}");
         }
     }
