@@ -10,7 +10,7 @@ use handfast::config::Mode;
 use handfast::config::textsecure::Store as Kind;
 
 use self::store::{Store, Trouble};
-use super::scene::{period, shown};
+use super::scene::period;
 use crate::support::fresh_app_with;
 
 const LIFE: Duration = Duration::from_secs(31 * 86_400);
@@ -53,12 +53,8 @@ async fn clients_put_and_fetch_by_urls_that_the_store_verifies() {
     assert_eq!(client.get(&longer).send().await.unwrap().status(), 403);
     store.clock(Duration::from_secs(700));
     let late = client.get(&url).send().await.unwrap();
-    insta::assert_snapshot!(shown(late).await, @r"
-    403 Forbidden
-    content-length: 180
-
-    <Error><Code>Request has expired</Code><Key>/sealed-files/7338164283383501914</Key><AWSAccessKeyId>AKIATESTACCESSKEY</AWSAccessKeyId><SignatureProvided></SignatureProvided></Error>
-    ");
+    assert_eq!(late.status(), 403);
+    assert!(late.text().await.unwrap().contains("Request has expired"));
 }
 
 #[tokio::test]
