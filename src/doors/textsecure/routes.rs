@@ -4,7 +4,7 @@ use http::{Method, StatusCode, header};
 
 use super::answer::{self, Answer, Refusal};
 use super::request::Request;
-use super::{Door, accounts, directory, federation, keys, keys_v2, messages, receipts};
+use super::{Door, accounts, attachments, directory, federation, keys, keys_v2, messages, receipts};
 
 /// Which endpoint. What stands in its path goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ enum Endpoint {
     FederationMessage,
     FederationMessages,
     FederationReceipt,
+    AllocateAttachment,
+    FindAttachment,
 }
 
 /// Answers a request.
@@ -65,6 +67,8 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
         Endpoint::FederationMessage => federation::message(door, request).await,
         Endpoint::FederationMessages => federation::messages(door, request).await,
         Endpoint::FederationReceipt => federation::receipt(door, request).await,
+        Endpoint::AllocateAttachment => attachments::allocate(door, request).await,
+        Endpoint::FindAttachment => attachments::find(door, request).await,
     }
 }
 
@@ -95,6 +99,8 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
         ("PUT", ["v1", "federation", "messages", _, _, _]) => Endpoint::FederationMessages,
         // Without the word: so the server of July 2014 calls it.
         ("PUT", ["v1", "receipt", _, _, _, _]) => Endpoint::FederationReceipt,
+        ("GET", ["v1", "attachments"]) => Endpoint::AllocateAttachment,
+        ("GET", ["v1", "attachments", _]) => Endpoint::FindAttachment,
         _ => return None,
     };
     Some(found)
