@@ -10,6 +10,9 @@
 mod accounts;
 mod answer;
 mod credentials;
+mod devices;
+mod newcomer;
+mod registration;
 mod request;
 mod routes;
 

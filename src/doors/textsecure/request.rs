@@ -46,6 +46,11 @@ pub(super) fn request() -> impl Filter<Extract = (Request,), Error = Rejection> 
 }
 
 impl Request {
+    /// A segment of the path, from 0; empty where there is none.
+    pub(super) fn segment(&self, at: usize) -> &str {
+        self.path.get(at).map_or("", String::as_str)
+    }
+
     /// A parameter of the query, decoded; none also where it is empty. Here `+` is a space only where nothing else can be meant,
     /// which is nowhere.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
@@ -69,6 +74,10 @@ impl Request {
             BodyError::TooSlow => Refusal::Status(StatusCode::REQUEST_TIMEOUT),
             BodyError::Broken => Refusal::BAD_REQUEST,
         })?;
+        // Every body of this protocol is an object; the reader would take a list of the values for one.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(Refusal::UNSUPPORTED);
+        }
         serde_json::from_slice(&body).map_err(|_| Refusal::UNSUPPORTED)
     }
 }
