@@ -80,7 +80,8 @@ impl Newcomer {
 fn signaling_key<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<[u8; SIGNALING_KEY_BYTES]>, D::Error> {
     let text = Zeroizing::new(String::deserialize(from)?);
     let bytes = LENIENT.decode(text.trim()).map(Zeroizing::new);
-    let key = bytes.ok().and_then(|bytes| Some(Zeroizing::new(<[u8; SIGNALING_KEY_BYTES]>::try_from(&bytes[..]).ok()?)));
+    let key =
+        bytes.ok().and_then(|bytes| Some(Zeroizing::new(<[u8; SIGNALING_KEY_BYTES]>::try_from(&bytes[..]).ok()?)));
     key.ok_or_else(|| de::Error::custom("not 52 bytes in base64"))
 }
 
