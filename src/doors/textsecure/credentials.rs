@@ -19,7 +19,7 @@ use crate::textsecure::Number;
 
 const GUESSES: &str = "wrong-password-ip";
 
-/// Clients send it padded or not.
+/// Base64 as clients send it: padded or not.
 pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()

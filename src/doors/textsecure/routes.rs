@@ -4,7 +4,7 @@ use http::{Method, StatusCode, header};
 
 use super::answer::{self, Answer, Refusal};
 use super::request::Request;
-use super::{Door, accounts, devices, registration};
+use super::{Door, accounts, devices, directory, keys, keys_v2, messages, receipts, registration};
 
 /// Which endpoint. What stands in its path goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,19 @@ enum Endpoint {
     JoinDevice,
     SetPush,
     ClearPush,
+    PutKeys,
+    CountKeys,
+    GetFirstKey,
+    GetKeys,
+    PutKeysV2,
+    GetKeysV2,
+    PutSignedKey,
+    GetSignedKey,
+    FindTokens,
+    FindToken,
+    SendMessages,
+    SendList,
+    SendReceipt,
 }
 
 /// Answers a request.
@@ -31,6 +44,19 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
         Endpoint::JoinDevice => devices::join(door, request).await,
         Endpoint::SetPush => accounts::set_push(door, request).await,
         Endpoint::ClearPush => accounts::clear_push(door, request).await,
+        Endpoint::PutKeys => keys::put(door, request).await,
+        Endpoint::CountKeys => keys::count(door, request).await,
+        Endpoint::GetFirstKey => keys::get_first(door, request).await,
+        Endpoint::GetKeys => keys::get(door, request).await,
+        Endpoint::PutKeysV2 => keys_v2::put(door, request).await,
+        Endpoint::GetKeysV2 => keys_v2::get(door, request).await,
+        Endpoint::PutSignedKey => keys_v2::put_signed(door, request).await,
+        Endpoint::GetSignedKey => keys_v2::get_signed(door, request).await,
+        Endpoint::FindTokens => directory::find_all(door, request).await,
+        Endpoint::FindToken => directory::find(door, request).await,
+        Endpoint::SendMessages => messages::send(door, request).await,
+        Endpoint::SendList => messages::send_list(door, request).await,
+        Endpoint::SendReceipt => receipts::put(door, request).await,
     }
 }
 
@@ -45,6 +71,20 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
         ("PUT", ["v1", "devices", _]) => Endpoint::JoinDevice,
         ("PUT", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::SetPush,
         ("DELETE", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::ClearPush,
+        ("PUT", ["v1", "keys"]) => Endpoint::PutKeys,
+        ("GET", ["v1" | "v2", "keys"]) => Endpoint::CountKeys,
+        ("GET", ["v1", "keys", _]) => Endpoint::GetFirstKey,
+        ("GET", ["v1", "keys", _, _]) => Endpoint::GetKeys,
+        ("PUT", ["v2", "keys"]) => Endpoint::PutKeysV2,
+        ("PUT", ["v2", "keys", "signed"]) => Endpoint::PutSignedKey,
+        ("GET", ["v2", "keys", "signed"]) => Endpoint::GetSignedKey,
+        ("GET", ["v2", "keys", _, _]) => Endpoint::GetKeysV2,
+        ("PUT", ["v1", "directory", "tokens"]) => Endpoint::FindTokens,
+        // A token may hold slashes.
+        ("GET", ["v1", "directory", _, ..]) => Endpoint::FindToken,
+        ("PUT", ["v1", "messages", _]) => Endpoint::SendMessages,
+        ("POST", ["v1", "messages"]) => Endpoint::SendList,
+        ("PUT", ["v1", "receipt", _, _]) => Endpoint::SendReceipt,
         _ => return None,
     };
     Some(found)

@@ -110,8 +110,8 @@ async fn neither_numbers_nor_codes_nor_passwords_are_logged_and_no_code_is_store
     assert!(!scene.node.dump().await.contains(&hex::encode(&code)), "bytes are dumped as hexadecimal digits");
     assert_eq!(shown(&scene.confirm(ANN, other_than(&code)).await), "403");
     assert_eq!(shown(&scene.confirm(ANN, &code).await), "204");
-    let asked = call(&scene.node.attacker(), "GET", "/v1/devices/provisioning_code", Some(&basic(ANN, PASSWORD)), None);
-    let asked = asked.await.json();
+    let (node, ann) = (scene.node.attacker(), basic(ANN, PASSWORD));
+    let asked = call(&node, "GET", "/v1/devices/provisioning_code", Some(&ann), None).await.json();
     let further = asked["verificationCode"].as_str().expect("a code").to_owned();
     let joined = scene.put(&format!("/v1/devices/{further}"), Some(&basic(ANN, "another password")), body()).await;
     assert_eq!(joined.status, 200);
