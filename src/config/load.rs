@@ -152,7 +152,8 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
             wrong(key, what);
         }
     }
-    for (key, what) in config.textsecure.mistakes().into_iter().chain(config.providers.mistakes(config.mode)) {
+    for (key, what) in config.textsecure.mistakes(config.mode).into_iter().chain(config.providers.mistakes(config.mode))
+    {
         wrong(&key, &what);
     }
     let prefix_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -188,7 +189,8 @@ mod tests {
 
     #[test]
     fn of_two_that_belong_together_one_can_be_set() {
-        let config = read_text("domain = \"shop.example\"\ndata_dir = \"/tmp\"\n[textsecure.limits.sms]\nbucket = 7").unwrap();
+        let config =
+            read_text("domain = \"shop.example\"\ndata_dir = \"/tmp\"\n[textsecure.limits.sms]\nbucket = 7").unwrap();
         let (set, usual) = (config.textsecure.limits.sms, Config::default().textsecure.limits.sms);
         assert_eq!((set.bucket, set.per_minute), (7, usual.per_minute));
     }
