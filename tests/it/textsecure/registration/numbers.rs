@@ -152,7 +152,7 @@ async fn a_number_of_another_node_is_not_registered_here_and_its_code_stays_good
     let number: handfast::textsecure::Number = ANN.parse().unwrap();
     let listed = async |relay: &str| {
         let sql = "insert into directory (token, relay) values ($1, $2) on conflict (token) do update set relay = $2";
-        scene.node.app.db.execute(sql, &[&number.token().as_slice(), &relay]).await.unwrap();
+        scene.node.app.db.execute(sql, &[&number.token().0.as_slice(), &relay]).await.unwrap();
     };
     let code = scene.code(ANN).await;
     listed("other").await;
