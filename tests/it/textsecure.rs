@@ -2,4 +2,5 @@
 
 mod attachments;
 mod federation;
+mod registration;
 mod scene;
