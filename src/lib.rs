@@ -24,7 +24,7 @@
 //! | what is served | [`doors`], [`listen`], [`tls`] |
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`directory`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
-//! | what is done | [`worker`], [`workers`], [`outbound`] |
+//! | what is done | [`worker`], [`workers`], [`providers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`textsecure`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
@@ -61,6 +61,7 @@ pub mod openmsg;
 pub mod outbound;
 pub mod passwords;
 pub mod phones;
+pub mod providers;
 pub mod queue;
 pub mod retry;
 pub mod rows;

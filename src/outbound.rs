@@ -3,7 +3,8 @@
 //! Promises
 //! - Only https of a named host, on port 443 (a webhook's URL may name another one of `outbound.ports`), and only at an
 //!   address that was checked in the same step in which it was resolved. What may not be reached is listed in `guard`; the
-//!   operator adds to it, nobody takes away from it outside development.
+//!   operator adds to it, nobody takes away from it outside development. Only what the operator's settings name is called
+//!   wherever it is ([`Outbound::to_configured`]).
 //! - Bounded in time and size: a whole call, answer included, never takes longer than its time-out, and never more of the
 //!   answer is held than its limit. A dripping peer gains nothing.
 //! - [`CallError::nothing_sent`] is true only when that is certain.
@@ -141,6 +142,16 @@ impl Outbound {
     pub fn new(config: &Config) -> Result<Self, OutboundError> {
         let guard =
             Guard::new(config.outbound.refused_networks.clone(), config.development.allow_addresses.iter().copied());
+        Self::behind(guard, config)
+    }
+
+    /// The same for places that stand in the settings, and for nothing else: the operator's own word may lead into the operator's
+    /// own network.
+    pub fn to_configured(config: &Config) -> Result<Self, OutboundError> {
+        Self::behind(Guard::open(), config)
+    }
+
+    fn behind(guard: Guard, config: &Config) -> Result<Self, OutboundError> {
         let resolver = GuardedResolver::new(guard, &config.development.resolve)
             .map_err(|e| OutboundError::NameServers(e.to_string()))?;
         let client = reqwest::Client::builder()

@@ -7,6 +7,7 @@
 //! | [`start_handshake`] | a job of our API | asks another node's `auth`, stores the connection |
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
 //! | [`deliver_webhook`] | a delivery of the books | posts to an HTTPS endpoint, signed |
+//! | [`send_code`] | a delivery of the books | has a code carried by SMS, a call or mail |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
 //! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
@@ -25,6 +26,7 @@ pub mod keep_partitions;
 pub mod keep_time;
 pub mod peer;
 pub mod schedule;
+pub mod send_code;
 pub mod start_handshake;
 pub mod sweep;
 pub mod tell_webhooks;
@@ -37,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::books::ChannelName;
 use crate::jobs::{Ask, Reply};
+use crate::providers::carriers::{Carriers, Kind};
 use crate::queue::AskTaken;
 use crate::worker::{Channel, Crew};
 
@@ -51,10 +54,18 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
 }
 
 /// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below.
-pub fn channels(crew: &Crew) -> HashMap<ChannelName, Box<dyn Channel>> {
+/// An error means that the settings cannot be used.
+pub fn channels(crew: &Crew) -> anyhow::Result<HashMap<ChannelName, Box<dyn Channel>>> {
     let openmsg: Box<dyn Channel> = Box::new(deliver_openmsg::DeliverOpenmsg::new(crew));
     let webhook: Box<dyn Channel> = Box::new(deliver_webhook::DeliverWebhook::new(crew));
-    HashMap::from([(ChannelName::Openmsg, openmsg), (ChannelName::Webhook, webhook)])
+    let mut channels = HashMap::from([(ChannelName::Openmsg, openmsg), (ChannelName::Webhook, webhook)]);
+    let carriers = Carriers::new(&crew.app.config)?;
+    for (name, kind) in
+        [(ChannelName::Sms, Kind::Sms), (ChannelName::Voice, Kind::Voice), (ChannelName::Email, Kind::Email)]
+    {
+        channels.insert(name, Box::new(send_code::SendCode::new(crew, &carriers, kind)));
+    }
+    Ok(channels)
 }
 
 /// Longest wait for the rounds of the keepers to end.

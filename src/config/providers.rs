@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, Period, Secret};
+use crate::providers::carriers;
 
 /// Providers: of each kind in the order in which they are tried.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Providers {
     pub timeout: Period,
     /// How long one that failed is tried after the others.
     pub rest: Period,
+    /// Waits between the tries of a code; the last one repeats for as long as the code lives.
+    pub schedule: Vec<Period>,
     /// Who wakes devices.
     pub push: Push,
 }
@@ -165,7 +168,13 @@ impl Providers {
         let mut found = Vec::new();
         for (kind, carriers) in [("sms", &self.sms), ("voice", &self.voice), ("email", &self.email)] {
             let mut wrong = |what: &str| found.push((format!("providers.{kind}"), what.to_owned()));
-            for carrier in carriers {
+            for (n, carrier) in carriers.iter().enumerate() {
+                if carriers[..n].iter().any(|other| other.name() == carrier.name()) {
+                    wrong(&format!("two are called \"{}\"", carrier.name()));
+                }
+                if let Some(mistake) = carriers::mistake(carrier) {
+                    wrong(&mistake);
+                }
                 match carrier {
                     Carrier::Recording { .. } if mode == Mode::Production => {
                         wrong("kind = \"recording\" is refused with mode = \"production\"");
@@ -175,6 +184,12 @@ impl Providers {
                     _ => {}
                 }
             }
+        }
+        if self.schedule.is_empty() {
+            found.push(("providers.schedule".to_owned(), "needs at least one wait".to_owned()));
+        }
+        if self.timeout < Period::millis(100) {
+            found.push(("providers.timeout".to_owned(), "must be at least 100ms".to_owned()));
         }
         found
     }
@@ -188,6 +203,7 @@ impl Default for Providers {
             email: Vec::new(),
             timeout: Period::seconds(10),
             rest: Period::seconds(30),
+            schedule: [1, 2, 5, 10].map(Period::seconds).to_vec(),
             push: Push::default(),
         }
     }

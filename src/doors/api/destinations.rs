@@ -33,8 +33,11 @@ const STATES: [&str; 6] = ["well", "slowed", "retry_after", "half_open", "open",
 fn view(app: &App, destination: &Destination) -> Value {
     let seconds = |period: &Period| period.duration().as_secs();
     let delivery = &app.config.delivery;
-    let of_its_kind =
-        if destination.name.parse::<WebhookName>().is_ok() { &delivery.webhook_schedule } else { &delivery.schedule };
+    let of_its_kind = match destination.name.split_once(':') {
+        Some(("sms" | "voice" | "email", _)) => &app.config.providers.schedule,
+        _ if destination.name.parse::<WebhookName>().is_ok() => &delivery.webhook_schedule,
+        _ => &delivery.schedule,
+    };
     let default = || of_its_kind.iter().map(seconds).collect::<Vec<u64>>().into();
     json!({
         "name": destination.name,
@@ -61,8 +64,17 @@ fn view(app: &App, destination: &Destination) -> Value {
 fn name(call: &Call) -> Result<String, Problem> {
     call.unbound()?;
     let name = call.parameters.first().map(|text| text.to_ascii_lowercase()).unwrap_or_default();
-    let possible = name.parse::<WebhookName>().is_ok() || name.parse::<Domain>().is_ok();
+    let possible = name.parse::<WebhookName>().is_ok() || name.parse::<Domain>().is_ok() || is_own(&name);
     if possible { Ok(name) } else { Err(missing()) }
+}
+
+/// What the node itself sends: `sms:codes`, `push:fcm`, `relay:partner`.
+fn is_own(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    name.split_once(':').is_some_and(|(kind, name)| {
+        let known = ["sms", "voice", "email", "push", "relay"].contains(&kind);
+        known && (1..=253).contains(&name.len()) && name.bytes().all(plain)
+    })
 }
 
 fn missing() -> Problem {
