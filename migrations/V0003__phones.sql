@@ -84,7 +84,7 @@ create table device_keys (
     signature text,
     updated_at timestamptz not null,
     primary key (number, device),
-    check ((last_resort_id is null) = (last_resort_key is null)),
+    check ((last_resort_id is null) = (last_resort_key is null) and (last_resort_id is null) = (last_resort_identity is null)),
     check ((signed_id is null) = (signed_key is null) and (signed_id is null) = (signature is null))
 );
 comment on table device_keys is 'Keys of a device that are given to everybody: the last resort, when no one-time key is left, and the signed one.';

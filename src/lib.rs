@@ -22,7 +22,7 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`directory`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`providers`], [`outbound`] |
 //! | what all use | [`openmsg`], [`textsecure`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
@@ -51,6 +51,7 @@ pub mod embedded;
 pub mod events;
 pub mod failpoint;
 pub mod failure;
+pub mod federation;
 pub mod guessing;
 pub mod handshakes;
 pub mod inbox;
@@ -61,6 +62,7 @@ pub mod openmsg;
 pub mod outbound;
 pub mod passwords;
 pub mod phones;
+pub mod prekeys;
 pub mod providers;
 pub mod queue;
 pub mod retry;

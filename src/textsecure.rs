@@ -4,5 +4,7 @@
 //! of that time do where they differ. What an answer looks like on the wire stands with the endpoint ([`crate::doors`]).
 
 mod number;
+mod token;
 
-pub use number::{Number, NumberError, TOKEN_BYTES};
+pub use number::{Number, NumberError};
+pub use token::{TOKEN_BYTES, Token, TokenText};

@@ -10,6 +10,9 @@
 mod accounts;
 mod answer;
 mod credentials;
+mod directory;
+mod keys;
+mod keys_v2;
 mod request;
 mod routes;
 

@@ -117,6 +117,12 @@ pub(super) fn json(what: &impl Serialize) -> Answer {
     Ok(response)
 }
 
+/// What a federated node answered, as it is. 404 where that is no status.
+pub(super) fn passed_on(status: u16, body: String) -> Answer {
+    let status = StatusCode::from_u16(status).map_err(|_| Refusal::NOT_FOUND)?;
+    Ok(if body.is_empty() { self::status(status) } else { Refusal::Json(status, body).response() })
+}
+
 /// Browsers' clients may read every answer (specification §1.0).
 pub(super) fn with_cors(mut response: Response) -> Response {
     let headers = response.headers_mut();

@@ -4,13 +4,23 @@ use http::{Method, StatusCode, header};
 
 use super::answer::{self, Answer, Refusal};
 use super::request::Request;
-use super::{Door, accounts};
+use super::{Door, accounts, directory, keys, keys_v2};
 
 /// Which endpoint. What stands in its path goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     SetPush,
     ClearPush,
+    PutKeys,
+    CountKeys,
+    GetFirstKey,
+    GetKeys,
+    PutKeysV2,
+    GetKeysV2,
+    PutSignedKey,
+    GetSignedKey,
+    FindTokens,
+    FindToken,
 }
 
 /// Answers a request.
@@ -23,6 +33,16 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
     match endpoint {
         Endpoint::SetPush => accounts::set_push(door, request).await,
         Endpoint::ClearPush => accounts::clear_push(door, request).await,
+        Endpoint::PutKeys => keys::put(door, request).await,
+        Endpoint::CountKeys => keys::count(door, request).await,
+        Endpoint::GetFirstKey => keys::get_first(door, request).await,
+        Endpoint::GetKeys => keys::get(door, request).await,
+        Endpoint::PutKeysV2 => keys_v2::put(door, request).await,
+        Endpoint::GetKeysV2 => keys_v2::get(door, request).await,
+        Endpoint::PutSignedKey => keys_v2::put_signed(door, request).await,
+        Endpoint::GetSignedKey => keys_v2::get_signed(door, request).await,
+        Endpoint::FindTokens => directory::find_all(door, request).await,
+        Endpoint::FindToken => directory::find(door, request).await,
     }
 }
 
@@ -30,6 +50,17 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
     let found = match (method.as_str(), path) {
         ("PUT", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::SetPush,
         ("DELETE", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::ClearPush,
+        ("PUT", ["v1", "keys"]) => Endpoint::PutKeys,
+        ("GET", ["v1" | "v2", "keys"]) => Endpoint::CountKeys,
+        ("GET", ["v1", "keys", _]) => Endpoint::GetFirstKey,
+        ("GET", ["v1", "keys", _, _]) => Endpoint::GetKeys,
+        ("PUT", ["v2", "keys"]) => Endpoint::PutKeysV2,
+        ("PUT", ["v2", "keys", "signed"]) => Endpoint::PutSignedKey,
+        ("GET", ["v2", "keys", "signed"]) => Endpoint::GetSignedKey,
+        ("GET", ["v2", "keys", _, _]) => Endpoint::GetKeysV2,
+        ("PUT", ["v1", "directory", "tokens"]) => Endpoint::FindTokens,
+        // A token may hold slashes.
+        ("GET", ["v1", "directory", _, ..]) => Endpoint::FindToken,
         _ => return None,
     };
     Some(found)
