@@ -6,8 +6,6 @@
 
 pub mod peers;
 
-use crate::db::{DbError, GenericClient};
-use crate::textsecure::Number;
 use std::collections::HashMap;
 
 use crate::App;

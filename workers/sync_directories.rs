@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio_util::sync::CancellationToken;
 
 use crate::db::DbError;
-use crate::directory::peers::{self, Token, Turn};
+use crate::directory::peers::{self, Turn};
 use crate::federation::{PeerError, UserCount, UserTokens};
 use crate::jobs::CallPeer;
+use crate::textsecure::{Token, TokenText};
 use crate::worker::Crew;
 
 /// How often it is looked whether one is due.
@@ -91,8 +90,7 @@ async fn read(crew: &Crew, turn: &Turn, stop: &CancellationToken) -> Result<(BTr
         let (mut active, mut inactive) = (Vec::new(), Vec::new());
         for contact in page.contacts {
             // What is no token stands for nobody.
-            let token = STANDARD_NO_PAD.decode(contact.token.trim_end_matches('=')).ok();
-            let Some(token) = token.and_then(|token| Token::try_from(token).ok()) else { continue };
+            let TokenText::Token(token) = TokenText::read(&contact.token) else { continue };
             if contact.inactive {
                 inactive.push(token);
             } else {

@@ -8,10 +8,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::db::DbError;
-use crate::textsecure::TOKEN_BYTES;
-
-/// A directory token.
-pub type Token = [u8; TOKEN_BYTES];
+use crate::textsecure::Token;
 
 /// How long a reader may be silent before another one begins anew.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -128,7 +125,7 @@ impl Turn {
         let mut active = active.to_vec();
         active.sort_unstable();
         active.dedup_by_key(|(token, _)| *token);
-        let tokens: Vec<&[u8]> = active.iter().map(|(token, _)| token.as_slice()).collect();
+        let tokens: Vec<&[u8]> = active.iter().map(|(token, _)| token.0.as_slice()).collect();
         let sms: Vec<bool> = active.iter().map(|(_, sms)| *sms).collect();
         app.db.execute(PUT, &[&tokens, &sms, &self.peer]).await?;
         self.take(app, inactive).await?;
@@ -142,13 +139,8 @@ impl Turn {
         loop {
             let rows = app.db.rows(THEIRS, &[&self.peer, &after, &PART]).await?;
             let Some(last) = rows.last() else { break };
-            let is_listed = |token: &[u8]| <Token>::try_from(token).is_ok_and(|token| listed.contains(&token));
-            let gone: Vec<Token> = rows
-                .iter()
-                .map(|row| row.get::<_, &[u8]>(0))
-                .filter(|token| complete && !is_listed(token))
-                .filter_map(|token| token.try_into().ok())
-                .collect();
+            let known = rows.iter().filter_map(|row| row.get::<_, &[u8]>(0).try_into().ok().map(Token));
+            let gone: Vec<Token> = known.filter(|token| complete && !listed.contains(token)).collect();
             self.take(app, &gone).await?;
             theirs += rows.len() - gone.len();
             after = last.get(0);
@@ -173,7 +165,7 @@ impl Turn {
         if tokens.is_empty() {
             return Ok(());
         }
-        let tokens: Vec<&[u8]> = tokens.iter().map(Token::as_slice).collect();
+        let tokens: Vec<&[u8]> = tokens.iter().map(|token| token.0.as_slice()).collect();
         app.db.execute(TAKE, &[&tokens, &self.peer]).await?;
         Ok(())
     }

@@ -13,6 +13,9 @@ mod credentials;
 mod directory;
 mod keys;
 mod keys_v2;
+mod messages;
+mod receipts;
+mod relay;
 mod request;
 mod routes;
 
@@ -26,6 +29,7 @@ use self::answer::Refusal;
 use self::request::Request;
 use crate::App;
 use crate::books::Acceptor;
+use crate::envelopes::Bell;
 use crate::passwords::Passwords;
 use crate::queue::Asker;
 
@@ -35,6 +39,7 @@ struct Door {
     app: App,
     acceptor: Acceptor,
     asker: Asker,
+    bell: Bell,
     passwords: Passwords,
 }
 
@@ -44,6 +49,7 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker) -> BoxedFilter<(Res
         app: app.clone(),
         acceptor: acceptor.clone(),
         asker: asker.clone(),
+        bell: Bell::start(app),
         passwords: Passwords::new(&app.config.textsecure),
     };
     let door = Arc::new(door);

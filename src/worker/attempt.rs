@@ -73,6 +73,7 @@ impl Worker {
         match channel {
             Some(ChannelName::Webhook) => &self.webhook_ladder,
             Some(ChannelName::Sms | ChannelName::Voice | ChannelName::Email) => &self.code_ladder,
+            Some(ChannelName::Push) => &self.push_ladder,
             _ => &self.ladder,
         }
     }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::App;
 use crate::config::Period;
 use crate::destinations::{self, Destination, Filter, Setting};
 use crate::openmsg::Domain;
 use crate::webhooks::WebhookName;
+use crate::{App, pushes};
 
 use super::call::{Answer, Call, ok};
 use super::fields::{Fields, name_of};
@@ -30,12 +30,16 @@ const LONGEST_WAIT: u64 = 7 * 86_400;
 /// As [`Destination::state`] has them.
 const STATES: [&str; 6] = ["well", "slowed", "retry_after", "half_open", "open", "paused"];
 
+/// How destinations of codes begin.
+const CODES: [&str; 3] = ["sms:", "voice:", "email:"];
+
 fn view(app: &App, destination: &Destination) -> Value {
     let seconds = |period: &Period| period.duration().as_secs();
     let delivery = &app.config.delivery;
-    let of_its_kind = match destination.name.split_once(':') {
-        Some(("sms" | "voice" | "email", _)) => &app.config.providers.schedule,
-        _ if destination.name.parse::<WebhookName>().is_ok() => &delivery.webhook_schedule,
+    let of_its_kind = match destination.name.as_str() {
+        name if name.starts_with(pushes::PREFIX) => &app.config.providers.push.schedule,
+        name if CODES.iter().any(|kind| name.starts_with(kind)) => &app.config.providers.schedule,
+        name if name.parse::<WebhookName>().is_ok() => &delivery.webhook_schedule,
         _ => &delivery.schedule,
     };
     let default = || of_its_kind.iter().map(seconds).collect::<Vec<u64>>().into();

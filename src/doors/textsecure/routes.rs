@@ -4,7 +4,7 @@ use http::{Method, StatusCode, header};
 
 use super::answer::{self, Answer, Refusal};
 use super::request::Request;
-use super::{Door, accounts, directory, keys, keys_v2};
+use super::{Door, accounts, directory, keys, keys_v2, messages, receipts};
 
 /// Which endpoint. What stands in its path goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,9 @@ enum Endpoint {
     GetSignedKey,
     FindTokens,
     FindToken,
+    SendMessages,
+    SendList,
+    SendReceipt,
 }
 
 /// Answers a request.
@@ -43,6 +46,9 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
         Endpoint::GetSignedKey => keys_v2::get_signed(door, request).await,
         Endpoint::FindTokens => directory::find_all(door, request).await,
         Endpoint::FindToken => directory::find(door, request).await,
+        Endpoint::SendMessages => messages::send(door, request).await,
+        Endpoint::SendList => messages::send_list(door, request).await,
+        Endpoint::SendReceipt => receipts::put(door, request).await,
     }
 }
 
@@ -61,6 +67,9 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
         ("PUT", ["v1", "directory", "tokens"]) => Endpoint::FindTokens,
         // A token may hold slashes.
         ("GET", ["v1", "directory", _, ..]) => Endpoint::FindToken,
+        ("PUT", ["v1", "messages", _]) => Endpoint::SendMessages,
+        ("POST", ["v1", "messages"]) => Endpoint::SendList,
+        ("PUT", ["v1", "receipt", _, _]) => Endpoint::SendReceipt,
         _ => return None,
     };
     Some(found)
