@@ -63,12 +63,13 @@ impl SendCode {
         for carrier in self.carriers.in_turn(self.kind) {
             let live = match self.live(what.code, delivery.expires_at).await {
                 Ok(Some(live)) => live,
+                // Of what is over nothing comes later: it expires.
+                Ok(None) if delivery.expires_at <= self.crew.app.clock.now() => return round.ended(Advice::Later),
                 Ok(None) => return round.ended(Advice::Never("superseded")),
                 Err(error) if error.is_passing() => return round.ended(Advice::In(SOON)),
                 Err(_) => return round.ended(Advice::Later),
             };
             if live.left.is_zero() {
-                // Nothing is left of its life, so that nothing comes later: it expires.
                 return round.ended(Advice::Later);
             }
             let word = self.hand(carrier, delivery, &what, &live).await;

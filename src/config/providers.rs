@@ -231,3 +231,48 @@ impl Default for Providers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(mode: Mode, toml: &str) -> Vec<String> {
+        let providers: Providers = toml::from_str(toml).unwrap();
+        providers.mistakes(mode).into_iter().map(|(key, what)| format!("{key}: {what}")).collect()
+    }
+
+    #[test]
+    fn a_recording_is_refused_in_production_only() {
+        let recording = r#"sms = [{ kind = "recording", name = "file", file = "/tmp/codes" }]"#;
+        assert_eq!(mistakes(Mode::Development, recording), Vec::<String>::new());
+        assert_eq!(
+            mistakes(Mode::Production, recording),
+            [r#"providers.sms: kind = "recording" is refused with mode = "production""#]
+        );
+    }
+
+    #[test]
+    fn what_cannot_carry_is_named_and_no_secret_is_shown() {
+        let twilio = r#"kind = "twilio", name = "t", account = "AC1", token = "s3cret", from = "+1""#;
+        let smtp = r#"kind = "smtp", name = "m", url = "smtp://u:s3cret@mail.example", from = "a@b.example""#;
+        let own = r#"kind = "webhook", name = "own", url = "https://own.example/?k=s3cret", secret = "s3cret""#;
+        let found = mistakes(
+            Mode::Production,
+            &format!(
+                "schedule = []\ntimeout = \"1ms\"\nsms = [{{ {twilio} }}, {{ {twilio} }}, {{ {own} }}]\nvoice = [{{ {smtp} }}]\nemail = [{{ {twilio} }}]"
+            ),
+        );
+        for word in [
+            "providers.sms: two are called \"t\"",
+            "providers.sms: \"own\": secret must be",
+            "providers.voice: \"m\": url: without TLS",
+            "providers.voice: kind = \"smtp\" sends mail only",
+            "providers.email: kind = \"twilio\" sends no mail",
+            "providers.schedule: ",
+            "providers.timeout: ",
+        ] {
+            assert!(found.iter().any(|one| one.starts_with(word)), "{word} in {found:#?}");
+        }
+        assert!(!found.concat().contains("s3cret"));
+    }
+}
