@@ -120,11 +120,14 @@ create table attachments (
     id bigint primary key check (id >= 0),
     allocated_at timestamptz not null,
     uploaded_at timestamptz,
-    bytes bigint
+    bytes bigint,
+    claimed_until timestamptz
 );
 create index attachments_by_age on attachments (allocated_at);
+create index attachments_without_file on attachments (allocated_at) where uploaded_at is null;
 comment on table attachments is 'Places for encrypted files. The files are in the object store, by id.';
 comment on column attachments.uploaded_at is 'When this node stored it; null also where an outside store took the upload.';
+comment on column attachments.claimed_until is 'Until then a worker is deleting it.';
 
 create table peers (
     name text primary key,

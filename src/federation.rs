@@ -53,6 +53,16 @@ pub struct UserToken {
     pub inactive: bool,
 }
 
+/// `PUT /v1/federation/message`: a message of version 1.
+#[derive(Serialize, Deserialize)]
+pub struct Signal {
+    /// The number it is for.
+    pub destination: String,
+    /// The envelope, base64 without padding.
+    #[serde(rename = "outgoingMessageSignal")]
+    pub envelope: String,
+}
+
 /// The peer of that name.
 pub fn peer<'a>(config: &'a Config, name: &str) -> Option<&'a Peer> {
     config.textsecure.peers.iter().find(|peer| peer.name == name)

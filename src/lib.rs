@@ -32,6 +32,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod accounts;
+pub mod attachments;
 pub mod batch;
 pub mod books;
 pub mod campaigns;

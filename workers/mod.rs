@@ -13,6 +13,7 @@
 //! | [`wake_device`] | a delivery of the books | hands an envelope to the device's push service |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
 //! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
+//! | [`purge_attachments`] | the clock | deletes files that have had their time |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
 //! | [`tell_webhooks`] | the clock | hands status events over to the webhooks that want them |
 //! | [`finish_campaigns`] | the clock | ends campaigns that are through, keeps paused ones still |
@@ -30,6 +31,7 @@ pub mod finish_campaigns;
 pub mod keep_partitions;
 pub mod keep_time;
 pub mod peer;
+pub mod purge_attachments;
 pub mod relay_message;
 pub mod schedule;
 pub mod send_code;
@@ -97,6 +99,7 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     keepers.spawn(schedule::run(crew.clone(), stop.clone()));
     keepers.spawn(carry_operations::run(crew.clone(), stop.clone()));
     keepers.spawn(sweep::run(crew.clone(), stop.clone()));
+    keepers.spawn(purge_attachments::run(crew.app.clone(), stop.clone()));
     keepers.spawn(tell_webhooks::run(crew.app.clone(), crew.publisher.clone(), stop.clone()));
     keepers.spawn(finish_campaigns::run(crew.app.clone(), stop.clone()));
     keepers.spawn(sync_directories::run(crew.clone(), stop.clone()));

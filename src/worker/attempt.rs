@@ -71,7 +71,7 @@ impl Worker {
     /// The waits of a channel.
     fn ladder(&self, channel: Option<ChannelName>) -> &Ladder {
         match channel {
-            Some(ChannelName::Webhook) => &self.webhook_ladder,
+            Some(ChannelName::Webhook | ChannelName::Relay) => &self.webhook_ladder,
             Some(ChannelName::Sms | ChannelName::Voice | ChannelName::Email) => &self.code_ladder,
             Some(ChannelName::Push) => &self.push_ladder,
             _ => &self.ladder,

@@ -18,9 +18,10 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 13] = [
     ("lettre", &["src/providers"]),
     ("aws_lc_rs", &["src/crypto", "src/tls"]),
     ("jsonwebtoken", &["src/providers"]),
+    ("object_store", &["src/attachments"]),
 ];
 
-const DOORS: [&str; 3] = ["api", "openmsg", "form"];
+const DOORS: [&str; 5] = ["api", "attachments", "openmsg", "form", "textsecure"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -4,7 +4,7 @@ use http::{Method, StatusCode, header};
 
 use super::answer::{self, Answer, Refusal};
 use super::request::Request;
-use super::{Door, accounts, directory, keys, keys_v2, messages, receipts};
+use super::{Door, accounts, attachments, directory, federation, keys, keys_v2, messages, receipts};
 
 /// Which endpoint. What stands in its path goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,16 @@ enum Endpoint {
     SendMessages,
     SendList,
     SendReceipt,
+    FederationCount,
+    FederationTokens,
+    FederationKey,
+    FederationKeys,
+    FederationAttachment,
+    FederationMessage,
+    FederationMessages,
+    FederationReceipt,
+    AllocateAttachment,
+    FindAttachment,
 }
 
 /// Answers a request.
@@ -49,6 +59,16 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
         Endpoint::SendMessages => messages::send(door, request).await,
         Endpoint::SendList => messages::send_list(door, request).await,
         Endpoint::SendReceipt => receipts::put(door, request).await,
+        Endpoint::FederationCount => federation::user_count(door, request).await,
+        Endpoint::FederationTokens => federation::user_tokens(door, request).await,
+        Endpoint::FederationKey => federation::key(door, request).await,
+        Endpoint::FederationKeys => federation::keys(door, request).await,
+        Endpoint::FederationAttachment => federation::attachment(door, request).await,
+        Endpoint::FederationMessage => federation::message(door, request).await,
+        Endpoint::FederationMessages => federation::messages(door, request).await,
+        Endpoint::FederationReceipt => federation::receipt(door, request).await,
+        Endpoint::AllocateAttachment => attachments::allocate(door, request).await,
+        Endpoint::FindAttachment => attachments::find(door, request).await,
     }
 }
 
@@ -70,6 +90,17 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
         ("PUT", ["v1", "messages", _]) => Endpoint::SendMessages,
         ("POST", ["v1", "messages"]) => Endpoint::SendList,
         ("PUT", ["v1", "receipt", _, _]) => Endpoint::SendReceipt,
+        ("GET", ["v1", "federation", "user_count"]) => Endpoint::FederationCount,
+        ("GET", ["v1", "federation", "user_tokens", _]) => Endpoint::FederationTokens,
+        ("GET", ["v1", "federation", "key", _]) => Endpoint::FederationKey,
+        ("GET", ["v1", "federation", "key", _, _]) => Endpoint::FederationKeys,
+        ("GET", ["v1", "federation", "attachment", _]) => Endpoint::FederationAttachment,
+        ("PUT", ["v1", "federation", "message"]) => Endpoint::FederationMessage,
+        ("PUT", ["v1", "federation", "messages", _, _, _]) => Endpoint::FederationMessages,
+        // Without the word: so the server of July 2014 calls it.
+        ("PUT", ["v1", "receipt", _, _, _, _]) => Endpoint::FederationReceipt,
+        ("GET", ["v1", "attachments"]) => Endpoint::AllocateAttachment,
+        ("GET", ["v1", "attachments", _]) => Endpoint::FindAttachment,
         _ => return None,
     };
     Some(found)
