@@ -3,4 +3,5 @@
 mod attachments;
 mod federation;
 mod registration;
+mod carriers;
 mod scene;
