@@ -24,7 +24,7 @@ pub struct Textsecure {
     pub body_limit: ByteSize,
     /// How long a message waits for its device.
     pub message_life: Period,
-    /// Messages that wait for one device; a further one takes the oldest one's place.
+    /// Messages that wait for one device; a further one is refused with 413, for nothing that was accepted is put aside.
     pub messages_per_device: u32,
     /// Devices of one number.
     pub devices: u16,
@@ -113,6 +113,8 @@ pub struct Limits {
     pub prekeys: Bucket,
     /// Requests with messages, per sender.
     pub messages: Bucket,
+    /// Delivery receipts, per sender.
+    pub receipts: Bucket,
     /// Codes for further devices, per number.
     pub allocate_device: Bucket,
     /// Tries with such a code, per number.
@@ -212,7 +214,7 @@ fn is_http_url(text: &str, mode: Mode) -> bool {
 
 impl Limits {
     /// All, with their names.
-    fn all(&self) -> [(&'static str, Bucket); 10] {
+    fn all(&self) -> [(&'static str, Bucket); 11] {
         [
             ("sms", self.sms),
             ("voice", self.voice),
@@ -222,6 +224,7 @@ impl Limits {
             ("contacts", self.contacts),
             ("prekeys", self.prekeys),
             ("messages", self.messages),
+            ("receipts", self.receipts),
             ("allocate_device", self.allocate_device),
             ("verify_device", self.verify_device),
         ]
@@ -281,6 +284,7 @@ impl Default for Limits {
             contacts: bucket(50_000, 50_000.0),
             prekeys: bucket(3, 0.1),
             messages: bucket(60, 60.0),
+            receipts: bucket(1000, 1000.0),
             allocate_device: bucket(2, 0.5),
             verify_device: bucket(2, 2.0),
         }

@@ -11,6 +11,13 @@ mod accounts;
 mod answer;
 mod attachments;
 mod credentials;
+mod directory;
+mod federation;
+mod keys;
+mod keys_v2;
+mod messages;
+mod receipts;
+mod relay;
 mod request;
 mod routes;
 
@@ -25,6 +32,7 @@ use self::request::Request;
 use crate::App;
 use crate::attachments::Attachments;
 use crate::books::Acceptor;
+use crate::envelopes::Bell;
 use crate::passwords::Passwords;
 use crate::queue::Asker;
 
@@ -34,6 +42,7 @@ struct Door {
     app: App,
     acceptor: Acceptor,
     asker: Asker,
+    bell: Bell,
     passwords: Passwords,
     files: Attachments,
 }
@@ -44,6 +53,7 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker, files: &Attachments
         app: app.clone(),
         acceptor: acceptor.clone(),
         asker: asker.clone(),
+        bell: Bell::start(app),
         passwords: Passwords::new(&app.config.textsecure),
         files: files.clone(),
     };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate, and the only places (files or folders, without ending) that may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 13] = [
     ("lapin", &["src/queue"]),
     ("reqwest", &["src/outbound", "src/cli/client"]),
     ("sodiumoxide", &["src/crypto"]),
@@ -16,6 +16,8 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
     ("hickory_resolver", &["src/outbound"]),
     ("figment", &["src/config"]),
     ("object_store", &["src/attachments"]),
+    ("aws_lc_rs", &["src/crypto", "src/tls"]),
+    ("jsonwebtoken", &["src/providers"]),
 ];
 
 const DOORS: [&str; 4] = ["api", "attachments", "openmsg", "form"];

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::Door;
 use super::answer::{self, Answer, Refusal, within};
 use super::request::Request;
+use super::{Door, relay};
 use crate::attachments::{self, Allocated};
 use crate::limits;
 
@@ -31,18 +31,19 @@ pub(super) async fn allocate(door: &Door, request: Request) -> Answer {
     answer::json(&Place { id, id_string: id.to_string(), location })
 }
 
-/// `GET /v1/attachments/{id}?relay=`: the URL to fetch it from, whether it is there or not.
+/// `GET /v1/attachments/{id}?relay=`: the URL to fetch it from, whether it is there or not. With `relay` the peer of that
+/// name says where.
 pub(super) async fn find(door: &Door, request: Request) -> Answer {
     door.device(&request).await?;
     let id = request.path.get(2).and_then(|text| id(text)).ok_or(Refusal::NOT_FOUND)?;
-    if request.parameter("relay").is_some() {
-        return Err(Refusal::NOT_FOUND);
+    if let Some(peer) = request.parameter("relay") {
+        return relay::attachment(door, &peer, id).await;
     }
     answer::json(&Location { location: door.files.download_url(id).await? })
 }
 
 /// 0 to 2^63-1, as clients keep it in a signed number.
-fn id(text: &str) -> Option<u64> {
+pub(super) fn id(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|id| digits && *id <= i64::MAX.cast_unsigned())
 }
