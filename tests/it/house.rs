@@ -15,12 +15,12 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 13] = [
     ("refinery", &["src/db"]),
     ("hickory_resolver", &["src/outbound"]),
     ("figment", &["src/config"]),
-    ("object_store", &["src/attachments"]),
     ("aws_lc_rs", &["src/crypto", "src/tls"]),
     ("jsonwebtoken", &["src/providers"]),
+    ("object_store", &["src/attachments"]),
 ];
 
-const DOORS: [&str; 4] = ["api", "attachments", "openmsg", "form"];
+const DOORS: [&str; 5] = ["api", "attachments", "openmsg", "form", "textsecure"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

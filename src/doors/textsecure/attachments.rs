@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::Door;
 use super::answer::{self, Answer, Refusal, within};
+use super::relay;
 use super::request::Request;
-use super::{Door, relay};
 use crate::attachments::{self, Allocated};
 use crate::limits;
 
@@ -31,8 +32,7 @@ pub(super) async fn allocate(door: &Door, request: Request) -> Answer {
     answer::json(&Place { id, id_string: id.to_string(), location })
 }
 
-/// `GET /v1/attachments/{id}?relay=`: the URL to fetch it from, whether it is there or not. With `relay` the peer of that
-/// name says where.
+/// `GET /v1/attachments/{id}?relay=`: the URL to fetch it from, whether it is there or not.
 pub(super) async fn find(door: &Door, request: Request) -> Answer {
     door.device(&request).await?;
     let id = request.path.get(2).and_then(|text| id(text)).ok_or(Refusal::NOT_FOUND)?;

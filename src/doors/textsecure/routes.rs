@@ -11,8 +11,6 @@ use super::{Door, accounts, attachments, directory, federation, keys, keys_v2, m
 enum Endpoint {
     SetPush,
     ClearPush,
-    AllocateAttachment,
-    FindAttachment,
     PutKeys,
     CountKeys,
     GetFirstKey,
@@ -34,6 +32,8 @@ enum Endpoint {
     FederationMessage,
     FederationMessages,
     FederationReceipt,
+    AllocateAttachment,
+    FindAttachment,
 }
 
 /// Answers a request.
@@ -46,8 +46,6 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
     match endpoint {
         Endpoint::SetPush => accounts::set_push(door, request).await,
         Endpoint::ClearPush => accounts::clear_push(door, request).await,
-        Endpoint::AllocateAttachment => attachments::allocate(door, request).await,
-        Endpoint::FindAttachment => attachments::find(door, request).await,
         Endpoint::PutKeys => keys::put(door, request).await,
         Endpoint::CountKeys => keys::count(door, request).await,
         Endpoint::GetFirstKey => keys::get_first(door, request).await,
@@ -69,6 +67,8 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
         Endpoint::FederationMessage => federation::message(door, request).await,
         Endpoint::FederationMessages => federation::messages(door, request).await,
         Endpoint::FederationReceipt => federation::receipt(door, request).await,
+        Endpoint::AllocateAttachment => attachments::allocate(door, request).await,
+        Endpoint::FindAttachment => attachments::find(door, request).await,
     }
 }
 
@@ -76,8 +76,6 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
     let found = match (method.as_str(), path) {
         ("PUT", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::SetPush,
         ("DELETE", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::ClearPush,
-        ("GET", ["v1", "attachments"]) => Endpoint::AllocateAttachment,
-        ("GET", ["v1", "attachments", _]) => Endpoint::FindAttachment,
         ("PUT", ["v1", "keys"]) => Endpoint::PutKeys,
         ("GET", ["v1" | "v2", "keys"]) => Endpoint::CountKeys,
         ("GET", ["v1", "keys", _]) => Endpoint::GetFirstKey,
@@ -101,6 +99,8 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
         ("PUT", ["v1", "federation", "messages", _, _, _]) => Endpoint::FederationMessages,
         // Without the word: so the server of July 2014 calls it.
         ("PUT", ["v1", "receipt", _, _, _, _]) => Endpoint::FederationReceipt,
+        ("GET", ["v1", "attachments"]) => Endpoint::AllocateAttachment,
+        ("GET", ["v1", "attachments", _]) => Endpoint::FindAttachment,
         _ => return None,
     };
     Some(found)
