@@ -44,6 +44,7 @@ create table devices (
     supports_sms boolean not null default false,
     push smallint check (push in (1, 2, 3)),
     push_address bytea,
+    push_set_at timestamptz,
     push_failed_at timestamptz,
     created_at timestamptz not null,
     seen_on date not null,
@@ -57,6 +58,7 @@ comment on column devices.signaling_key is 'What its envelopes are encrypted wit
 comment on column devices.fetches_messages is 'It reads over the websocket. Such a device, and one with a push address, is active.';
 comment on column devices.push is 'How it is woken: 1 GCM or FCM, 2 APNs, 3 Web Push.';
 comment on column devices.push_address is 'Its registration id, token or subscription, sealed, bound to number and device.';
+comment on column devices.push_set_at is 'Since when it has this address: a push service that found it unknown before that is behind.';
 comment on column devices.push_failed_at is 'When the push service last said that it knows nothing of this address, which was taken away then.';
 comment on column devices.seen_on is 'The day it last signed in.';
 
@@ -110,7 +112,7 @@ create table envelopes (
 );
 create index envelopes_by_device on envelopes (number, device, id);
 create index envelopes_by_expiry on envelopes (expires_at);
-comment on table envelopes is 'Messages for devices, until they are taken.';
+comment on table envelopes is 'Messages for devices, until they are taken. Written under the shared lock of the number''s row, so that none is left over from a registration that was replaced.';
 comment on column envelopes.content is 'The envelope in the clear of its protocol, sealed, bound to the id.';
 comment on column envelopes.receipt is 'A delivery receipt: it is pushed under another name, and makes none itself.';
 
@@ -118,11 +120,14 @@ create table attachments (
     id bigint primary key check (id >= 0),
     allocated_at timestamptz not null,
     uploaded_at timestamptz,
-    bytes bigint
+    bytes bigint,
+    claimed_until timestamptz
 );
 create index attachments_by_age on attachments (allocated_at);
+create index attachments_without_file on attachments (allocated_at) where uploaded_at is null;
 comment on table attachments is 'Places for encrypted files. The files are in the object store, by id.';
 comment on column attachments.uploaded_at is 'When this node stored it; null also where an outside store took the upload.';
+comment on column attachments.claimed_until is 'Until then a worker is deleting it.';
 
 create table peers (
     name text primary key,

@@ -4,6 +4,9 @@
 //! claims, and between peers the first one goes before the others. Leaves out reading the peers' directories
 //! (`workers/sync_directories.rs`).
 
+pub mod listing;
+pub mod peers;
+
 use std::collections::HashMap;
 
 use crate::App;

@@ -111,6 +111,9 @@ pub enum Registered {
 const LOCK: &str = "/* phones::lock */
 select disabled_at is not null from phones where number = $1 for update";
 
+const HOLD: &str = "/* phones::hold */
+select from phones where number = $1 and disabled_at is null for share";
+
 const OPEN: &str = "/* phones::open */
 insert into phones (number, created_at, registered_at) values ($1, $2, $2)
 on conflict (number) do update set registered_at = excluded.registered_at
@@ -144,10 +147,6 @@ where d.number = $1 and d.device = $2 and p.disabled_at is null";
 
 const SEEN: &str = "/* phones::seen */
 update devices set seen_on = $3::timestamptz::date where number = $1 and device = $2";
-
-const SET_PUSH: &str = "/* phones::set_push */
-update devices set push = $4, push_address = $5, push_failed_at = null
-where number = $1 and device = $2 and generation = $3";
 
 const CLEAR_PUSH: &str = "/* phones::clear_push */
 update devices set push = null, push_address = null where number = $1 and device = $2 and generation = $3 and push = $4";
@@ -217,14 +216,6 @@ pub async fn seen(app: &App, device: &Device) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Says how a device is woken from now on.
-pub async fn set_push(app: &App, device: &Device, push: Push, address: &str) -> Result<(), DbError> {
-    let sealed = app.keys.seal(Purpose::Credential, &push_context(&device.number, device.id), address.as_bytes());
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&device.number.as_str(), &device.id, &device.generation, &push.number(), &sealed];
-    change(app, &device.number, SET_PUSH, &parameters).await
-}
-
 /// Takes away this way of waking a device, if it is the present one.
 pub async fn clear_push(app: &App, device: &Device, push: Push) -> Result<(), DbError> {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
@@ -246,6 +237,17 @@ pub fn signaling_context(number: &Number, device: i16) -> Vec<u8> {
 pub(crate) async fn lock(tx: &Transaction<'_>, number: &Number) -> Result<Option<bool>, DbError> {
     let statement = tx.prepare_cached(LOCK).await?;
     Ok(tx.query_opt(&statement, &[&number.as_str()]).await?.map(|row| row.get(0)))
+}
+
+/// Its devices, least first, which stay as they are until the transaction ends: for who writes something for them. Any number of
+/// transactions may hold a number at once. None where it is unknown or disabled.
+pub(crate) async fn hold(tx: &Transaction<'_>, number: &Number) -> Result<Vec<Device>, DbError> {
+    let statement = tx.prepare_cached(HOLD).await?;
+    // Two statements: the second one sees what the first one waited for. They travel together.
+    let number_text = number.as_str();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&number_text];
+    let (held, devices) = tokio::join!(tx.query_opt(&statement, &parameters), devices(tx, number));
+    Ok(if held?.is_some() { devices? } else { Vec::new() })
 }
 
 async fn change(

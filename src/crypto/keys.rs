@@ -67,8 +67,12 @@ purposes! {
     Idempotency = "idempotency",
     /// Where a webhook is, and what it is signed with.
     Webhook = "webhook",
+    /// Messages that wait for devices, and the names of their mailboxes.
+    Envelope = "envelope",
     /// Access data of devices and providers.
     Credential = "credential",
+    /// URLs of files.
+    Attachment = "attachment",
 }
 
 /// The keys of the node. Cloning is for start-up; share it in an `Arc`.

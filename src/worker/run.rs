@@ -25,6 +25,7 @@ use crate::App;
 use crate::batch::Batcher;
 use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, Settled, Then};
 use crate::failpoint;
+use crate::federation::Peers;
 use crate::jobs::{ChunkRef, Job};
 use crate::outbound::Outbound;
 use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
@@ -45,6 +46,7 @@ pub(super) struct Worker {
     pub(super) channels: HashMap<ChannelName, Box<dyn Channel>>,
     pub(super) ladder: Ladder,
     pub(super) webhook_ladder: Ladder,
+    pub(super) push_ladder: Ladder,
     pub(super) gate: Gate,
     pub(super) cancelled: Cancelled,
     in_hand: InHand,
@@ -62,17 +64,19 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     // Connections outlive `stop` until what is in hand is settled and answered.
     let end = CancellationToken::new();
     let _ended = end.clone().drop_guard();
+    let outbound = Outbound::new(&app.config)?;
     let crew = Crew {
         shared: super::Shared::start(&app),
         callbacks: crate::workers::peer::Callbacks::new(&app.config.openmsg),
-        outbound: Outbound::new(&app.config)?,
+        peers: Peers::new(&app.config, &outbound)?,
+        outbound,
         publisher: Publisher::start(&app, end.clone()),
         replier: Replier::start(&app, end.clone()),
         lease: Lease::start(&app, end.clone()).await?,
         app: app.clone(),
     };
     let (next_in_line, mut first_in_line) = mpsc::unbounded_channel();
-    let worker = Arc::new(Worker::new(crew.clone(), next_in_line, stop.clone(), end.clone()));
+    let worker = Arc::new(Worker::new(crew.clone(), next_in_line, stop.clone(), end.clone())?);
     let (into, mut taken) = mpsc::channel(usize::from(PREFETCH));
     let sources = [
         Source::Asks,
@@ -171,16 +175,17 @@ impl Worker {
         next: mpsc::UnboundedSender<Vec<Uuid>>,
         stop: CancellationToken,
         end: CancellationToken,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let app = crew.app.clone();
         let settings = &app.config.delivery;
         let ladder = |waits: &[crate::config::Period]| {
             Ladder::new(waits.iter().map(|wait| wait.duration()).collect(), settings.jitter)
         };
-        Self {
-            channels: crate::workers::channels(&crew),
+        Ok(Self {
+            channels: crate::workers::channels(&crew)?,
             ladder: ladder(&settings.schedule),
             webhook_ladder: ladder(&settings.webhook_schedule),
+            push_ladder: ladder(&app.config.providers.push.schedule),
             gate: Gate::start(&app, &crew.lease, end.clone()),
             held: Arc::new(Semaphore::new(settings.held)),
             in_hand: InHand::start(&app, &crew.lease, end.clone()),
@@ -191,7 +196,7 @@ impl Worker {
             parkings: parkings(&app),
             stop,
             crew,
-        }
+        })
     }
 
     async fn handle(self: Arc<Self>, taken: Taken) {

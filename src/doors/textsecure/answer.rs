@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use warp::reply::Response;
 
+use crate::books::BooksError;
 use crate::db::DbError;
 use crate::limits::Spent;
 
@@ -89,6 +91,15 @@ impl From<tokio_postgres::Error> for Refusal {
     }
 }
 
+impl From<BooksError> for Refusal {
+    fn from(error: BooksError) -> Self {
+        if !error.is_passing() {
+            tracing::error!(error = &error as &dyn std::error::Error, "a device's order could not be written down");
+        }
+        Self::Unavailable
+    }
+}
+
 /// Goes on, or answers 413.
 pub(super) fn within(spent: Spent) -> Result<(), Refusal> {
     match spent {
@@ -111,16 +122,14 @@ pub(super) fn status(status: StatusCode) -> Response {
 
 /// 200 with JSON.
 pub(super) fn json(what: &impl Serialize) -> Answer {
-    let Ok(text) = serde_json::to_vec(what) else { return Err(Refusal::Unavailable) };
-    let mut response = Response::new(text.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    serde_json::to_vec(what).map(json_text).map_err(|_| Refusal::Unavailable)
 }
 
-/// What a federated node answered, as it is. 404 where that is no status.
-pub(super) fn passed_on(status: u16, body: String) -> Answer {
-    let status = StatusCode::from_u16(status).map_err(|_| Refusal::NOT_FOUND)?;
-    Ok(if body.is_empty() { self::status(status) } else { Refusal::Json(status, body).response() })
+/// 200 with what is JSON already.
+pub(super) fn json_text(text: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(text.into().into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// Browsers' clients may read every answer (specification §1.0).

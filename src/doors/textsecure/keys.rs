@@ -1,12 +1,11 @@
 //! Prekeys as versions 1 and 2 have them (specification §1.5 and §1.6), and what the later form shares with them.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use url::form_urlencoded::byte_serialize;
 
 use super::Door;
 use super::answer::{self, Answer, Refusal, done, within};
+use super::relay;
 use super::request::Request;
-use crate::jobs::{Ask, CallPeer, Reply};
 use crate::limits;
 use crate::phones::Device;
 use crate::prekeys::{self, DeviceKeys, DeviceWanted, Key, Stored, Upload};
@@ -79,7 +78,7 @@ pub(super) async fn get_first(door: &Door, request: Request) -> Answer {
     let number = number_of(&request)?;
     limit(door, &caller, &number, DeviceWanted::One(1)).await?;
     match request.parameter("relay") {
-        Some(peer) => relay(door, &peer, &number, None).await,
+        Some(peer) => relay::keys(door, &peer, &number, None).await,
         None => one(&prekeys::fetch(&door.app, &number, DeviceWanted::One(1)).await?),
     }
 }
@@ -90,7 +89,7 @@ pub(super) async fn get(door: &Door, request: Request) -> Answer {
     let (number, wanted) = (number_of(&request)?, wanted_of(&request)?);
     limit(door, &caller, &number, wanted).await?;
     match request.parameter("relay") {
-        Some(peer) => relay(door, &peer, &number, Some(wanted)).await,
+        Some(peer) => relay::keys(door, &peer, &number, Some(wanted)).await,
         None => list(&prekeys::fetch(&door.app, &number, wanted).await?),
     }
 }
@@ -117,7 +116,12 @@ pub(super) fn number_of(request: &Request) -> Result<Number, Refusal> {
 
 /// Which device a path names. 415 for what is neither a number nor `*`; 404 for numbers that no device has.
 pub(super) fn wanted_of(request: &Request) -> Result<DeviceWanted, Refusal> {
-    match request.path.get(3).map_or("", String::as_str) {
+    wanted(request.path.get(3).map_or("", String::as_str))
+}
+
+/// The same of a segment.
+pub(super) fn wanted(text: &str) -> Result<DeviceWanted, Refusal> {
+    match text {
         "*" => Ok(DeviceWanted::All),
         text => {
             let number: i64 = text.parse().map_err(|_| Refusal::UNSUPPORTED)?;
@@ -142,25 +146,6 @@ pub(super) fn stored(stored: Stored) -> Answer {
     match stored {
         Stored::Yes => Ok(done()),
         Stored::Gone => Err(Refusal::Unauthorized),
-    }
-}
-
-/// Asks a federated node; without `wanted` in the form of version 1. Unknown peers and those that cannot be reached are 404, what
-/// a peer says is passed on (specification §1.6).
-async fn relay(door: &Door, peer: &str, number: &Number, wanted: Option<DeviceWanted>) -> Answer {
-    let settings = &door.app.config.textsecure;
-    if settings.peers.iter().all(|known| known.name != peer) {
-        return Err(Refusal::NOT_FOUND);
-    }
-    let mut path = format!("/v1/federation/key/{}", byte_serialize(number.as_str().as_bytes()).collect::<String>());
-    if let Some(wanted) = wanted {
-        path = format!("{path}/{}", segment(wanted));
-    }
-    let deadline = door.app.clock.now() + settings.relay_deadline.duration();
-    let ask = CallPeer { peer: peer.to_owned(), get: true, path, body: String::new() };
-    match door.asker.ask(door.app.new_id(), deadline, Ask::CallPeer(ask)).await {
-        Ok(Reply::Peer { status, body }) => answer::passed_on(status, body),
-        Ok(Reply::Body(_) | Reply::Temporarily) | Err(_) => Err(Refusal::NOT_FOUND),
     }
 }
 
