@@ -4,4 +4,6 @@ mod attachments;
 mod federation;
 mod registration;
 mod carriers;
+mod directory;
+mod keys;
 mod scene;
