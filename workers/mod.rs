@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::books::ChannelName;
 use crate::jobs::{Ask, Reply};
-use crate::providers;
+use crate::providers::push::Services;
 use crate::queue::AskTaken;
 use crate::worker::{Channel, Crew};
 
@@ -53,14 +53,15 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
     }
 }
 
-/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below. An error: a key or
-/// a file that the settings name cannot be used.
+/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below.
+/// An error means that the settings cannot be used.
 pub fn channels(crew: &Crew) -> anyhow::Result<HashMap<ChannelName, Box<dyn Channel>>> {
     let openmsg: Box<dyn Channel> = Box::new(deliver_openmsg::DeliverOpenmsg::new(crew));
     let webhook: Box<dyn Channel> = Box::new(deliver_webhook::DeliverWebhook::new(crew));
-    let services = providers::push::Services::load(&crew.app, &crew.outbound)?;
-    let push: Box<dyn Channel> = Box::new(wake_device::WakeDevice::new(crew, services));
-    Ok(HashMap::from([(ChannelName::Openmsg, openmsg), (ChannelName::Webhook, webhook), (ChannelName::Push, push)]))
+    let mut channels = HashMap::from([(ChannelName::Openmsg, openmsg), (ChannelName::Webhook, webhook)]);
+    let services = Services::load(&crew.app, &crew.outbound)?;
+    channels.insert(ChannelName::Push, Box::new(wake_device::WakeDevice::new(crew, services)));
+    Ok(channels)
 }
 
 /// Longest wait for the rounds of the keepers to end.
