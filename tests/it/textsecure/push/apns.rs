@@ -84,8 +84,15 @@ async fn a_device_is_alerted_with_the_envelope_where_it_fits_and_fetches_it_all_
     let seen = gate.got(5).await;
     let tokens = tokens(&seen);
     assert!(tokens[0] == tokens[1] && tokens[1] == tokens[2] && tokens[2] != tokens[4], "{tokens:?}");
+    // A receipt calls nobody to the screen.
+    waits(&scene.node, &phone, b"a receipt", true).await;
+    set(&phone, "apn", ONE).await;
+    let seen = gate.got(8).await;
+    let receipt = seen[5..].iter().find(|seen| seen.header("apns-push-type") == "background").expect("a quiet one");
+    assert_eq!((receipt.header("apns-priority"), &receipt.json()["aps"]), ("5", &json!({"content-available": 1})));
+    assert_eq!(open(&phone, &receipt.json()["m"]), b"a receipt");
     scene.node.drain().await;
-    assert_eq!(waiting(&scene.node).await, 2, "it stays until the device takes it");
+    assert_eq!(waiting(&scene.node).await, 3, "it stays until the device takes it");
 }
 
 #[tokio::test]
