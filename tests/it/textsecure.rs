@@ -2,4 +2,5 @@
 
 mod attachments;
 mod push;
+mod registration;
 mod scene;
