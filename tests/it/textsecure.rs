@@ -2,6 +2,7 @@
 
 mod attachments;
 mod federation;
+mod push;
 mod registration;
 mod carriers;
 mod directory;
