@@ -31,9 +31,19 @@ pub(super) struct ToNumber {
 pub(super) struct ToDevice {
     #[serde(rename = "type", default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     kind: Option<i64>,
-    #[serde(rename = "destinationDeviceId", default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "destinationDeviceId",
+        default,
+        deserialize_with = "number",
+        skip_serializing_if = "Option::is_none"
+    )]
     device: Option<i64>,
-    #[serde(rename = "destinationRegistrationId", default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "destinationRegistrationId",
+        default,
+        deserialize_with = "number",
+        skip_serializing_if = "Option::is_none"
+    )]
     registration_id: Option<i64>,
     #[serde(default)]
     body: String,

@@ -81,7 +81,12 @@ struct Stale {
 
 impl Source<'_> {
     /// Their envelope, of now.
-    pub(in crate::doors::textsecure) fn envelope(&self, kind: u32, message: Option<Vec<u8>>, timestamp: u64) -> Envelope {
+    pub(in crate::doors::textsecure) fn envelope(
+        &self,
+        kind: u32,
+        message: Option<Vec<u8>>,
+        timestamp: u64,
+    ) -> Envelope {
         Envelope {
             kind: Some(kind),
             source: Some(self.number.as_str().to_owned()),
@@ -91,6 +96,12 @@ impl Source<'_> {
             message,
             source_device: u32::try_from(self.device).ok(),
         }
+    }
+}
+
+impl<'a> Letter<'a> {
+    fn new(&self) -> New<'a> {
+        New { device: self.device, content: self.envelope.plaintext(), receipt: self.receipt }
     }
 }
 
@@ -129,12 +140,7 @@ pub(in crate::doors::textsecure) async fn post(
     letters: &[Letter<'_>],
 ) -> Result<Posted, Refusal> {
     let app = &door.app;
-    let new = |letter: &Letter<'_>| New {
-        device: letter.device,
-        content: letter.envelope.plaintext(),
-        receipt: letter.receipt,
-    };
-    let stored: Vec<New<'_>> = letters.iter().map(new).collect();
+    let stored: Vec<New<'_>> = letters.iter().map(Letter::new).collect();
     let ids = envelopes::store_many(tx, app, &stored).await?;
     let expires_at = app.clock.now() + app.config.textsecure.message_life.duration();
     let mut pushes = Vec::new();
