@@ -9,7 +9,12 @@
 
 mod accounts;
 mod answer;
+mod attachments;
 mod credentials;
+mod directory;
+mod federation;
+mod keys;
+mod keys_v2;
 mod messages;
 mod receipts;
 mod relay;
@@ -25,6 +30,7 @@ use warp::reply::Response;
 use self::answer::Refusal;
 use self::request::Request;
 use crate::App;
+use crate::attachments::Attachments;
 use crate::books::Acceptor;
 use crate::envelopes::Bell;
 use crate::passwords::Passwords;
@@ -38,16 +44,18 @@ struct Door {
     asker: Asker,
     bell: Bell,
     passwords: Passwords,
+    files: Attachments,
 }
 
 /// The door's routes. Call it inside the runtime.
-pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker) -> BoxedFilter<(Response,)> {
+pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker, files: &Attachments) -> BoxedFilter<(Response,)> {
     let door = Door {
         app: app.clone(),
         acceptor: acceptor.clone(),
         asker: asker.clone(),
         bell: Bell::start(app),
         passwords: Passwords::new(&app.config.textsecure),
+        files: files.clone(),
     };
     let door = Arc::new(door);
     let versions = warp::path("v1").or(warp::path("v2")).unify();
