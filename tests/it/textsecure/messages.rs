@@ -174,15 +174,13 @@ async fn nothing_is_delivered_unless_all_is_right_and_the_first_mistake_is_told(
         json!({"messages": [{"body": "YQ==", "destinationDeviceId": [1]}]}),
         json!("messages"),
     ] {
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(shown(&alice.put(&path("+19999999999"), bad).await), @"415");
-        }
+        let answer = shown(&alice.put(&path("+19999999999"), bad).await);
+        insta::allow_duplicates! { insta::assert_snapshot!(answer, @"415") }
     }
     // 404: nobody; no number at all; a peer that is none of ours.
     for nobody in ["+19999999999", "bob", "%00"] {
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(shown(&alice.put(&path(nobody), good()).await), @"404");
-        }
+        let answer = shown(&alice.put(&path(nobody), good()).await);
+        insta::allow_duplicates! { insta::assert_snapshot!(answer, @"404") }
     }
     let elsewhere = json!({"relay": "nowhere", "messages": [to(1, 0, "YQ==")]});
     insta::assert_snapshot!(shown(&alice.put(&path(BOB), elsewhere).await), @"404");
@@ -279,9 +277,8 @@ async fn a_list_says_who_was_reached() {
         json!([{"body": "YQ=="}]),
         json!([{"destination": BOB, "body": "YQ=="}, {"destination": "", "body": "YQ=="}]),
     ] {
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(post(&alice, bad).await, @"415");
-        }
+        let answer = post(&alice, bad).await;
+        insta::allow_duplicates! { insta::assert_snapshot!(answer, @"415") }
     }
     insta::assert_snapshot!(post(&alice, json!([])).await, @r#"
     200
