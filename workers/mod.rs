@@ -61,8 +61,8 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
     }
 }
 
-/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below. An error: a key or
-/// a file that the settings name cannot be used.
+/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below.
+/// An error means that the settings cannot be used.
 pub fn channels(crew: &Crew) -> anyhow::Result<HashMap<ChannelName, Box<dyn Channel>>> {
     let openmsg: Box<dyn Channel> = Box::new(deliver_openmsg::DeliverOpenmsg::new(crew));
     let webhook: Box<dyn Channel> = Box::new(deliver_webhook::DeliverWebhook::new(crew));

@@ -78,35 +78,30 @@ pub struct Push {
     /// Calls at once to one push service, over all worker processes, where its destination has no setting of its own.
     pub concurrency: u32,
     /// Google's FCM, HTTP v1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fcm: Option<Fcm>,
+    pub fcm: Fcm,
     /// The older GCM form; used where `fcm` is not set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gcm: Option<Gcm>,
+    pub gcm: Gcm,
     /// Apple's APNs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub apns: Option<Apns>,
+    pub apns: Apns,
     /// Web Push and UnifiedPush.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub web: Option<WebPush>,
+    pub web: WebPush,
 }
 
 /// Google's FCM, HTTP v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Fcm {
-    /// The service account's key, a JSON file.
+    /// The service account's key, a JSON file. Empty: not used.
     pub credentials: PathBuf,
-    /// `https://fcm.googleapis.com`.
-    #[serde(default = "fcm")]
+    /// Where the service is.
     pub url: String,
 }
 
 /// The older GCM form.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Gcm {
-    /// Where `POST /gcm/send` is: the whole URL.
+    /// Where `POST /gcm/send` is: the whole URL. Empty: not used.
     pub url: String,
     /// Sent as `Authorization: key=…`.
     pub key: Secret,
@@ -114,9 +109,9 @@ pub struct Gcm {
 
 /// Apple's APNs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Apns {
-    /// The signing key, a `.p8` file.
+    /// The signing key, a `.p8` file. Empty: not used.
     pub key: PathBuf,
     /// Its id.
     pub key_id: String,
@@ -124,31 +119,68 @@ pub struct Apns {
     pub team: String,
     /// The app's bundle id.
     pub topic: String,
-    /// `https://api.push.apple.com`.
-    #[serde(default = "apns")]
+    /// Where the service is.
     pub url: String,
 }
 
 /// Web Push and UnifiedPush.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WebPush {
-    /// VAPID's private key, a PEM file (PKCS #8, P-256).
+    /// VAPID's private key, a PEM file (PKCS #8, P-256). Empty: not used.
     pub key: PathBuf,
     /// Whom a push service can reach: `mailto:…` or `https://…`.
     pub contact: String,
 }
 
+impl Fcm {
+    /// Whether it is to be used.
+    pub fn is_set(&self) -> bool {
+        !self.credentials.as_os_str().is_empty()
+    }
+}
+
+impl Gcm {
+    /// Whether it is to be used.
+    pub fn is_set(&self) -> bool {
+        !self.url.is_empty()
+    }
+}
+
+impl Apns {
+    /// Whether it is to be used.
+    pub fn is_set(&self) -> bool {
+        !self.key.as_os_str().is_empty()
+    }
+}
+
+impl WebPush {
+    /// Whether it is to be used.
+    pub fn is_set(&self) -> bool {
+        !self.key.as_os_str().is_empty()
+    }
+}
+
+impl Default for Fcm {
+    fn default() -> Self {
+        Self { credentials: PathBuf::new(), url: "https://fcm.googleapis.com".into() }
+    }
+}
+
+impl Default for Apns {
+    fn default() -> Self {
+        Self {
+            key: PathBuf::new(),
+            key_id: String::new(),
+            team: String::new(),
+            topic: String::new(),
+            url: "https://api.push.apple.com".into(),
+        }
+    }
+}
+
 fn twilio() -> String {
     "https://api.twilio.com".into()
-}
-
-fn fcm() -> String {
-    "https://fcm.googleapis.com".into()
-}
-
-fn apns() -> String {
-    "https://api.push.apple.com".into()
 }
 
 impl Carrier {
@@ -180,25 +212,38 @@ impl Providers {
                 }
             }
         }
-        if self.push.schedule.is_empty() {
-            found.push(("providers.push.schedule".into(), "needs at least one wait".into()));
-        }
-        if self.push.concurrency == 0 {
-            found.push(("providers.push.concurrency".into(), "must be at least 1".into()));
-        }
+        found.extend(self.push.mistakes());
         found
+    }
+}
+
+impl Push {
+    fn mistakes(&self) -> Vec<(String, String)> {
+        let Self { apns, gcm, web, .. } = self;
+        let contact = ["mailto:", "https://"].iter().any(|scheme| web.contact.starts_with(scheme));
+        let all = [
+            ("schedule", !self.schedule.is_empty(), "needs at least one wait"),
+            ("concurrency", self.concurrency > 0, "must be at least 1"),
+            ("gcm.key", !gcm.is_set() || !gcm.key.is_empty(), "is needed with gcm.url"),
+            ("apns.key_id", !apns.is_set() || !apns.key_id.is_empty(), "is needed with apns.key"),
+            ("apns.team", !apns.is_set() || !apns.team.is_empty(), "is needed with apns.key"),
+            ("apns.topic", !apns.is_set() || !apns.topic.is_empty(), "is needed with apns.key"),
+            ("web.contact", !web.is_set() || contact, "mailto:… or https://… is needed with web.key"),
+        ];
+        let wrong = all.into_iter().filter(|(_, good, _)| !good);
+        wrong.map(|(name, _, what)| (format!("providers.push.{name}"), what.to_owned())).collect()
     }
 }
 
 impl Default for Push {
     fn default() -> Self {
         Self {
-            schedule: [1, 2, 5, 10, 30, 60, 120, 300].map(Period::seconds).to_vec(),
+            schedule: [1, 2, 5, 10, 30, 60, 120, 300, 900].map(Period::seconds).to_vec(),
             concurrency: 50,
-            fcm: None,
-            gcm: None,
-            apns: None,
-            web: None,
+            fcm: Fcm::default(),
+            gcm: Gcm::default(),
+            apns: Apns::default(),
+            web: WebPush::default(),
         }
     }
 }

@@ -3,4 +3,5 @@
 mod attachments;
 mod federation;
 mod messages;
+mod push;
 mod scene;
