@@ -4,4 +4,5 @@ mod attachments;
 mod federation;
 mod messages;
 mod push;
+mod registration;
 mod scene;
