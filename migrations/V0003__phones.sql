@@ -47,6 +47,7 @@ create table devices (
     push_failed_at timestamptz,
     created_at timestamptz not null,
     seen_on date not null,
+    listener uuid,
     primary key (number, device),
     check ((push is null) = (push_address is null))
 );
@@ -59,6 +60,7 @@ comment on column devices.push is 'How it is woken: 1 GCM or FCM, 2 APNs, 3 Web 
 comment on column devices.push_address is 'Its registration id, token or subscription, sealed, bound to number and device.';
 comment on column devices.push_failed_at is 'When the push service last said that it knows nothing of this address, which was taken away then.';
 comment on column devices.seen_on is 'The day it last signed in.';
+comment on column devices.listener is 'The websocket that it opened last, whether or not it is still open: an older one that is finds itself replaced.';
 
 create table prekeys (
     number text not null,
