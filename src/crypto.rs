@@ -1,21 +1,26 @@
 //! Randomness, hashes, boxes and comparisons: everything cryptographic the node does.
 //!
 //! SHA-256 and HMAC are RustCrypto's, which use the processor's own instructions; libsodium's do not, and signing is most of what a
-//! webhook delivery computes. Everything else is libsodium's.
+//! webhook delivery computes. What the protocols of others ask for beyond that (AES, P-256) is aws-lc's. Everything else is
+//! libsodium's.
 //!
-//! Promises: sodiumoxide and hmac are named nowhere else, sha2 only where `handfast send` reads a file through it, so that replacing
+//! Promises: sodiumoxide, hmac and aws-lc-rs are named nowhere else, sha2 only where `handfast send` reads a file through it, so that replacing
 //! them stays an hour's work; random numbers come from the operating system; comparisons of secrets take the same time whatever they compare. Leaves out TLS (rustls) and what the bytes
 //! mean ([`crate::openmsg`]). The keys that seal secrets at rest are in [`NodeKeys`].
 
+mod aes;
 mod hex;
 mod keys;
 mod password;
 mod signing;
+mod web_push;
 
+pub use aes::seal_aes256_cbc;
 pub use hex::{HexError, decode_hex, decode_hex_any_case, encode_hex};
 pub use keys::{KeyFileError, NodeKeys, OpenError, Purpose};
 pub use password::{hash_password, password_is};
 pub use signing::SigningKey;
+pub use web_push::{BadKey, P256_POINT_BYTES, p256_public_of, seal_web_push};
 
 use std::sync::OnceLock;
 

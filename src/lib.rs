@@ -61,6 +61,8 @@ pub mod openmsg;
 pub mod outbound;
 pub mod passwords;
 pub mod phones;
+pub mod providers;
+pub mod pushes;
 pub mod queue;
 pub mod retry;
 pub mod rows;

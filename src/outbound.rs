@@ -10,7 +10,9 @@
 //! - A request is handed to the network at most once per hop. Redirects are followed here, at most one and never off the
 //!   site; the client library repeats nothing by itself, except a request that found its kept-alive connection closed
 //!   before any of it was written, which it puts on a new one.
-//! - Proxy variables, cookies, compression and HTTP/2 are not used; no User-Agent is sent (PHP's curl sends none).
+//! - Proxy variables, cookies and compression are not used; no User-Agent is sent (PHP's curl sends none). HTTP is 1.1, except for
+//!   a service that speaks nothing but HTTP/2, which is called by [`Outbound::call_http2`]: behind the same guard, with the same
+//!   bounds, over connections of its own, which many calls share.
 //!
 //! Leaves out: when to call again (`retry`), how many calls at once (the workers), what an answer means (the doors' types).
 
@@ -27,6 +29,7 @@ pub use failure::{CallError, Failure};
 pub use retry_after::RetryAfter;
 pub use target::{Ports, Target, TargetError};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -44,11 +47,18 @@ use resolve::GuardedResolver;
 const KEEP: Duration = Duration::from_secs(4);
 /// How long the rest of an answer that nobody will look at is read for the connection's sake.
 const SKIMMING: Duration = Duration::from_secs(5);
+/// The same for HTTP/2, where a peer that closes says which requests it has not taken; services ask for connections that last.
+const KEEP_HTTP2: Duration = Duration::from_secs(300);
+/// One dead connection holds up every call that shares it: so often a peer that owes answers is asked whether it is there …
+const PING: Duration = Duration::from_secs(3);
+/// … and given so long to say so.
+const PONG: Duration = Duration::from_secs(3);
 
 /// The client. Cloning is cheap, and clones share connections.
 #[derive(Debug, Clone)]
 pub struct Outbound {
     client: reqwest::Client,
+    http2: reqwest::Client,
 }
 
 /// Why the client cannot be set up.
@@ -143,32 +153,37 @@ impl Outbound {
             Guard::new(config.outbound.refused_networks.clone(), config.development.allow_addresses.iter().copied());
         let resolver = GuardedResolver::new(guard, &config.development.resolve)
             .map_err(|e| OutboundError::NameServers(e.to_string()))?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client_config(config.outbound.ca_file.as_deref())?)
-            .https_only(true)
+        let resolver = Arc::new(resolver);
+        let refused = |e: reqwest::Error| OutboundError::Client(e.to_string());
+        let client = builder(config, Arc::clone(&resolver), None)?
             .http1_only()
-            .no_proxy()
-            .dns_resolver(resolver)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(config.outbound.connect_timeout.duration())
             .pool_idle_timeout(KEEP)
             // One host may be all that there is to call, or many webhooks: as many as can be in flight come back together.
-            .pool_max_idle_per_host(config.delivery.in_flight)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|e| OutboundError::Client(e.to_string()))?;
-        Ok(Self { client })
+            .pool_max_idle_per_host(config.delivery.in_flight);
+        let http2 = builder(config, resolver, Some(b"h2"))?
+            .http2_prior_knowledge()
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PONG)
+            .pool_idle_timeout(KEEP_HTTP2);
+        Ok(Self { client: client.build().map_err(refused)?, http2: http2.build().map_err(refused)? })
     }
 
     /// Makes the call. Dropping the future gives it up; the connection is then closed.
     pub async fn call(&self, call: Call) -> Result<Answer, CallError> {
+        Self::call_over(&self.client, call).await
+    }
+
+    /// The same over HTTP/2, for a service that speaks nothing else. Dropping the future closes the stream, not the connection.
+    pub async fn call_http2(&self, call: Call) -> Result<Answer, CallError> {
+        Self::call_over(&self.http2, call).await
+    }
+
+    async fn call_over(client: &reqwest::Client, call: Call) -> Result<Answer, CallError> {
         let begun = Instant::now();
         let deadline = begun + call.timeout;
         let limit = call.answer;
         let answer = async {
-            let response = self.follow(call, deadline).await?;
+            let response = follow(client, call, deadline).await?;
             let status = response.status().as_u16();
             let retry_after = RetryAfter::of(response.headers());
             let (body, truncated) = read(response, limit, deadline).await?;
@@ -176,51 +191,70 @@ impl Outbound {
         };
         answer.await.map_err(|error: CallError| error.after(begun.elapsed()))
     }
+}
 
-    async fn follow(&self, call: Call, deadline: Instant) -> Result<reqwest::Response, CallError> {
-        let Call { target, method, headers, body, redirects, .. } = call;
-        let Redirects::OneWithin { path_prefix } = redirects else {
-            return self.hop(request(method, target, headers), body, deadline).await;
-        };
-        let first = request(method.clone(), target.clone(), headers.clone());
-        let response = self.hop(first, body.clone(), deadline).await?;
-        if !is_redirect(response.status()) {
-            return Ok(response);
-        }
-        // From here on the peer has had the request, whatever happens to the second one.
-        let location =
-            response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let Some(next) = target.redirected(location, &path_prefix) else {
-            return Err(bad_redirect(response.status(), "to a place that may not be followed"));
-        };
-        drop(response);
-        let second = self.hop(request(method, next, headers), body, deadline).await;
-        let response = second.map_err(CallError::after_a_redirect)?;
-        if is_redirect(response.status()) {
-            return Err(bad_redirect(response.status(), "for the second time"));
-        }
-        Ok(response)
+async fn follow(client: &reqwest::Client, call: Call, deadline: Instant) -> Result<reqwest::Response, CallError> {
+    let Call { target, method, headers, body, redirects, .. } = call;
+    let Redirects::OneWithin { path_prefix } = redirects else {
+        return hop(client, request(method, target, headers), body, deadline).await;
+    };
+    let first = request(method.clone(), target.clone(), headers.clone());
+    let response = hop(client, first, body.clone(), deadline).await?;
+    if !is_redirect(response.status()) {
+        return Ok(response);
     }
+    // From here on the peer has had the request, whatever happens to the second one.
+    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(next) = target.redirected(location, &path_prefix) else {
+        return Err(bad_redirect(response.status(), "to a place that may not be followed"));
+    };
+    drop(response);
+    let second = hop(client, request(method, next, headers), body, deadline).await;
+    let response = second.map_err(CallError::after_a_redirect)?;
+    if is_redirect(response.status()) {
+        return Err(bad_redirect(response.status(), "for the second time"));
+    }
+    Ok(response)
+}
 
-    /// Sends the request and waits for the head of its answer.
-    async fn hop(
-        &self,
-        mut request: reqwest::Request,
-        body: Bytes,
-        deadline: Instant,
-    ) -> Result<reqwest::Response, CallError> {
-        // An empty body is never asked for, so a call without one counts as sent once it is under way.
-        let hold = (!body.is_empty()).then(Hold::default);
-        if let Some(hold) = &hold {
-            *request.body_mut() = Some(reqwest::Body::wrap(hold.body(body)));
-        }
-        let outcome = tokio::time::timeout_at(deadline, self.client.execute(request)).await;
-        match outcome {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(failure::sort(error, hold.is_some_and(|hold| hold.withdraw()))),
-            Err(_) => Err(out_of_time(hold.is_some_and(|hold| hold.withdraw()))),
-        }
+/// Sends the request and waits for the head of its answer.
+async fn hop(
+    client: &reqwest::Client,
+    mut request: reqwest::Request,
+    body: Bytes,
+    deadline: Instant,
+) -> Result<reqwest::Response, CallError> {
+    // An empty body is never asked for, so a call without one counts as sent once it is under way.
+    let hold = (!body.is_empty()).then(Hold::default);
+    if let Some(hold) = &hold {
+        *request.body_mut() = Some(reqwest::Body::wrap(hold.body(body)));
     }
+    let outcome = tokio::time::timeout_at(deadline, client.execute(request)).await;
+    match outcome {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => Err(failure::sort(error, hold.is_some_and(|hold| hold.withdraw()))),
+        Err(_) => Err(out_of_time(hold.is_some_and(|hold| hold.withdraw()))),
+    }
+}
+
+/// What both clients share.
+fn builder(
+    config: &Config,
+    resolver: Arc<GuardedResolver>,
+    alpn: Option<&[u8]>,
+) -> Result<reqwest::ClientBuilder, OutboundError> {
+    let mut tls = tls::client_config(config.outbound.ca_file.as_deref())?;
+    tls.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .https_only(true)
+        .no_proxy()
+        .dns_resolver(resolver)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(config.outbound.connect_timeout.duration())
+        .tcp_nodelay(true))
 }
 
 fn request(method: Method, target: Target, headers: HeaderMap) -> reqwest::Request {

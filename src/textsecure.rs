@@ -5,5 +5,6 @@
 
 pub mod frames;
 mod number;
+pub mod seal;
 
 pub use number::{Number, NumberError, TOKEN_BYTES};

@@ -6,7 +6,8 @@
 //! same step in which it buffers the head, before anything is flushed: a body that was never asked for means that not even
 //! the head has left. And the answer is final: whoever decides "not sent" first makes the body refuse to be taken
 //! afterwards, so that a connection which wakes up late cannot send after all; without its body the request is never
-//! complete.
+//! complete. Over HTTP/2 the head may have left before the body is asked for; then the stream is reset, and a peer that acts on
+//! requests has had none.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,0 +1,3 @@
+//! Services of others that the node needs: who carries codes, who wakes devices.
+
+pub mod push;
