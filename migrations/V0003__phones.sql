@@ -112,7 +112,7 @@ create table envelopes (
 );
 create index envelopes_by_device on envelopes (number, device, id);
 create index envelopes_by_expiry on envelopes (expires_at);
-comment on table envelopes is 'Messages for devices, until they are taken.';
+comment on table envelopes is 'Messages for devices, until they are taken. Written under the shared lock of the number''s row, so that none is left over from a registration that was replaced.';
 comment on column envelopes.content is 'The envelope in the clear of its protocol, sealed, bound to the id.';
 comment on column envelopes.receipt is 'A delivery receipt: it is pushed under another name, and makes none itself.';
 

@@ -1,4 +1,4 @@
-//! One-time codes: pass codes now, other purposes later.
+//! One-time codes: pass codes, which an account gives to strangers, and those that prove something to us ([`subject`]).
 //!
 //! Promises: a code is burnt by one conditional statement, so that of any number of simultaneous tries one succeeds; an account
 //! that does not exist, a wrong code and an expired one cost the same statement; a code made for one purpose opens nothing else;
@@ -8,6 +8,8 @@
 //! worker took; once begun, the worker may [`restore`] it if not a byte was sent (at most three times); then it stays burnt. A code
 //! given back may lie beside a newer one, so an account can for a while have more live codes than the setting says; the next
 //! [`issue`] withdraws the surplus.
+
+pub mod subject;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -28,6 +30,10 @@ const DRAWS: usize = 1000;
 pub enum Purpose {
     /// Lets a stranger make one Openmsg connection.
     PassCode = 1,
+    /// Proves a phone number.
+    PhoneNumber = 2,
+    /// Lets a further device join a phone number.
+    FurtherDevice = 3,
 }
 
 impl Purpose {
@@ -38,6 +44,7 @@ impl Purpose {
     fn key(self) -> crypto::Purpose {
         match self {
             Self::PassCode => crypto::Purpose::PassCode,
+            Self::PhoneNumber | Self::FurtherDevice => crypto::Purpose::Code,
         }
     }
 }

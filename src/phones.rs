@@ -113,6 +113,9 @@ pub enum Registered {
 const LOCK: &str = "/* phones::lock */
 select disabled_at is not null from phones where number = $1 for update";
 
+const HOLD: &str = "/* phones::hold */
+select from phones where number = $1 and disabled_at is null for share";
+
 const OPEN: &str = "/* phones::open */
 insert into phones (number, created_at, registered_at) values ($1, $2, $2)
 on conflict (number) do update set registered_at = excluded.registered_at
@@ -248,6 +251,17 @@ pub fn signaling_context(number: &Number, device: i16) -> Vec<u8> {
 pub(crate) async fn lock(tx: &Transaction<'_>, number: &Number) -> Result<Option<bool>, DbError> {
     let statement = tx.prepare_cached(LOCK).await?;
     Ok(tx.query_opt(&statement, &[&number.as_str()]).await?.map(|row| row.get(0)))
+}
+
+/// Its devices, least first, which stay as they are until the transaction ends: for who writes something for them. Any number of
+/// transactions may hold a number at once. None where it is unknown or disabled.
+pub(crate) async fn hold(tx: &Transaction<'_>, number: &Number) -> Result<Vec<Device>, DbError> {
+    let statement = tx.prepare_cached(HOLD).await?;
+    // Two statements: the second one sees what the first one waited for. They travel together.
+    let number_text = number.as_str();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&number_text];
+    let (held, devices) = tokio::join!(tx.query_opt(&statement, &parameters), devices(tx, number));
+    Ok(if held?.is_some() { devices? } else { Vec::new() })
 }
 
 async fn change(

@@ -3,8 +3,10 @@
 //! Sources are the two descriptions of the protocol, version 1 (December 2013) and version 2 (February 2014), and what the clients
 //! of that time do where they differ. What an answer looks like on the wire stands with the endpoint ([`crate::doors`]).
 
+pub mod envelope;
 pub mod frames;
 mod number;
 pub mod seal;
 
+pub use envelope::Envelope;
 pub use number::{Number, NumberError, TOKEN_BYTES};

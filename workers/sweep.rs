@@ -69,6 +69,7 @@ async fn delete(crew: &Crew) {
         ("ended operations", books::purge_operations(app).await.map_err(anyhow::Error::from)),
         ("seen messages", inbox::purge_seen(app).await.map_err(anyhow::Error::from)),
         ("codes", crate::codes::purge(app).await.map_err(anyhow::Error::from)),
+        ("messages for devices", crate::envelopes::purge(app).await.map_err(anyhow::Error::from)),
         ("counters", limits::purge(app).await.map_err(anyhow::Error::from)),
     ];
     for (what, done) in swept {

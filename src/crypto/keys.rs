@@ -67,6 +67,8 @@ purposes! {
     Idempotency = "idempotency",
     /// Where a webhook is, and what it is signed with.
     Webhook = "webhook",
+    /// Messages that wait for devices, and the names of their mailboxes.
+    Envelope = "envelope",
     /// Access data of devices and providers.
     Credential = "credential",
 }

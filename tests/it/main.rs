@@ -21,4 +21,5 @@ mod peers;
 mod people;
 mod supervise;
 mod support;
+mod textsecure;
 mod webhooks;

@@ -1,0 +1,141 @@
+//! Codes that prove something to us: that somebody has a phone number, for instance. They leave by a worker, through a provider.
+//!
+//! Promises: a subject has one code of a purpose at a time, a new one replaces it; a try is counted before the code is compared,
+//! in constant time, and too many end the code; of any number of simultaneous right tries one burns it. The subject is stored as a
+//! keyed hash, the code as another and, until it was sent, sealed: whoever has the database has neither. Leaves out who may ask how
+//! often ([`crate::limits`]).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::Purpose;
+use crate::App;
+use crate::crypto::{self, random_below, same};
+use crate::db::{DbError, Transaction};
+
+/// Smallest of the six-digit codes: none begins with a nought, which people and programs lose.
+const SMALLEST: u32 = 100_000;
+/// How many there are.
+const CODES: u32 = 900_000;
+
+/// A new code for a subject: on its way by [`ToSend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// Its id.
+    pub id: Uuid,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+/// The content of a delivery that carries a code. The code itself stays in its row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToSend {
+    /// The code's id.
+    pub code: Uuid,
+    /// Whom to: a phone number or a mailbox.
+    pub to: String,
+    /// Which service asks, for the words around it: `textsecure`.
+    pub service: String,
+}
+
+const REPLACED: &str = "/* codes::replaced */
+delete from codes where purpose = $1 and subject = any ($2)";
+
+const MAKE: &str = "/* codes::make */
+insert into codes (id, purpose, subject, code_hash, created_at, expires_at, sealed) values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (purpose, subject) where subject is not null do update
+set id = excluded.id, code_hash = excluded.code_hash, created_at = excluded.created_at, expires_at = excluded.expires_at,
+    sealed = excluded.sealed, state = 0, taken_by = null, tries = 0";
+
+const TRY: &str = "/* codes::try */
+update codes set tries = tries + 1
+where purpose = $1 and subject = any ($2) and state = 0 and expires_at > $3 and tries < $4
+returning id, code_hash";
+
+const TAKE: &str = "/* codes::take */
+update codes set state = 2, taken_by = id, sealed = null where id = $1 and state = 0 and expires_at > $2";
+
+const TO_SEND: &str = "/* codes::to_send */
+select sealed, expires_at from codes where id = $1 and state = 0 and expires_at > $2 and sealed is not null";
+
+const SENT: &str = "/* codes::sent */
+update codes set sealed = null where id = $1";
+
+/// Makes a code for a subject, in place of the one it had. The caller sends it on its way in the same transaction.
+pub async fn make(
+    tx: &Transaction<'_>,
+    app: &App,
+    purpose: Purpose,
+    subject: &str,
+    life: Duration,
+) -> Result<Made, DbError> {
+    let code = Zeroizing::new((SMALLEST + random_below(CODES)).to_string());
+    let (id, now) = (app.new_id(), app.clock.now());
+    let expires_at = now + life;
+    let (subjects, hashes) = (subjects(app, purpose, subject), hashes(app, purpose, subject, &code));
+    let sealed = app.keys.seal(crypto::Purpose::Code, id.as_bytes(), code.as_bytes());
+    // Under an earlier node key it would stand beside the new one.
+    let (current, earlier) =
+        subjects.split_first().map_or((&[][..], &[][..]), |(first, rest)| (first.as_slice(), rest));
+    if !earlier.is_empty() {
+        let earlier: Vec<&[u8]> = earlier.iter().map(<[u8; 32]>::as_slice).collect();
+        let replaced = tx.prepare_cached(REPLACED).await?;
+        tx.execute(&replaced, &[&purpose.number(), &earlier]).await?;
+    }
+    let make = tx.prepare_cached(MAKE).await?;
+    let hash = hashes.first().map_or(&[][..], <[u8; 32]>::as_slice);
+    tx.execute(&make, &[&id, &purpose.number(), &current, &hash, &now, &expires_at, &sealed]).await?;
+    Ok(Made { id, expires_at })
+}
+
+/// Counts a try, and compares: the id of the code if it is right and live. Up to `tries` are good for one code.
+pub async fn check(
+    app: &App,
+    purpose: Purpose,
+    subject: &str,
+    code: &str,
+    tries: u32,
+) -> Result<Option<Uuid>, DbError> {
+    let subjects = subjects(app, purpose, subject);
+    let subjects: Vec<&[u8]> = subjects.iter().map(<[u8; 32]>::as_slice).collect();
+    let most = i16::try_from(tries).unwrap_or(i16::MAX);
+    let row = app.db.row(TRY, &[&purpose.number(), &subjects, &app.clock.now(), &most]).await?;
+    let hashes = hashes(app, purpose, subject, code);
+    let Some(row) = row else { return Ok(None) };
+    let right = hashes.iter().any(|hash| same(hash, row.get(1)));
+    Ok(right.then(|| row.get(0)))
+}
+
+/// Burns a code that [`check`] found right; false: somebody else did, or it was replaced, or its time has come.
+pub async fn take(tx: &Transaction<'_>, app: &App, code: Uuid) -> Result<bool, DbError> {
+    let take = tx.prepare_cached(TAKE).await?;
+    Ok(tx.execute(&take, &[&code, &app.clock.now()]).await? == 1)
+}
+
+/// The code and its end; none when it was sent, burnt or replaced, or is too late.
+pub async fn to_send(app: &App, code: Uuid) -> Result<Option<(Zeroizing<String>, Timestamp)>, DbError> {
+    let Some(row) = app.db.row(TO_SEND, &[&code, &app.clock.now()]).await? else { return Ok(None) };
+    let plain = app.keys.open(crypto::Purpose::Code, code.as_bytes(), row.get(0)).ok();
+    let text = plain.and_then(|plain| String::from_utf8(plain.to_vec()).ok());
+    Ok(text.map(|text| (Zeroizing::new(text), row.get(1))))
+}
+
+/// A provider has taken it: the code itself is kept no longer.
+pub async fn sent(app: &App, code: Uuid) -> Result<(), DbError> {
+    app.db.execute(SENT, &[&code]).await?;
+    Ok(())
+}
+
+/// Under every node key, the current one first.
+fn subjects(app: &App, purpose: Purpose, subject: &str) -> Vec<[u8; 32]> {
+    app.keys.hashes(purpose.key(), &[b"subject", subject.as_bytes()])
+}
+
+/// Under every node key, the current one first.
+fn hashes(app: &App, purpose: Purpose, subject: &str, code: &str) -> Vec<[u8; 32]> {
+    app.keys.hashes(purpose.key(), &[&purpose.number().to_be_bytes(), subject.as_bytes(), code.as_bytes()])
+}

@@ -1,0 +1,203 @@
+//! Messages for devices, from when they are accepted until the device has them.
+//!
+//! Promises: what [`store_many`] was given is there once its transaction is committed, and stays until it is taken, expires, or the
+//! device is replaced; it is for the device that was read in the same transaction ([`crate::phones`]), never for the one that
+//! registers in its place; nothing is put aside to make room. Contents are sealed, each bound to its id. Leaves out who may send
+//! what (`doors/textsecure`), and waking ([`Bell`], `workers/wake_device.rs`).
+
+mod bell;
+
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub use bell::{Bell, CHANNEL};
+
+use crate::App;
+use crate::crypto::{self, OpenError, Purpose};
+use crate::db::{DbError, Row, Transaction};
+use crate::phones::Device;
+use crate::textsecure::Number;
+
+/// Bytes of a mailbox's name, before they are written as hexadecimal digits.
+const NAME_BYTES: usize = 16;
+
+/// A message that waits.
+pub struct Stored {
+    /// Its id. Ids sort by time.
+    pub id: Uuid,
+    /// For whom.
+    pub number: Number,
+    /// For which of their devices.
+    pub device: i16,
+    /// The envelope in the clear of its protocol: not encrypted to the device yet ([`crate::textsecure::Envelope`]).
+    pub content: Zeroizing<Vec<u8>>,
+    /// It is a delivery receipt: it is pushed under another name, and makes none itself.
+    pub receipt: bool,
+}
+
+/// A message to be stored.
+pub struct New<'a> {
+    /// For which device.
+    pub device: &'a Device,
+    /// The envelope in the clear of its protocol.
+    pub content: Zeroizing<Vec<u8>>,
+    /// It is a delivery receipt.
+    pub receipt: bool,
+}
+
+/// Why messages could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// As many wait for the device as may (`textsecure.messages_per_device`).
+    #[error("too many messages wait for the device")]
+    Full,
+    /// It was sealed with another key, or is damaged.
+    #[error("a stored message does not open")]
+    Sealed(#[from] OpenError),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+/// All or nothing. One row: whether there was room.
+const STORE: &str = "/* envelopes::store_many */
+with new as materialized (
+    select * from unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::bool[]) as e (id, number, device, content, receipt)
+), mailboxes as (
+    select b.number, b.device, b.coming,
+           (select count(*) from (select from envelopes w where w.number = b.number and w.device = b.device limit $7) as w) as waiting
+    from (select number, device, count(*) as coming from new group by number, device) as b
+), room as materialized (
+    select coalesce(bool_and(m.waiting + m.coming <= $7), true) as enough from mailboxes m
+), stored as (
+    insert into envelopes (id, number, device, content, receipt, expires_at)
+    select id, number, device, content, receipt, $6 from new where (select enough from room)
+)
+select enough from room";
+
+const WAITING: &str = "/* envelopes::waiting */
+select id, number, device, content, receipt from envelopes
+where number = $1 and device = $2 and id > $3 and expires_at > $4 order by id limit $5";
+
+const FIND: &str = "/* envelopes::find */
+select id, number, device, content, receipt from envelopes where id = $1 and expires_at > $2";
+
+const TAKE: &str = "/* envelopes::take */
+delete from envelopes where id = any ($3) and number = $1 and device = $2";
+
+const PURGE: &str = "/* envelopes::purge */
+delete from envelopes where id = any (array(select id from envelopes where expires_at <= $1 order by expires_at limit 5000))";
+
+/// Stores one message; answers its id. See [`store_many`].
+pub async fn store(
+    tx: &Transaction<'_>,
+    app: &App,
+    device: &Device,
+    content: Zeroizing<Vec<u8>>,
+    receipt: bool,
+) -> Result<Uuid, Error> {
+    let ids = store_many(tx, app, &[New { device, content, receipt }]).await?;
+    ids.first().copied().ok_or(Error::Full)
+}
+
+/// Stores all, or none where a mailbox has no room left for its part; answers their ids, which rise in the order given. The devices
+/// are to be held by the same transaction ([`crate::phones::hold`]). After the commit: [`Bell::ring`].
+pub async fn store_many(tx: &Transaction<'_>, app: &App, new: &[New<'_>]) -> Result<Vec<Uuid>, Error> {
+    let mut ids: Vec<Uuid> = new.iter().map(|_| app.new_id()).collect();
+    ids.sort_unstable();
+    let numbers: Vec<&str> = new.iter().map(|new| new.device.number.as_str()).collect();
+    let devices: Vec<i16> = new.iter().map(|new| new.device.id).collect();
+    let seal = |(id, new): (&Uuid, &New<'_>)| app.keys.seal(Purpose::Envelope, id.as_bytes(), &new.content);
+    let contents: Vec<Vec<u8>> = ids.iter().zip(new).map(seal).collect();
+    let receipts: Vec<bool> = new.iter().map(|new| new.receipt).collect();
+    let settings = &app.config.textsecure;
+    let expires_at = app.clock.now() + settings.message_life.duration();
+    let most = i64::from(settings.messages_per_device);
+    let statement = tx.prepare_cached(STORE).await?;
+    let enough = tx
+        .query_one(&statement, &[&ids, &numbers, &devices, &contents, &receipts, &expires_at, &most])
+        .await?
+        .get::<_, bool>(0);
+    if enough { Ok(ids) } else { Err(Error::Full) }
+}
+
+/// What waits for a device, oldest first, `limit` at the most.
+///
+/// Concurrent senders may commit in another order than their ids have: with `after`, what appears behind it is not seen. Who must
+/// miss nothing asks without it, for as many as it can have in hand at once, and takes what was acknowledged.
+pub async fn waiting(
+    app: &App,
+    number: &Number,
+    device: i16,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let after = after.unwrap_or(Uuid::nil());
+    let rows = app.db.rows(WAITING, &[&number.as_str(), &device, &after, &app.clock.now(), &limit]).await?;
+    let open = |row| match read(app, row) {
+        Ok(stored) => Some(stored),
+        // One that does not open must not keep the others from being read.
+        Err(error) => {
+            let id: Uuid = row.get(0);
+            tracing::error!(%id, error = &error as &dyn std::error::Error, "a message cannot be read");
+            None
+        }
+    };
+    Ok(rows.iter().filter_map(open).collect())
+}
+
+/// One message; none: it was taken, has expired, or its device was replaced.
+pub async fn find(app: &App, id: Uuid) -> Result<Option<Stored>, Error> {
+    let row = app.db.row(FIND, &[&id, &app.clock.now()]).await?;
+    row.map(|row| read(app, &row)).transpose()
+}
+
+/// The device has these: they are forgotten. Answers how many of them were still there; of two that take the same, one is told so.
+pub async fn take(app: &App, number: &Number, device: i16, ids: &[Uuid]) -> Result<u64, Error> {
+    Ok(app.db.execute(TAKE, &[&number.as_str(), &device, &ids]).await?)
+}
+
+/// Removes up to 5,000 expired messages; returns how many.
+pub async fn purge(app: &App) -> Result<u64, Error> {
+    Ok(app.db.execute(PURGE, &[&app.clock.now()]).await?)
+}
+
+/// What a device's mailbox is called where it is told that there is something ([`CHANNEL`]): a keyed hash, which says nothing of the
+/// number. All processes with the same node key call it the same.
+pub fn mailbox(app: &App, number: &Number, device: i16) -> String {
+    let hash = app.keys.hash(Purpose::Envelope, &[number.as_str().as_bytes(), &device.to_be_bytes()]);
+    crypto::encode_hex(&hash[..NAME_BYTES])
+}
+
+fn read(app: &App, row: &Row) -> Result<Stored, Error> {
+    let id: Uuid = row.get(0);
+    Ok(Stored {
+        id,
+        number: row.get::<_, &str>(1).parse().map_err(|_| DbError::Stored("phone number"))?,
+        device: row.get(2),
+        content: app.keys.open(Purpose::Envelope, id.as_bytes(), row.get(3))?,
+        receipt: row.get(4),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mailboxes_have_names_of_their_own_that_say_nothing() {
+        let app = App::for_tests("a.example");
+        let (one, other): (Number, Number) = ("+14155550101".parse().unwrap(), "+14155550102".parse().unwrap());
+        let name = mailbox(&app, &one, 1);
+        assert_eq!(name, mailbox(&app, &one, 1));
+        assert_ne!(name, mailbox(&app, &one, 2));
+        assert_ne!(name, mailbox(&app, &other, 1));
+        assert!(name.len() == 32 && !name.contains("4155550101"));
+    }
+}

@@ -1,0 +1,3 @@
+//! The TextSecure door of whole nodes, spoken to as the clients of 2013 and 2014 do.
+
+mod scene;
