@@ -168,11 +168,7 @@ impl Db {
     ///
     /// # Errors
     /// Always, in the end: why there is no connection, or no more.
-    pub async fn listen(
-        &self,
-        channel: &str,
-        heard: impl FnMut(Option<&str>) + Send,
-    ) -> Result<Infallible, DbError> {
+    pub async fn listen(&self, channel: &str, heard: impl FnMut(Option<&str>) + Send) -> Result<Infallible, DbError> {
         self.ear.listen(channel, heard).await
     }
 

@@ -12,6 +12,7 @@ mod answer;
 mod credentials;
 mod request;
 mod routes;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -21,8 +22,10 @@ use warp::reply::Response;
 
 use self::answer::Refusal;
 use self::request::Request;
+use self::websocket::Websockets;
 use crate::App;
 use crate::books::Acceptor;
+use crate::envelopes::Bell;
 use crate::passwords::Passwords;
 use crate::queue::Asker;
 
@@ -33,6 +36,8 @@ struct Door {
     acceptor: Acceptor,
     asker: Asker,
     passwords: Passwords,
+    bell: Bell,
+    websockets: Websockets,
 }
 
 /// The door's routes. Call it inside the runtime.
@@ -42,6 +47,8 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker) -> BoxedFilter<(Res
         acceptor: acceptor.clone(),
         asker: asker.clone(),
         passwords: Passwords::new(&app.config.textsecure),
+        bell: Bell::start(app),
+        websockets: Websockets::new(app),
     };
     let door = Arc::new(door);
     let versions = warp::path("v1").or(warp::path("v2")).unify();

@@ -88,14 +88,7 @@ impl Connection {
         }
     }
 
-    async fn speak<I, S, B>(
-        &self,
-        io: I,
-        h2: bool,
-        peer: SocketAddr,
-        hold: Hold,
-        service: S,
-    ) -> Result<(), BoxError>
+    async fn speak<I, S, B>(&self, io: I, h2: bool, peer: SocketAddr, hold: Hold, service: S) -> Result<(), BoxError>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,

@@ -57,8 +57,7 @@ impl Listener {
         let context = signaling_context(&device.number, device.id);
         let key = app.keys.open(Purpose::Credential, &context, row.get(0));
         let key = key.map_err(|_| DbError::Stored("signaling key"))?;
-        let key: [u8; SIGNALING_KEY_BYTES] =
-            key.as_slice().try_into().map_err(|_| DbError::Stored("signaling key"))?;
+        let key: [u8; SIGNALING_KEY_BYTES] = key.as_slice().try_into().map_err(|_| DbError::Stored("signaling key"))?;
         Ok(Some(Self { id, device, signaling_key: Zeroizing::new(key) }))
     }
 

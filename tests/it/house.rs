@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate, and the only places (files or folders, without ending) that may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 10] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
     ("lapin", &["src/queue"]),
     ("reqwest", &["src/outbound", "src/cli/client"]),
     ("sodiumoxide", &["src/crypto"]),
@@ -15,6 +15,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 10] = [
     ("refinery", &["src/db"]),
     ("hickory_resolver", &["src/outbound"]),
     ("figment", &["src/config"]),
+    ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 
 const DOORS: [&str; 3] = ["api", "openmsg", "form"];

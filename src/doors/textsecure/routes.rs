@@ -4,13 +4,14 @@ use http::{Method, StatusCode, header};
 
 use super::answer::{self, Answer, Refusal};
 use super::request::Request;
-use super::{Door, accounts};
+use super::{Door, accounts, websocket};
 
 /// Which endpoint. What stands in its path goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     SetPush,
     ClearPush,
+    Websocket,
 }
 
 /// Answers a request.
@@ -23,6 +24,7 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
     match endpoint {
         Endpoint::SetPush => accounts::set_push(door, request).await,
         Endpoint::ClearPush => accounts::clear_push(door, request).await,
+        Endpoint::Websocket => websocket::open(door, request).await,
     }
 }
 
@@ -30,6 +32,7 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
     let found = match (method.as_str(), path) {
         ("PUT", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::SetPush,
         ("DELETE", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::ClearPush,
+        ("GET", ["v1", "websocket"]) => Endpoint::Websocket,
         _ => return None,
     };
     Some(found)

@@ -9,7 +9,6 @@ mod session;
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::Door;
@@ -17,7 +16,7 @@ use super::answer::{Answer, Refusal};
 use super::credentials::device_of;
 use super::request::Request;
 use crate::App;
-use crate::envelopes::{Bell, News};
+use crate::envelopes::News;
 use crate::textsecure::frames::Form;
 
 /// What all websockets of the process share; cheap to clone.

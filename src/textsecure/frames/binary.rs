@@ -44,12 +44,8 @@ struct Response {
 
 /// The body is the sealed bytes themselves, as from December 2014 on.
 pub(super) fn envelope(id: u64, sealed: Vec<u8>) -> Vec<u8> {
-    let request = Request {
-        verb: Some("PUT".into()),
-        path: Some("/api/v1/message".into()),
-        body: Some(sealed),
-        id: Some(id),
-    };
+    let request =
+        Request { verb: Some("PUT".into()), path: Some("/api/v1/message".into()), body: Some(sealed), id: Some(id) };
     WebSocketMessage { kind: Some(REQUEST), request: Some(request), response: None }.encode_to_vec()
 }
 

@@ -202,8 +202,10 @@ impl Session {
             if !self.check().await? {
                 return Ok(());
             }
-            for stored in found.into_iter().filter(|stored| !self.window.knows(stored.id)) {
-                self.send_envelope(stored).await?;
+            for stored in found {
+                if !self.window.knows(stored.id) {
+                    self.send_envelope(stored).await?;
+                }
             }
             if last {
                 self.unread = false;
@@ -228,8 +230,7 @@ impl Session {
         }
         match envelopes::take(&self.shared.app, number, *id, &ids).await {
             Ok(_) => {
-                let taken = self.window.forget();
-                self.shared.receipts(&self.listener.device, taken);
+                let _taken = self.window.forget();
             }
             Err(error) => drop(self.later(&error)),
         }

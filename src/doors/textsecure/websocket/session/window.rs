@@ -79,7 +79,9 @@ impl Window {
     /// It was taken.
     pub(super) fn forget(&mut self) -> Vec<Sent> {
         let taken = std::mem::take(&mut self.acknowledged);
-        taken.iter().for_each(|sent| drop(self.known.remove(&sent.id)));
+        for sent in &taken {
+            self.known.remove(&sent.id);
+        }
         taken
     }
 
