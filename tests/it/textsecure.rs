@@ -1,3 +1,4 @@
 //! The TextSecure door of whole nodes, spoken to as the clients of 2013 and 2014 do.
 
 mod scene;
+mod websocket;
