@@ -44,6 +44,7 @@ create table devices (
     supports_sms boolean not null default false,
     push smallint check (push in (1, 2, 3)),
     push_address bytea,
+    push_set_at timestamptz,
     push_failed_at timestamptz,
     created_at timestamptz not null,
     seen_on date not null,
@@ -58,6 +59,7 @@ comment on column devices.signaling_key is 'What its envelopes are encrypted wit
 comment on column devices.fetches_messages is 'It reads over the websocket. Such a device, and one with a push address, is active.';
 comment on column devices.push is 'How it is woken: 1 GCM or FCM, 2 APNs, 3 Web Push.';
 comment on column devices.push_address is 'Its registration id, token or subscription, sealed, bound to number and device.';
+comment on column devices.push_set_at is 'Since when it has this address: a push service that found it unknown before that is behind.';
 comment on column devices.push_failed_at is 'When the push service last said that it knows nothing of this address, which was taken away then.';
 comment on column devices.seen_on is 'The day it last signed in.';
 comment on column devices.listener is 'The websocket that it opened last, whether or not it is still open: an older one that is finds itself replaced.';

@@ -150,10 +150,6 @@ where d.number = $1 and d.device = $2 and p.disabled_at is null";
 const SEEN: &str = "/* phones::seen */
 update devices set seen_on = $3::timestamptz::date where number = $1 and device = $2";
 
-const SET_PUSH: &str = "/* phones::set_push */
-update devices set push = $4, push_address = $5, push_failed_at = null
-where number = $1 and device = $2 and generation = $3";
-
 const CLEAR_PUSH: &str = "/* phones::clear_push */
 update devices set push = null, push_address = null where number = $1 and device = $2 and generation = $3 and push = $4";
 
@@ -220,14 +216,6 @@ pub async fn sign_in(app: &App, number: &Number, device: i16) -> Result<Option<S
 pub async fn seen(app: &App, device: &Device) -> Result<(), DbError> {
     app.db.execute(SEEN, &[&device.number.as_str(), &device.id, &app.clock.now()]).await?;
     Ok(())
-}
-
-/// Says how a device is woken from now on.
-pub async fn set_push(app: &App, device: &Device, push: Push, address: &str) -> Result<(), DbError> {
-    let sealed = app.keys.seal(Purpose::Credential, &push_context(&device.number, device.id), address.as_bytes());
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&device.number.as_str(), &device.id, &device.generation, &push.number(), &sealed];
-    change(app, &device.number, SET_PUSH, &parameters).await
 }
 
 /// Takes away this way of waking a device, if it is the present one.

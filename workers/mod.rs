@@ -7,6 +7,7 @@
 //! | [`start_handshake`] | a job of our API | asks another node's `auth`, stores the connection |
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
 //! | [`deliver_webhook`] | a delivery of the books | posts to an HTTPS endpoint, signed |
+//! | [`wake_device`] | a delivery of the books | hands an envelope to the device's push service |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
 //! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
@@ -28,6 +29,7 @@ pub mod schedule;
 pub mod start_handshake;
 pub mod sweep;
 pub mod tell_webhooks;
+pub mod wake_device;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -37,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::books::ChannelName;
 use crate::jobs::{Ask, Reply};
+use crate::providers;
 use crate::queue::AskTaken;
 use crate::worker::{Channel, Crew};
 
@@ -50,11 +53,14 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
     }
 }
 
-/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below.
-pub fn channels(crew: &Crew) -> HashMap<ChannelName, Box<dyn Channel>> {
+/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below. An error: a key or
+/// a file that the settings name cannot be used.
+pub fn channels(crew: &Crew) -> anyhow::Result<HashMap<ChannelName, Box<dyn Channel>>> {
     let openmsg: Box<dyn Channel> = Box::new(deliver_openmsg::DeliverOpenmsg::new(crew));
     let webhook: Box<dyn Channel> = Box::new(deliver_webhook::DeliverWebhook::new(crew));
-    HashMap::from([(ChannelName::Openmsg, openmsg), (ChannelName::Webhook, webhook)])
+    let services = providers::push::Services::load(&crew.app, &crew.outbound)?;
+    let push: Box<dyn Channel> = Box::new(wake_device::WakeDevice::new(crew, services));
+    Ok(HashMap::from([(ChannelName::Openmsg, openmsg), (ChannelName::Webhook, webhook), (ChannelName::Push, push)]))
 }
 
 /// Longest wait for the rounds of the keepers to end.

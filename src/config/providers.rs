@@ -70,9 +70,13 @@ pub enum Carrier {
 }
 
 /// Who wakes devices.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Push {
+    /// Waits between the attempts to wake a device; the last one repeats until the message's life ends.
+    pub schedule: Vec<Period>,
+    /// Calls at once to one push service, over all worker processes, where its destination has no setting of its own.
+    pub concurrency: u32,
     /// Google's FCM, HTTP v1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fcm: Option<Fcm>,
@@ -176,7 +180,26 @@ impl Providers {
                 }
             }
         }
+        if self.push.schedule.is_empty() {
+            found.push(("providers.push.schedule".into(), "needs at least one wait".into()));
+        }
+        if self.push.concurrency == 0 {
+            found.push(("providers.push.concurrency".into(), "must be at least 1".into()));
+        }
         found
+    }
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        Self {
+            schedule: [1, 2, 5, 10, 30, 60, 120, 300].map(Period::seconds).to_vec(),
+            concurrency: 50,
+            fcm: None,
+            gcm: None,
+            apns: None,
+            web: None,
+        }
     }
 }
 

@@ -117,6 +117,8 @@ pub struct Limits {
     pub prekeys: Bucket,
     /// Requests with messages, per sender.
     pub messages: Bucket,
+    /// Delivery receipts, per sender.
+    pub receipts: Bucket,
     /// Codes for further devices, per number.
     pub allocate_device: Bucket,
     /// Tries with such a code, per number.
@@ -191,7 +193,7 @@ impl Textsecure {
 
 impl Limits {
     /// All, with their names.
-    fn all(&self) -> [(&'static str, Bucket); 10] {
+    fn all(&self) -> [(&'static str, Bucket); 11] {
         [
             ("sms", self.sms),
             ("voice", self.voice),
@@ -201,6 +203,7 @@ impl Limits {
             ("contacts", self.contacts),
             ("prekeys", self.prekeys),
             ("messages", self.messages),
+            ("receipts", self.receipts),
             ("allocate_device", self.allocate_device),
             ("verify_device", self.verify_device),
         ]
@@ -262,6 +265,7 @@ impl Default for Limits {
             contacts: bucket(50_000, 50_000.0),
             prekeys: bucket(3, 0.1),
             messages: bucket(60, 60.0),
+            receipts: bucket(1000, 1000.0),
             allocate_device: bucket(2, 0.5),
             verify_device: bucket(2, 2.0),
         }

@@ -227,7 +227,7 @@ async fn select(app: &App, name: Option<&str>, filter: &Filter) -> Result<Vec<De
 }
 
 fn of_row(app: &App, row: &Row, now: Timestamp) -> Destination {
-    let set = shares::settings(app, Some(row));
+    let set = shares::settings(app, row.get("name"), Some(row));
     let state = shares::state(row).at(now);
     let oldest: [Option<Uuid>; 2] = [row.get("oldest"), row.get("oldest_held_back")];
     Destination {

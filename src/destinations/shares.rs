@@ -9,8 +9,8 @@ use uuid::Uuid;
 pub use super::pace::Told;
 use super::pace::{self, Breaker, Grant, Part, Settings, State, Turn};
 use super::settings::Change;
-use crate::App;
 use crate::db::{DbError, GenericClient, Row, Transaction};
+use crate::{App, pushes};
 
 /// What a worker tells of a destination, and wants of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub async fn sync(app: &App, worker: Uuid, wants: &[Want]) -> Result<Option<Vec<
             .iter()
             .map(|want| {
                 let name = want.destination.as_str();
-                let before = Before::read(app, rows.get(name), shares.get(name), worker);
+                let before = Before::read(app, name, rows.get(name), shares.get(name), worker);
                 before.decide(app, want, now, &mut written)
             })
             .collect();
@@ -226,12 +226,12 @@ struct Before {
 }
 
 impl Before {
-    fn read(app: &App, row: Option<&Row>, shares: Option<&Vec<(Uuid, Part)>>, worker: Uuid) -> Self {
+    fn read(app: &App, name: &str, row: Option<&Row>, shares: Option<&Vec<(Uuid, Part)>>, worker: Uuid) -> Self {
         let parts = shares.map(Vec::as_slice).unwrap_or_default();
         let mine = parts.iter().find(|(holder, _)| *holder == worker).map(|(_, part)| *part).unwrap_or_default();
         let others = parts.iter().filter(|(holder, _)| *holder != worker).map(|(_, part)| *part).collect();
         Self {
-            set: settings(app, row),
+            set: settings(app, name, row),
             state: row.map(state).unwrap_or_default(),
             contended: row.is_some_and(|row| row.get("contended")),
             changed_at: row.map_or(Timestamp::UNIX_EPOCH, |row| row.get("changed_at")),
@@ -294,10 +294,14 @@ impl Before {
     }
 }
 
-pub(super) fn settings(app: &App, row: Option<&Row>) -> Settings {
+pub(super) fn settings(app: &App, name: &str, row: Option<&Row>) -> Settings {
+    let default = match name.starts_with(pushes::PREFIX) {
+        true => app.config.providers.push.concurrency,
+        false => app.config.destinations.concurrency,
+    };
     let concurrency = row.and_then(|row| row.get::<_, Option<i32>>("concurrency"));
     Settings {
-        concurrency: concurrency.map_or(app.config.destinations.concurrency, count).max(1),
+        concurrency: concurrency.map_or(default, count).max(1),
         rate: row.and_then(|row| row.get("rate")),
         paused: row.is_some_and(|row| row.get("paused")),
     }

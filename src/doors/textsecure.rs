@@ -10,6 +10,9 @@
 mod accounts;
 mod answer;
 mod credentials;
+mod messages;
+mod receipts;
+mod relay;
 mod request;
 mod routes;
 mod websocket;
@@ -35,8 +38,8 @@ struct Door {
     app: App,
     acceptor: Acceptor,
     asker: Asker,
-    passwords: Passwords,
     bell: Bell,
+    passwords: Passwords,
     websockets: Websockets,
 }
 
@@ -46,8 +49,8 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker) -> BoxedFilter<(Res
         app: app.clone(),
         acceptor: acceptor.clone(),
         asker: asker.clone(),
-        passwords: Passwords::new(&app.config.textsecure),
         bell: Bell::start(app),
+        passwords: Passwords::new(&app.config.textsecure),
         websockets: Websockets::new(app),
     };
     let door = Arc::new(door);

@@ -72,6 +72,7 @@ impl Worker {
     fn ladder(&self, channel: Option<crate::books::ChannelName>) -> &Ladder {
         match channel {
             Some(crate::books::ChannelName::Webhook) => &self.webhook_ladder,
+            Some(crate::books::ChannelName::Push) => &self.push_ladder,
             _ => &self.ladder,
         }
     }

@@ -45,6 +45,7 @@ pub(super) struct Worker {
     pub(super) channels: HashMap<ChannelName, Box<dyn Channel>>,
     pub(super) ladder: Ladder,
     pub(super) webhook_ladder: Ladder,
+    pub(super) push_ladder: Ladder,
     pub(super) gate: Gate,
     pub(super) cancelled: Cancelled,
     in_hand: InHand,
@@ -72,7 +73,7 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         app: app.clone(),
     };
     let (next_in_line, mut first_in_line) = mpsc::unbounded_channel();
-    let worker = Arc::new(Worker::new(crew.clone(), next_in_line, stop.clone(), end.clone()));
+    let worker = Arc::new(Worker::new(crew.clone(), next_in_line, stop.clone(), end.clone())?);
     let (into, mut taken) = mpsc::channel(usize::from(PREFETCH));
     let sources = [
         Source::Asks,
@@ -171,16 +172,17 @@ impl Worker {
         next: mpsc::UnboundedSender<Vec<Uuid>>,
         stop: CancellationToken,
         end: CancellationToken,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let app = crew.app.clone();
         let settings = &app.config.delivery;
         let ladder = |waits: &[crate::config::Period]| {
             Ladder::new(waits.iter().map(|wait| wait.duration()).collect(), settings.jitter)
         };
-        Self {
-            channels: crate::workers::channels(&crew),
+        Ok(Self {
+            channels: crate::workers::channels(&crew)?,
             ladder: ladder(&settings.schedule),
             webhook_ladder: ladder(&settings.webhook_schedule),
+            push_ladder: ladder(&app.config.providers.push.schedule),
             gate: Gate::start(&app, &crew.lease, end.clone()),
             held: Arc::new(Semaphore::new(settings.held)),
             in_hand: InHand::start(&app, &crew.lease, end.clone()),
@@ -191,7 +193,7 @@ impl Worker {
             parkings: parkings(&app),
             stop,
             crew,
-        }
+        })
     }
 
     async fn handle(self: Arc<Self>, taken: Taken) {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::App;
 use crate::config::Period;
 use crate::destinations::{self, Destination, Filter, Setting};
 use crate::openmsg::Domain;
 use crate::webhooks::WebhookName;
+use crate::{App, pushes};
 
 use super::call::{Answer, Call, ok};
 use super::fields::{Fields, name_of};
@@ -33,8 +33,11 @@ const STATES: [&str; 6] = ["well", "slowed", "retry_after", "half_open", "open",
 fn view(app: &App, destination: &Destination) -> Value {
     let seconds = |period: &Period| period.duration().as_secs();
     let delivery = &app.config.delivery;
-    let of_its_kind =
-        if destination.name.parse::<WebhookName>().is_ok() { &delivery.webhook_schedule } else { &delivery.schedule };
+    let of_its_kind = match destination.name.as_str() {
+        name if name.starts_with(pushes::PREFIX) => &app.config.providers.push.schedule,
+        name if name.parse::<WebhookName>().is_ok() => &delivery.webhook_schedule,
+        _ => &delivery.schedule,
+    };
     let default = || of_its_kind.iter().map(seconds).collect::<Vec<u64>>().into();
     json!({
         "name": destination.name,

@@ -6,6 +6,7 @@ use super::Door;
 use super::answer::{Answer, Refusal, done};
 use super::request::Request;
 use crate::phones::{self, Push};
+use crate::pushes;
 
 /// Longest push address: a Web Push subscription has a few hundred characters.
 const LONGEST_ADDRESS: usize = 4096;
@@ -22,10 +23,10 @@ pub(super) async fn set_push(door: &Door, request: Request) -> Answer {
     let device = door.device(&request).await?;
     let push = push_of(&request)?;
     let PushAddress { address } = request.json(door).await?;
-    if address.is_empty() || address.len() > LONGEST_ADDRESS {
+    if address.len() > LONGEST_ADDRESS || !pushes::is_address(&door.app, push, &address) {
         return Err(Refusal::UNSUPPORTED);
     }
-    phones::set_push(&door.app, &device, push, &address).await?;
+    pushes::set_address(&door.app, &door.acceptor, &device, push, &address).await?;
     Ok(done())
 }
 

@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use warp::reply::Response;
 
+use crate::books::BooksError;
 use crate::db::DbError;
 use crate::limits::Spent;
 
@@ -86,6 +87,15 @@ impl From<DbError> for Refusal {
 impl From<tokio_postgres::Error> for Refusal {
     fn from(error: tokio_postgres::Error) -> Self {
         DbError::from(error).into()
+    }
+}
+
+impl From<BooksError> for Refusal {
+    fn from(error: BooksError) -> Self {
+        if !error.is_passing() {
+            tracing::error!(error = &error as &dyn std::error::Error, "a device's order could not be written down");
+        }
+        Self::Unavailable
     }
 }
 

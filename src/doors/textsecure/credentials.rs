@@ -15,8 +15,8 @@ use crate::limits;
 use crate::phones::{self, Device};
 use crate::textsecure::Number;
 
-/// Clients send it padded or not.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+/// Base64 as clients send it: padded or not.
+pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

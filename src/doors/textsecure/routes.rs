@@ -4,13 +4,16 @@ use http::{Method, StatusCode, header};
 
 use super::answer::{self, Answer, Refusal};
 use super::request::Request;
-use super::{Door, accounts, websocket};
+use super::{Door, accounts, messages, receipts, websocket};
 
 /// Which endpoint. What stands in its path goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     SetPush,
     ClearPush,
+    SendMessages,
+    SendList,
+    SendReceipt,
     Websocket,
 }
 
@@ -24,6 +27,9 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
     match endpoint {
         Endpoint::SetPush => accounts::set_push(door, request).await,
         Endpoint::ClearPush => accounts::clear_push(door, request).await,
+        Endpoint::SendMessages => messages::send(door, request).await,
+        Endpoint::SendList => messages::send_list(door, request).await,
+        Endpoint::SendReceipt => receipts::put(door, request).await,
         Endpoint::Websocket => websocket::open(door, request).await,
     }
 }
@@ -32,6 +38,9 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
     let found = match (method.as_str(), path) {
         ("PUT", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::SetPush,
         ("DELETE", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::ClearPush,
+        ("PUT", ["v1", "messages", _]) => Endpoint::SendMessages,
+        ("POST", ["v1", "messages"]) => Endpoint::SendList,
+        ("PUT", ["v1", "receipt", _, _]) => Endpoint::SendReceipt,
         ("GET", ["v1", "websocket"]) => Endpoint::Websocket,
         _ => return None,
     };

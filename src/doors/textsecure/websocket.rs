@@ -58,9 +58,9 @@ pub(super) async fn open(door: &Door, mut request: Request) -> Answer {
         tracing::warn!("as many websockets are open as may: refused");
         return Err(Refusal::Unavailable);
     };
-    let shared = session::Shared::of(door);
+    let door = door.clone();
     upgrade.run(move |connection, stop| async move {
-        session::run(shared, connection, device, form, stop).await;
+        session::run(door, connection, device, form, stop).await;
         drop(place);
     });
     Ok(response)

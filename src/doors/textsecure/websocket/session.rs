@@ -25,12 +25,13 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
 use self::ending::Ending;
-use self::window::Window;
-use super::super::Door;
-use crate::App;
-use crate::envelopes::{self, Bell, News, Stored, Subscription};
+use self::window::{Sent, Window};
+use super::super::messages::Source;
+use super::super::{Door, receipts};
+use crate::envelopes::{self, Stored, Subscription};
 use crate::failure::chain;
 use crate::phones::{Device, Listener, Standing};
+use crate::textsecure::Number;
 use crate::textsecure::frames::{Form, Frame, Said};
 use crate::textsecure::seal::seal;
 
@@ -50,36 +51,23 @@ const BUFFER: usize = 4 << 10;
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 type Came = Option<Result<Message, tungstenite::Error>>;
 
-/// What a session needs of the door.
-pub(super) struct Shared {
-    app: App,
-    news: News,
-    bell: Bell,
-}
-
-impl Shared {
-    pub(super) fn of(door: &Door) -> Self {
-        Self { app: door.app.clone(), news: door.websockets.news.clone(), bell: door.bell.clone() }
-    }
-}
-
 /// Serves the device until either side ends it.
-pub(super) async fn run(shared: Shared, connection: Upgraded, device: Device, form: Form, stop: CancellationToken) {
+pub(super) async fn run(door: Door, connection: Upgraded, device: Device, form: Form, stop: CancellationToken) {
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
         .max_frame_size(Some(LONGEST_FRAME))
         .max_message_size(Some(LONGEST_FRAME));
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
-    match begin(&shared, device).await {
-        Ok(listener) => Session::new(shared, socket, listener, form, stop).serve().await,
+    match begin(&door, device).await {
+        Ok(listener) => Session::new(door, socket, listener, form, stop).serve().await,
         Err(ending) => ending::say(&mut socket, ending, |_| ()).await,
     }
 }
 
 /// From here on the device's other connections are not the one.
-async fn begin(shared: &Shared, device: Device) -> Result<Listener, Ending> {
-    match Listener::begin(&shared.app, device).await {
+async fn begin(door: &Door, device: Device) -> Result<Listener, Ending> {
+    match Listener::begin(&door.app, device).await {
         Ok(Some(listener)) => Ok(listener),
         Ok(None) => Err(Ending::Gone),
         Err(error) => {
@@ -95,7 +83,7 @@ fn ping_every(listener: &Listener) -> Duration {
 }
 
 struct Session {
-    shared: Shared,
+    door: Door,
     socket: Socket,
     listener: Listener,
     form: Form,
@@ -111,13 +99,13 @@ struct Session {
 }
 
 impl Session {
-    fn new(shared: Shared, socket: Socket, listener: Listener, form: Form, stop: CancellationToken) -> Self {
-        let news = shared.news.subscribe(listener.id, listener.device.clone());
+    fn new(door: Door, socket: Socket, listener: Listener, form: Form, stop: CancellationToken) -> Self {
+        let news = door.websockets.news.subscribe(listener.id, listener.device.clone());
         // Whoever else listens for the device finds out that it is replaced.
-        shared.bell.ring([(listener.device.number.clone(), listener.device.id)]);
+        door.bell.ring([(listener.device.number.clone(), listener.device.id)]);
         let (heard, ping) = (Instant::now(), Instant::now() + ping_every(&listener));
         let window = Window::default();
-        Self { shared, socket, listener, form, stop, news, window, unread: true, again: None, heard, ping }
+        Self { door, socket, listener, form, stop, news, window, unread: true, again: None, heard, ping }
     }
 
     async fn serve(mut self) {
@@ -144,7 +132,7 @@ impl Session {
                 self.look().await?;
             }
         }
-        let silent = self.heard + self.shared.app.config.textsecure.websocket_idle.duration();
+        let silent = self.heard + self.door.app.config.textsecure.websocket_idle.duration();
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Ending::Stopping),
@@ -193,9 +181,12 @@ impl Session {
             let Device { number, id, .. } = &self.listener.device;
             let limit = self.window.known() + PAGE;
             // From the oldest on, each time: what was stored late may have an early id.
-            let found = match envelopes::waiting(&self.shared.app, number, *id, None, limit as i64).await {
+            let found = match envelopes::waiting(&self.door.app, number, *id, None, limit as i64).await {
                 Ok(found) => found,
-                Err(error) => return self.later(&error),
+                Err(error) => {
+                    self.later(&error);
+                    return Ok(());
+                }
             };
             let last = found.len() < limit;
             // After reading: it says for whom was read.
@@ -221,36 +212,42 @@ impl Session {
         self.send(frame(self.form.envelope(id, sealed))).await
     }
 
-    /// Forgets what was acknowledged, and tells those who sent it. What fails is done again.
+    /// Forgets what was acknowledged, and has its senders told. What fails is done again.
     async fn take(&mut self) {
         let Device { number, id, .. } = &self.listener.device;
         let ids = self.window.to_take();
         if ids.is_empty() {
             return;
         }
-        match envelopes::take(&self.shared.app, number, *id, &ids).await {
-            Ok(_) => {
-                let _taken = self.window.forget();
+        match envelopes::take(&self.door.app, number, *id, &ids).await {
+            Ok(taken) => {
+                let gone = self.window.forget();
+                // Whoever took them all before has told the senders.
+                if taken > 0 {
+                    tokio::spawn(tell_senders(self.door.clone(), self.listener.device.clone(), gone));
+                }
             }
-            Err(error) => drop(self.later(&error)),
+            Err(error) => self.later(&error),
         }
     }
 
     /// Whether this connection is still the one; false: that could not be found out.
     async fn check(&mut self) -> Result<bool, Ending> {
-        match self.listener.standing(&self.shared.app).await {
+        match self.listener.standing(&self.door.app).await {
             Ok(Standing::Holds) => Ok(true),
             Ok(Standing::Replaced) => Err(Ending::Replaced),
             Ok(Standing::Gone) => Err(Ending::Gone),
-            Err(error) => self.later(&error).map(|()| false),
+            Err(error) => {
+                self.later(&error);
+                Ok(false)
+            }
         }
     }
 
-    fn later(&mut self, error: &(dyn std::error::Error + 'static)) -> Result<(), Ending> {
+    fn later(&mut self, error: &(dyn std::error::Error + 'static)) {
         tracing::debug!(error = %chain(error), "a websocket waits for the database");
         self.again = Some(Instant::now() + AGAIN);
         self.unread = true;
-        Ok(())
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Ending> {
@@ -259,6 +256,18 @@ impl Session {
             None => Err(Ending::Stopping),
             Some(Err(_)) => Err(Ending::Unread),
             Some(Ok(sent)) => sent.map_err(|error| Ending::of(&error)),
+        }
+    }
+}
+
+/// Tells the senders that the device has it (specification §1.15). Nobody waits for it, and what cannot be told is not.
+async fn tell_senders(door: Door, device: Device, taken: Vec<Sent>) {
+    for envelope in taken.into_iter().filter_map(|sent| sent.envelope) {
+        let source = Source { number: &device.number, device: device.id, relay: None };
+        let sender = envelope.source.as_deref().and_then(|sender| sender.parse::<Number>().ok());
+        let (Some(sender), Some(moment)) = (sender, envelope.timestamp) else { continue };
+        if let Err(refusal) = receipts::send(&door, source, envelope.relay.as_deref(), &sender, moment).await {
+            tracing::debug!(?refusal, "a sender was not told that a message arrived");
         }
     }
 }

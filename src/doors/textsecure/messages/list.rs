@@ -1,0 +1,138 @@
+//! `POST /v1/messages/`: lists (specification §1.10 and §1.11).
+//!
+//! Two clients use it. Those of version 1 name a number in each entry and are told who was reached; they know no devices, so each
+//! message is for device 1. The early ones of version 2 name devices too, all of one number: that is `PUT` in another form, with its
+//! 404, 409 and 410. Entries that name a device tell the two apart; without one, what both would do to a number with one device is
+//! the same, and the lists say who was reached.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Door;
+use super::super::answer::{Answer, Refusal, json};
+use super::super::relay;
+use super::super::request::Request;
+use super::{Letter, Source, ToDevice, ToNumber, decoded, first, kind, moment, post, send_to, spend};
+use crate::phones::{self, Device};
+use crate::textsecure::{Envelope, Number};
+
+#[derive(Deserialize)]
+struct List {
+    messages: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    destination: String,
+    relay: Option<String>,
+    #[serde(flatten)]
+    message: ToDevice,
+}
+
+#[derive(Serialize)]
+struct Reached<'a> {
+    success: Vec<&'a str>,
+    failure: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Delivered {
+    success: [&'static str; 0],
+    failure: [&'static str; 0],
+    #[serde(rename = "numbersMissingDevices")]
+    missing: [&'static str; 0],
+}
+
+/// `POST /v1/messages/`: 200 with lists.
+pub(in crate::doors::textsecure) async fn send_list(door: &Door, request: Request) -> Answer {
+    let device = door.device(&request).await?;
+    let List { messages } = request.json(door).await?;
+    if messages.iter().any(|entry| entry.destination.is_empty() || entry.message.body.is_empty()) {
+        return Err(Refusal::UNSUPPORTED);
+    }
+    match messages.iter().any(|entry| entry.message.device.is_some()) {
+        true => to_one(door, &device, messages).await,
+        false => to_many(door, &device, &messages).await,
+    }
+}
+
+/// Version 2: as `PUT`, with the relay of the first entry.
+async fn to_one(door: &Door, device: &Device, mut entries: Vec<Entry>) -> Answer {
+    let destination = entries.first().map(|entry| entry.destination.clone()).unwrap_or_default();
+    if entries.iter().any(|entry| entry.destination != destination) {
+        return Err(Refusal::UNSUPPORTED);
+    }
+    spend(door, device).await?;
+    let destination: Number = destination.parse().map_err(|_| Refusal::NOT_FOUND)?;
+    let relay = entries.first_mut().and_then(|entry| entry.relay.take());
+    let messages = entries.into_iter().map(|entry| entry.message).collect();
+    send_to(door, device, &destination, ToNumber { relay, messages }).await?;
+    json(&Delivered { success: [], failure: [], missing: [] })
+}
+
+/// Version 1: each on its own, in their order. What is for peers goes first, because it may fail; what is for here is one transaction.
+async fn to_many(door: &Door, device: &Device, entries: &[Entry]) -> Answer {
+    spend(door, device).await?;
+    let source = Source { number: &device.number, device: device.id, relay: None };
+    let mut reached = vec![false; entries.len()];
+    let mut here = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let Ok(number) = entry.destination.parse::<Number>() else { continue };
+        let envelope = envelope(door, &source, entry, entries);
+        match entry.relay.as_deref().filter(|relay| !relay.is_empty()) {
+            Some(peer) => reached[place] = relay::message(door, peer, &number, &envelope).await?,
+            None => here.push((place, number, envelope)),
+        }
+    }
+    for place in deliver_here(door, here).await? {
+        reached[place] = true;
+    }
+    let of = |wanted: bool| {
+        let those = entries.iter().zip(&reached).filter(|(_, reached)| **reached == wanted);
+        those.map(|(entry, _)| entry.destination.as_str()).collect()
+    };
+    json(&Reached { success: of(true), failure: of(false) })
+}
+
+/// With the other numbers of the request.
+fn envelope(door: &Door, source: &Source<'_>, entry: &Entry, entries: &[Entry]) -> Envelope {
+    let mut destinations: Vec<String> = Vec::new();
+    for other in entries.iter().map(|other| &other.destination) {
+        if *other != entry.destination && !destinations.contains(other) {
+            destinations.push(other.clone());
+        }
+    }
+    let message = &entry.message;
+    let plain = source.envelope(kind(message.kind), decoded(&message.body), moment(&door.app));
+    Envelope { destinations, ..plain }
+}
+
+/// All in one transaction; answers the places of those that were reached.
+async fn deliver_here(door: &Door, messages: Vec<(usize, Number, Envelope)>) -> Result<Vec<usize>, Refusal> {
+    if messages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut client = door.app.db.client().await?;
+    let tx = client.transaction().await?;
+    let mut devices: BTreeMap<Number, Option<Device>> = BTreeMap::new();
+    for (_, number, _) in &messages {
+        if !devices.contains_key(number) {
+            let held = phones::hold(&tx, number).await?;
+            devices.insert(number.clone(), first(&held).cloned());
+        }
+    }
+    let mut places = Vec::new();
+    let mut letters = Vec::new();
+    for (place, number, envelope) in messages {
+        if let Some(device) = devices.get(&number).and_then(Option::as_ref) {
+            places.push(place);
+            letters.push(Letter { device, envelope, receipt: false });
+        }
+    }
+    let posted = post(door, &tx, &letters).await?;
+    tx.commit().await?;
+    posted.go(door);
+    Ok(places)
+}

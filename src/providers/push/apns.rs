@@ -1,0 +1,170 @@
+//! Apple's APNs over HTTP/2, signed in by token.
+//!
+//! A token serves for 50 minutes: Apple takes none that is older than an hour, and does not like new ones more often than every 20
+//! minutes. The alert wakes the user even where the app cannot open what is under `m`.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderName, header};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::signer::{KeyError, Signer};
+use super::{Heard, Line, LoadError, Verdict, Wake, configured, headers, read};
+use crate::clock::Instant;
+use crate::config::providers;
+use crate::outbound::{Answer, CallError, Target};
+
+/// Life of a token here.
+const TOKEN: Duration = Duration::from_secs(50 * 60);
+/// Most that a payload may have, in bytes.
+const LONGEST: usize = 4096;
+/// Longest device token, in hexadecimal digits; Apple's have 64, and may grow.
+const LONGEST_TOKEN: usize = 200;
+const ALERT: &str = "You have a new message!";
+const KEY: &str = "providers.push.apns.key";
+const URL: &str = "providers.push.apns.url";
+
+/// The service.
+pub(super) struct Apns {
+    line: Line,
+    base: String,
+    topic: String,
+    team: String,
+    signer: Signer,
+    token: Mutex<Option<(String, Instant)>>,
+}
+
+/// What it answers where it refuses.
+#[derive(Deserialize, Default)]
+struct Said {
+    #[serde(default)]
+    reason: Option<String>,
+    /// With 410: when Apple last found the token unknown, in ms.
+    #[serde(default)]
+    timestamp: Option<i64>,
+}
+
+impl Apns {
+    pub(super) fn load(set: &providers::Apns, line: Line) -> Result<Self, LoadError> {
+        let signer = Signer::p256(&read(KEY, &set.key)?, Some(set.key_id.clone()))
+            .map_err(|problem| LoadError::Key { setting: KEY, problem })?;
+        let base = set.url.trim_end_matches('/').to_owned();
+        configured(URL, &base)?;
+        let (topic, team) = (set.topic.clone(), set.team.clone());
+        Ok(Self { line, base, topic, team, signer, token: Mutex::default() })
+    }
+
+    pub(super) async fn wake(&self, wake: Wake<'_>) -> Heard {
+        // What goes into a path comes from a stranger.
+        let hex =
+            (1..=LONGEST_TOKEN).contains(&wake.address.len()) && wake.address.bytes().all(|b| b.is_ascii_hexdigit());
+        let target = hex.then(|| configured(URL, &format!("{}/3/device/{}", self.base, wake.address)).ok()).flatten();
+        let Some(target) = target else { return Heard::without_a_call(Verdict::Unregistered, "no_token") };
+        let whole = json!({"aps": {"alert": ALERT}, "m": wake.sealed}).to_string();
+        let alone = || json!({"aps": {"alert": ALERT}}).to_string();
+        if whole.len() > LONGEST {
+            return self.send(&wake, target, alone()).await;
+        }
+        let heard = self.send(&wake, target.clone(), whole).await;
+        if heard.status == Some(413) { self.send(&wake, target, alone()).await } else { heard }
+    }
+
+    async fn send(&self, wake: &Wake<'_>, target: Target, payload: String) -> Heard {
+        let mut refused = None;
+        loop {
+            let Ok(token) = self.token(refused.as_deref()) else {
+                return Heard::without_a_call(Verdict::Misconfigured, "no_token");
+            };
+            let answer = match self.try_with(&token, wake, target.clone(), payload.clone()).await {
+                Ok(answer) => answer,
+                Err(error) => return Heard::silent(error),
+            };
+            let said = serde_json::from_slice::<Said>(&answer.body).unwrap_or_default();
+            if answer.status == 403 && refused.is_none() && said.reason.as_deref() == Some("ExpiredProviderToken") {
+                refused = Some(token);
+                continue;
+            }
+            let verdict = self.judge(&answer, &said, wake.since);
+            return Heard::of(&answer, verdict, said.reason);
+        }
+    }
+
+    async fn try_with(
+        &self,
+        token: &str,
+        wake: &Wake<'_>,
+        target: Target,
+        payload: String,
+    ) -> Result<Answer, CallError> {
+        let headers = headers([
+            (header::AUTHORIZATION, format!("bearer {token}")),
+            (header::CONTENT_TYPE, "application/json".into()),
+            (HeaderName::from_static("apns-id"), wake.id.to_string()),
+            (HeaderName::from_static("apns-topic"), self.topic.clone()),
+            (HeaderName::from_static("apns-push-type"), "alert".into()),
+            (HeaderName::from_static("apns-priority"), "10".into()),
+            (HeaderName::from_static("apns-expiration"), wake.expires_at.as_second().to_string()),
+        ]);
+        self.line.outbound.call_http2(self.line.post(target, headers, payload)).await
+    }
+
+    /// Apple's table of reasons ("Handling notification responses from APNs").
+    fn judge(&self, answer: &Answer, said: &Said, since: Option<Timestamp>) -> Verdict {
+        match (answer.status, said.reason.as_deref()) {
+            // The device fetches it: Apple keeps one notification for a device that is away, and only the last.
+            (200, _) => Verdict::Accepted { whole: false, canonical: None },
+            (410, _) if said.is_older_than(since) => Verdict::DeviceLater(self.line.pause(answer)),
+            (410, _) | (400, Some("BadDeviceToken")) => Verdict::Unregistered,
+            // Of another app: perhaps the device's mistake, perhaps ours, so nobody loses an address for it.
+            (400, Some("DeviceTokenNotForTopic")) => Verdict::DeviceLater(None),
+            (429, Some("TooManyRequests")) => Verdict::DeviceLater(self.line.pause(answer)),
+            (400, Some("BadTopic" | "TopicDisallowed" | "MissingTopic")) => Verdict::Misconfigured,
+            _ => self.line.by_status(answer),
+        }
+    }
+
+    /// The present token, or a new one where that is old or `refused`.
+    fn token(&self, refused: Option<&str>) -> Result<String, KeyError> {
+        let mut present = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((token, until)) = &*present
+            && !until.is_past()
+            && refused != Some(token)
+        {
+            return Ok(token.clone());
+        }
+        let token = self.signer.sign(&json!({"iss": self.team, "iat": self.line.clock.unix_seconds()}))?;
+        *present = Some((token.clone(), Instant::now().after(TOKEN)));
+        Ok(token)
+    }
+}
+
+impl Said {
+    /// Whether the device has given its token after Apple had found it unknown: then it is known again.
+    fn is_older_than(&self, since: Option<Timestamp>) -> bool {
+        let found = self.timestamp.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        found.zip(since).is_some_and(|(found, since)| found < since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_given_after_it_was_unknown_is_known_again() {
+        let said = |ms| Said { reason: Some("Unregistered".into()), timestamp: ms };
+        let since = Timestamp::from_millisecond(2000).ok();
+        for (ms, since, older) in [
+            (Some(1999), since, true),
+            (Some(2000), since, false),
+            (Some(2001), since, false),
+            (None, since, false),
+            (Some(1999), None, false),
+        ] {
+            assert_eq!(said(ms).is_older_than(since), older, "{ms:?} {since:?}");
+        }
+    }
+}
