@@ -1,8 +1,8 @@
 //! One websocket, from its first frame to its last.
 //!
 //! Promises
-//! - What waits for the device is sent oldest first, then what comes as it comes; at most [`WINDOW`] messages, and about
-//!   [`WINDOW_BYTES`], are sent and not acknowledged. What is not acknowledged stays stored, and is sent again over the next
+//! - What waits for the device is sent oldest first, then what comes as it comes; at most [`window::WINDOW`] messages, and about
+//!   [`window::WINDOW_BYTES`], are sent and not acknowledged. What is not acknowledged stays stored, and is sent again over the next
 //!   connection.
 //! - Nothing is read for the device that registered in place of this one, and nothing is sent once a later connection has begun.
 //! - What a connection has sent is known to that connection alone.
