@@ -138,7 +138,8 @@ async fn who_may_connect_and_how_it_is_said() {
     405
     allow: GET
     ");
-    for wrong in ["+14155550103&password=wrong", "+14155550103.2&password=0123456789abcdef", "+14155550104&password=x"] {
+    for wrong in ["+14155550103&password=wrong", "+14155550103.2&password=0123456789abcdef", "+14155550104&password=x"]
+    {
         assert_eq!(refused(&format!("?user={wrong}")).await, unauthorized);
     }
     let limited = device::handshake(&scene.node, "/v1/websocket/?user=+14155550103&password=wronger").await;
