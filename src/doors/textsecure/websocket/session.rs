@@ -152,9 +152,8 @@ impl Session {
 
     /// This frame, and those that have come with it: what they acknowledge is taken together.
     async fn hear_all(&mut self, first: Came) -> Result<(), Ending> {
-        let mut next = Some(first);
-        for _ in 0..TOGETHER {
-            let Some(came) = next else { break };
+        let mut came = first;
+        for more in (0..TOGETHER).rev() {
             let message = came.ok_or(Ending::Left)?.map_err(|error| Ending::of(&error))?;
             self.heard = Instant::now();
             match understand(self.form, &message)? {
@@ -163,7 +162,13 @@ impl Session {
                 Said::Asked(answer) => self.send(frame(answer)).await?,
                 Said::Nothing => {}
             }
-            next = self.socket.next().now_or_never();
+            if more == 0 {
+                break;
+            }
+            match self.socket.next().now_or_never() {
+                Some(next) => came = next,
+                None => break,
+            }
         }
         Ok(())
     }
@@ -194,11 +199,11 @@ impl Session {
                 return Ok(());
             }
             for stored in found {
-                if !self.window.knows(stored.id) {
+                if self.window.has_room() && !self.window.knows(stored.id) {
                     self.send_envelope(stored).await?;
                 }
             }
-            if last {
+            if last && self.window.has_room() {
                 self.unread = false;
                 return Ok(());
             }
