@@ -36,7 +36,7 @@ pub struct Textsecure {
     pub password_checks: usize,
     /// Password checks that wait for a place; further ones are answered 503.
     pub password_checks_waiting: usize,
-    /// Wrong passwords from one address in a minute, before further ones are answered 413.
+    /// Wrong passwords and codes from one address in a minute, before further ones are answered 413.
     pub wrong_passwords_per_ip: u32,
     /// Files.
     pub attachments: Attachments,

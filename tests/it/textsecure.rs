@@ -1,5 +1,7 @@
 //! The TextSecure door of whole nodes, spoken to as the clients of 2013 and 2014 do.
 
 mod attachments;
+mod federation;
+mod registration;
 mod carriers;
 mod scene;
