@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, Period, Secret};
+use crate::providers::carriers;
 
 /// Providers: of each kind in the order in which they are tried.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Providers {
     pub timeout: Period,
     /// How long one that failed is tried after the others.
     pub rest: Period,
+    /// Waits between the tries of a code; the last one repeats for as long as the code lives.
+    pub schedule: Vec<Period>,
     /// Who wakes devices.
     pub push: Push,
 }
@@ -201,7 +204,13 @@ impl Providers {
         let mut found = Vec::new();
         for (kind, carriers) in [("sms", &self.sms), ("voice", &self.voice), ("email", &self.email)] {
             let mut wrong = |what: &str| found.push((format!("providers.{kind}"), what.to_owned()));
-            for carrier in carriers {
+            for (n, carrier) in carriers.iter().enumerate() {
+                if carriers[..n].iter().any(|other| other.name() == carrier.name()) {
+                    wrong(&format!("two are called \"{}\"", carrier.name()));
+                }
+                if let Some(mistake) = carriers::mistake(carrier) {
+                    wrong(&mistake);
+                }
                 match carrier {
                     Carrier::Recording { .. } if mode == Mode::Production => {
                         wrong("kind = \"recording\" is refused with mode = \"production\"");
@@ -211,6 +220,12 @@ impl Providers {
                     _ => {}
                 }
             }
+        }
+        if self.schedule.is_empty() {
+            found.push(("providers.schedule".to_owned(), "needs at least one wait".to_owned()));
+        }
+        if self.timeout < Period::millis(100) {
+            found.push(("providers.timeout".to_owned(), "must be at least 100ms".to_owned()));
         }
         found.extend(self.push.mistakes());
         found
@@ -256,7 +271,53 @@ impl Default for Providers {
             email: Vec::new(),
             timeout: Period::seconds(10),
             rest: Period::seconds(30),
+            schedule: [1, 2, 5, 10].map(Period::seconds).to_vec(),
             push: Push::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(mode: Mode, toml: &str) -> Vec<String> {
+        let providers: Providers = toml::from_str(toml).unwrap();
+        providers.mistakes(mode).into_iter().map(|(key, what)| format!("{key}: {what}")).collect()
+    }
+
+    #[test]
+    fn a_recording_is_refused_in_production_only() {
+        let recording = r#"sms = [{ kind = "recording", name = "file", file = "/tmp/codes" }]"#;
+        assert_eq!(mistakes(Mode::Development, recording), Vec::<String>::new());
+        assert_eq!(
+            mistakes(Mode::Production, recording),
+            [r#"providers.sms: kind = "recording" is refused with mode = "production""#]
+        );
+    }
+
+    #[test]
+    fn what_cannot_carry_is_named_and_no_secret_is_shown() {
+        let twilio = r#"kind = "twilio", name = "t", account = "AC1", token = "s3cret", from = "+1""#;
+        let smtp = r#"kind = "smtp", name = "m", url = "smtp://u:s3cret@mail.example", from = "a@b.example""#;
+        let own = r#"kind = "webhook", name = "own", url = "https://own.example/?k=s3cret", secret = "s3cret""#;
+        let found = mistakes(
+            Mode::Production,
+            &format!(
+                "schedule = []\ntimeout = \"1ms\"\nsms = [{{ {twilio} }}, {{ {twilio} }}, {{ {own} }}]\nvoice = [{{ {smtp} }}]\nemail = [{{ {twilio} }}]"
+            ),
+        );
+        for word in [
+            "providers.sms: two are called \"t\"",
+            "providers.sms: \"own\": secret must be",
+            "providers.voice: \"m\": url: without TLS",
+            "providers.voice: kind = \"smtp\" sends mail only",
+            "providers.email: kind = \"twilio\" sends no mail",
+            "providers.schedule: ",
+            "providers.timeout: ",
+        ] {
+            assert!(found.iter().any(|one| one.starts_with(word)), "{word} in {found:#?}");
+        }
+        assert!(!found.concat().contains("s3cret"));
     }
 }

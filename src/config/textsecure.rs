@@ -83,9 +83,10 @@ pub enum Store {
     S3,
 }
 
-/// A leaky bucket: how much it holds, and how much leaks out in a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A leaky bucket: how much it holds, and how much leaks out in a minute. Each is read alone, so that each mistake is named; the one
+/// that is not given is then 0, which is a mistake too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Bucket {
     /// How much at once.
     pub bucket: u32,

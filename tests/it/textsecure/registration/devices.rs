@@ -25,14 +25,23 @@ async fn the_first_device_is_told_a_code() {
         assert!(code.len() == 6 && code.parse::<u32>().is_ok_and(|code| code >= 100_000));
         told_so.one(shown(&told).replace(&code, "CODE"));
     }
-    insta::assert_snapshot!(told_so.all(), @"");
+    insta::assert_snapshot!(told_so.all(), @r#"
+    200
+    content-type: application/json
+    {"verificationCode":"CODE"}
+    "#);
     assert_eq!(count(&scene.node, "codes").await, 1);
     assert_eq!(count(&scene.node, "codes where sealed is not null").await, 0, "it was told");
     assert_eq!(count(&scene.node, "messages").await, 0);
     let nobody = scene.call("GET", "/v1/devices/provisioning_code", None).await;
-    insta::assert_snapshot!(shown(&nobody), @"");
+    insta::assert_snapshot!(shown(&nobody), @r#"
+    401
+    www-authenticate: Basic realm="WhisperServer"
+    content-type: text/plain
+    Credentials are required to access this resource.
+    "#);
     let second = phone.second_device(&scene.node).await;
-    insta::assert_snapshot!(shown(&second.get("/v1/devices/provisioning_code").await), @"");
+    insta::assert_snapshot!(shown(&second.get("/v1/devices/provisioning_code").await), @"401");
 }
 
 #[tokio::test]
@@ -42,16 +51,20 @@ async fn a_further_device_brings_the_code() {
     let code = provisioned(&phone).await;
     let path = format!("/v1/devices/{code}");
     let ann = basic(ANN, "another password");
-    insta::assert_snapshot!(shown(&scene.put(&path, Some(&ann), json!({"signalingKey": "AAEC"})).await), @"");
-    insta::assert_snapshot!(shown(&scene.put(&path, None, body()).await), @"");
-    insta::assert_snapshot!(shown(&join(&scene, ANN, other_than(&code)).await), @"");
+    insta::assert_snapshot!(shown(&scene.put(&path, Some(&ann), json!({"signalingKey": "AAEC"})).await), @"415");
+    insta::assert_snapshot!(shown(&scene.put(&path, None, body()).await), @"401");
+    insta::assert_snapshot!(shown(&join(&scene, ANN, other_than(&code)).await), @"403");
     // No such number; and a code for a number is none for a device, nor the other way round.
     assert_eq!(shown(&join(&scene, BEN, &code).await), "403");
     assert_eq!(shown(&scene.confirm(ANN, &code).await), "403");
-    insta::assert_snapshot!(shown(&join(&scene, ANN, &format!("{}-{}", &code[..3], &code[3..])).await), @"");
+    insta::assert_snapshot!(shown(&join(&scene, ANN, &format!("{}-{}", &code[..3], &code[3..])).await), @r#"
+    200
+    content-type: application/json
+    {"deviceId":2}
+    "#);
     assert!(scene.knows("+14155550101.2", "another password").await);
     assert!(scene.knows(ANN, PASSWORD).await, "the first is what it was");
-    insta::assert_snapshot!(shown(&join(&scene, ANN, &code).await), @"");
+    insta::assert_snapshot!(shown(&join(&scene, ANN, &code).await), @"403");
     let sql = "select registration_id from devices where device = 2";
     assert_eq!(scene.node.value::<i32>(sql).await, 4242);
     let by_sms = scene.code(ANN).await;
@@ -75,10 +88,22 @@ async fn a_number_has_so_many_devices_and_no_more() {
     let phone = scene.phone(ANN).await;
     let code = provisioned(&phone).await;
     let second = phone.second_device(&scene.node).await;
-    insta::assert_snapshot!(shown(&join(&scene, ANN, &code).await), @"");
-    insta::assert_snapshot!(shown(&phone.get("/v1/devices/provisioning_code").await), @"");
+    insta::assert_snapshot!(shown(&join(&scene, ANN, &code).await), @r#"
+    411
+    content-type: application/json
+    {"current":2,"max":2}
+    "#);
+    insta::assert_snapshot!(shown(&phone.get("/v1/devices/provisioning_code").await), @r#"
+    411
+    content-type: application/json
+    {"current":2,"max":2}
+    "#);
     assert_eq!(scene.node.execute("delete from devices where device = 2").await, 1);
-    insta::assert_snapshot!(shown(&join(&scene, ANN, &code).await), @"");
+    insta::assert_snapshot!(shown(&join(&scene, ANN, &code).await), @r#"
+    200
+    content-type: application/json
+    {"deviceId":2}
+    "#);
     drop(second);
 }
 
@@ -104,7 +129,13 @@ async fn both_calls_have_their_limits() {
     let phone = scene.phone(ANN).await;
     let code = provisioned(&phone).await;
     let again = phone.get("/v1/devices/provisioning_code").await;
-    insta::assert_snapshot!(seconds_hidden(&shown(&again)), @"");
+    insta::assert_snapshot!(seconds_hidden(&shown(&again)), @r"
+    413
+    retry-after: SECONDS
+    ");
     assert_eq!(shown(&join(&scene, ANN, other_than(&code)).await), "403");
-    insta::assert_snapshot!(seconds_hidden(&shown(&join(&scene, ANN, &code).await)), @"");
+    insta::assert_snapshot!(seconds_hidden(&shown(&join(&scene, ANN, &code).await)), @r"
+    413
+    retry-after: SECONDS
+    ");
 }

@@ -6,23 +6,29 @@ use super::*;
 async fn a_code_is_asked_for() {
     let scene = start(quiet().set("providers.voice", Vec::<Table>::new())).await;
     let ask = async |path: &str| shown(&scene.call("GET", &format!("/v1/accounts/{path}"), None).await);
-    insta::assert_snapshot!(ask("sms/code/+14155550101").await, @"");
-    insta::assert_snapshot!(ask("sms/code/%2B14155550101/").await, @"");
-    insta::assert_snapshot!(ask("fax/code/+14155550101").await, @"");
+    insta::assert_snapshot!(ask("sms/code/+14155550101").await, @"200");
+    insta::assert_snapshot!(ask("sms/code/%2B14155550101/").await, @"200");
+    insta::assert_snapshot!(ask("fax/code/+14155550101").await, @"415");
     // The number is looked at before the transport.
     let mut bad = Alike::default();
     for number in ["14155550101", "+1415555", "+1415555010a", "ann"] {
         bad.one(ask(&format!("fax/code/{number}")).await);
     }
-    insta::assert_snapshot!(bad.all(), @"");
-    insta::assert_snapshot!(ask("voice/code/+14155550101").await, @"");
-    insta::assert_snapshot!(ask("sms/code/").await, @"");
+    insta::assert_snapshot!(bad.all(), @"400");
+    insta::assert_snapshot!(ask("voice/code/+14155550101").await, @r"
+    503
+    retry-after: 5
+    ");
+    insta::assert_snapshot!(ask("sms/code/").await, @"404");
     let put = scene.call("PUT", "/v1/accounts/sms/code/+14155550101", Some(body())).await;
-    insta::assert_snapshot!(shown(&put), @"");
+    insta::assert_snapshot!(shown(&put), @r"
+    405
+    allow: GET
+    ");
     // One code, and one order to send each that there was; of what was refused nothing.
     assert_eq!(count(&scene.node, "codes").await, 1);
     let sql = "select string_agg(channel || ' ' || destination, ',') from messages";
-    insta::assert_snapshot!(scene.node.value::<String>(sql).await, @"");
+    insta::assert_snapshot!(scene.node.value::<String>(sql).await, @"3 sms:codes,3 sms:codes");
     let late = "messages m, codes c where m.expires_at > c.expires_at";
     assert_eq!(count(&scene.node, late).await, 0, "a late code is not sent");
 }
@@ -30,9 +36,9 @@ async fn a_code_is_asked_for() {
 #[tokio::test]
 async fn codes_by_voice_go_their_own_way() {
     let scene = start(quiet()).await;
-    insta::assert_snapshot!(shown(&scene.call("GET", "/v1/accounts/voice/code/+14155550101", None).await), @"");
+    insta::assert_snapshot!(shown(&scene.call("GET", "/v1/accounts/voice/code/+14155550101", None).await), @"200");
     let sql = "select string_agg(channel || ' ' || destination, ',') from messages";
-    insta::assert_snapshot!(scene.node.value::<String>(sql).await, @"");
+    insta::assert_snapshot!(scene.node.value::<String>(sql).await, @"4 voice:codes");
     assert_eq!(shown(&scene.confirm(ANN, &scene.pending_code().await).await), "204");
 }
 
@@ -52,9 +58,15 @@ async fn too_many_codes_are_not_sent() {
         // What is refused for the number takes nothing from its network either.
         refused.one(seconds_hidden(&ask(ANN).await));
     }
-    insta::assert_snapshot!(refused.all(), @"");
+    insta::assert_snapshot!(refused.all(), @r"
+    413
+    retry-after: SECONDS
+    ");
     assert_eq!((ask(BEN).await, ask("+14155550103").await), ("200".into(), "200".into()));
-    insta::assert_snapshot!(seconds_hidden(&ask("+14155550104").await), @"");
+    insta::assert_snapshot!(seconds_hidden(&ask("+14155550104").await), @r"
+    413
+    retry-after: SECONDS
+    ");
     assert_eq!(count(&scene.node, "messages").await, 4);
 }
 
@@ -66,9 +78,9 @@ async fn a_disabled_number_is_answered_like_any_other_and_sent_nothing() {
     let orders = count(&scene.node, "messages").await;
     assert!(handfast::phones::set_disabled(&scene.node.app, &ANN.parse().unwrap(), true).await.unwrap());
     let asked = scene.call("GET", &format!("/v1/accounts/sms/code/{ANN}"), None).await;
-    insta::assert_snapshot!(shown(&asked), @"");
+    insta::assert_snapshot!(shown(&asked), @"200");
     assert_eq!(count(&scene.node, "messages").await, orders);
-    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"");
+    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"403");
 }
 
 #[tokio::test]
@@ -83,25 +95,25 @@ async fn a_code_is_confirmed() {
     for bad in [json!({}), json!({"signalingKey": ""}), json!({"signalingKey": "AAEC"}), json!([body()]), json!("x")] {
         unread.one(shown(&scene.put(&path(wrong), None, bad).await));
     }
-    insta::assert_snapshot!(unread.all(), @"");
+    insta::assert_snapshot!(unread.all(), @"415");
     let headers = [("Authorization", ann.as_str()), ("Content-Type", "text/plain")];
     let plain = scene.node.attacker().request("PUT", &path(&code), &headers, body().to_string()).await.unwrap();
-    insta::assert_snapshot!(shown(&plain), @"");
+    insta::assert_snapshot!(shown(&plain), @"415");
     let nobody = [None, Some("Basic"), Some("Bearer x"), Some("Basic KzE0MTU1NTUwMTAx")];
     let nameless = [basic("ann", PASSWORD), basic("+14155550101.x", PASSWORD), basic(ANN, "")];
     let mut unknown = Alike::default();
     for header in nobody.into_iter().chain(nameless.iter().map(|header| Some(header.as_str()))) {
         unknown.one(shown(&scene.put(&path(&code), header, body()).await));
     }
-    insta::assert_snapshot!(unknown.all(), @"");
-    insta::assert_snapshot!(shown(&scene.confirm(ANN, wrong).await), @"");
+    insta::assert_snapshot!(unknown.all(), @"401");
+    insta::assert_snapshot!(shown(&scene.confirm(ANN, wrong).await), @"403");
     // Somebody else's code, and something that is no code.
     assert_eq!(shown(&scene.confirm(BEN, &code).await), "403");
     assert_eq!(shown(&scene.confirm(ANN, "%00ann").await), "403");
     assert_eq!(count(&scene.node, "phones").await, 0);
-    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"");
+    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"204");
     assert!(scene.knows(ANN, PASSWORD).await);
-    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"");
+    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"403");
 }
 
 #[tokio::test]
@@ -152,14 +164,14 @@ async fn a_number_of_another_node_is_not_registered_here_and_its_code_stays_good
     let number: handfast::textsecure::Number = ANN.parse().unwrap();
     let listed = async |relay: &str| {
         let sql = "insert into directory (token, relay) values ($1, $2) on conflict (token) do update set relay = $2";
-        scene.node.app.db.execute(sql, &[&number.token().as_slice(), &relay]).await.unwrap();
+        scene.node.app.db.execute(sql, &[&number.token().0.as_slice(), &relay]).await.unwrap();
     };
     let code = scene.code(ANN).await;
     listed("other").await;
     // Who does not know the code does not learn it either.
     assert_eq!(shown(&scene.confirm(ANN, other_than(&code)).await), "403");
-    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"");
+    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"417");
     // A peer that is none any more keeps nobody out.
     listed("former").await;
-    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"");
+    insta::assert_snapshot!(shown(&scene.confirm(ANN, &code).await), @"204");
 }

@@ -51,7 +51,10 @@ async fn too_many_tries_are_refused_before_the_code_is_compared() {
     for _ in 0..2 {
         assert_eq!(shown(&scene.confirm(ANN, other_than(&code)).await), "403");
     }
-    insta::assert_snapshot!(seconds_hidden(&shown(&scene.confirm(ANN, &code).await)), @"");
+    insta::assert_snapshot!(seconds_hidden(&shown(&scene.confirm(ANN, &code).await)), @r"
+    413
+    retry-after: SECONDS
+    ");
     let code = scene.code(BEN).await;
     assert_eq!(shown(&scene.confirm(BEN, &code).await), "204", "another number's tries are its own");
 }
@@ -64,7 +67,10 @@ async fn guesses_at_many_numbers_are_counted_by_network() {
     for number in [ANN, BEN] {
         assert_eq!(shown(&scene.confirm(number, "555555").await), "403");
     }
-    insta::assert_snapshot!(seconds_hidden(&shown(&scene.confirm("+14155550103", "555555").await)), @"");
+    insta::assert_snapshot!(seconds_hidden(&shown(&scene.confirm("+14155550103", "555555").await)), @r"
+    413
+    retry-after: SECONDS
+    ");
 }
 
 #[tokio::test]
@@ -91,12 +97,26 @@ async fn registering_anew_clears_everything_but_the_first_devices_prekeys() {
         }
         left
     };
-    insta::assert_debug_snapshot!(left().await, @"");
+    insta::assert_debug_snapshot!(left().await, @r#"
+    {
+        "device_keys": 2,
+        "devices": 2,
+        "envelopes": 2,
+        "prekeys": 2,
+    }
+    "#);
     let code = scene.code(BEN).await;
     let header = basic(BEN, "another password");
     let registered = scene.put(&format!("/v1/accounts/code/{code}"), Some(&header), body()).await;
     assert_eq!(shown(&registered), "204");
-    insta::assert_debug_snapshot!(left().await, @"");
+    insta::assert_debug_snapshot!(left().await, @r#"
+    {
+        "device_keys": 1,
+        "devices": 1,
+        "envelopes": 0,
+        "prekeys": 1,
+    }
+    "#);
     assert!(scene.knows(BEN, "another password").await);
     first.password = PASSWORD.to_owned();
     assert_eq!(first.delete("/v1/accounts/gcm").await.status, 401, "the one before is out");
