@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub use operate::{Phone, list, set_disabled, show, unregister};
+pub use operate::{Phone, is_disabled, list, set_disabled, show, unregister};
 
 use crate::App;
 use crate::crypto::Purpose;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use figment::Figment;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 
 use super::{Config, Mode, Period};
@@ -40,11 +40,9 @@ fn read(figment: &Figment) -> Result<Config, ConfigError> {
     let defaults = Value::serialize(Config::default()).ok().and_then(Value::into_dict).unwrap_or_default();
     unknown_keys("", &values, &defaults, &mut mistakes);
     // One leaf at a time over the defaults, so that each wrong value is named and not only the first.
-    let mut good = Figment::new();
-    let whole = Value::from(defaults);
+    let mut good = Figment::from(Serialized::defaults(&defaults));
     for (key, value) in leaves("", &values) {
-        let value = filled(value, whole.find_ref(&key));
-        let alone = Figment::new().merge((key.as_str(), value.clone()));
+        let alone = Figment::from(Serialized::defaults(&defaults)).merge((key.as_str(), value.clone()));
         match alone.extract::<Config>() {
             Ok(_) => good = good.merge((key.as_str(), value)),
             Err(error) => mistakes.extend(error.into_iter().map(|e| format!("  {key}: {}", e.kind))),
@@ -77,28 +75,12 @@ fn nearest(key: &str, names: &BTreeSet<&String>) -> String {
     names.iter().find(shares_start).map(|name| format!(" (did you mean \"{name}\"?)")).unwrap_or_default()
 }
 
-/// A limit is one value of two parts: who sets one of them means the other as it is.
-const IN_PARTS: &str = "textsecure.limits.";
-
-fn is_leaf(key: &str) -> bool {
-    OPEN_MAPS.contains(&key) || key.starts_with(IN_PARTS)
-}
-
-fn filled(value: Value, default: Option<&Value>) -> Value {
-    match (value, default) {
-        (Value::Dict(tag, given), Some(Value::Dict(_, known))) => {
-            Value::Dict(tag, known.clone().into_iter().chain(given).collect())
-        }
-        (value, _) => value,
-    }
-}
-
 fn leaves(path: &str, dict: &Dict) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for (key, value) in dict {
         let full = join(path, key);
         match value {
-            Value::Dict(_, inner) if !is_leaf(&full) => found.extend(leaves(&full, inner)),
+            Value::Dict(_, inner) if !OPEN_MAPS.contains(&full.as_str()) => found.extend(leaves(&full, inner)),
             _ => found.push((full, value.clone())),
         }
     }
@@ -206,15 +188,11 @@ mod tests {
     }
 
     #[test]
-    fn who_sets_one_part_of_a_limit_means_the_other_as_it_is() {
-        let set = "domain = \"shop.example\"\ndata_dir = \"/tmp\"\n[textsecure.limits]\nprekeys = { bucket = 7 }";
-        let limits = read_text(set).unwrap().textsecure.limits;
-        assert_eq!((limits.prekeys.bucket, limits.prekeys.per_minute), (7, 0.1));
-        let ConfigError(mistakes) = read_text("[textsecure.limits.prekeys]\nbuckets = 7").unwrap_err();
-        assert!(
-            mistakes.iter().any(|m| m.contains("textsecure.limits.prekeys.buckets: no such setting")),
-            "{mistakes:#?}"
-        );
+    fn of_two_that_belong_together_one_can_be_set() {
+        let config =
+            read_text("domain = \"shop.example\"\ndata_dir = \"/tmp\"\n[textsecure.limits.sms]\nbucket = 7").unwrap();
+        let (set, usual) = (config.textsecure.limits.sms, Config::default().textsecure.limits.sms);
+        assert_eq!((set.bucket, set.per_minute), (7, usual.per_minute));
     }
 
     #[test]
