@@ -5,12 +5,14 @@
 //! number's row is locked by whoever changes its devices. Leaves out codes ([`crate::codes`]) and passwords
 //! ([`crate::passwords`]).
 
+mod listening;
 mod operate;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub use listening::{Listener, Standing, concerned};
 pub use operate::{Phone, is_disabled, list, set_disabled, show, unregister};
 
 use crate::App;

@@ -38,6 +38,10 @@ pub struct Textsecure {
     pub password_checks_waiting: usize,
     /// Wrong passwords and codes from one address in a minute, before further ones are answered 413.
     pub wrong_passwords_per_ip: u32,
+    /// Websockets open at once in one process; further ones are answered 503. Each takes one of `public.connections` as well.
+    pub websockets: usize,
+    /// A websocket over which nothing was heard for so long is closed; an answered ping counts.
+    pub websocket_idle: Period,
     /// Files.
     pub attachments: Attachments,
     /// How often what may be done.
@@ -146,6 +150,9 @@ impl Textsecure {
         if self.code_life < Period::seconds(1) || self.code_life > Period::hours(24) {
             wrong("code_life", "must be between 1s and 24h");
         }
+        if self.websocket_idle < Period::seconds(1) || self.websocket_idle > Period::hours(24) {
+            wrong("websocket_idle", "must be between 1s and 24h");
+        }
         let numbers = [
             ("code_tries", self.code_tries > 0),
             ("messages_per_device", self.messages_per_device > 0),
@@ -249,6 +256,8 @@ impl Default for Textsecure {
             password_checks: 1,
             password_checks_waiting: 64,
             wrong_passwords_per_ip: 60,
+            websockets: 3072,
+            websocket_idle: Period::seconds(600),
             attachments: Attachments::default(),
             limits: Limits::default(),
             peers: Vec::new(),

@@ -23,6 +23,7 @@ mod registration;
 mod relay;
 mod request;
 mod routes;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use warp::reply::Response;
 
 use self::answer::Refusal;
 use self::request::Request;
+use self::websocket::Websockets;
 use crate::App;
 use crate::attachments::Attachments;
 use crate::books::Acceptor;
@@ -48,6 +50,7 @@ struct Door {
     bell: Bell,
     passwords: Passwords,
     files: Attachments,
+    websockets: Websockets,
 }
 
 /// The door's routes. Call it inside the runtime.
@@ -59,6 +62,7 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker, files: &Attachments
         bell: Bell::start(app),
         passwords: Passwords::new(&app.config.textsecure),
         files: files.clone(),
+        websockets: Websockets::new(app),
     };
     let door = Arc::new(door);
     let versions = warp::path("v1").or(warp::path("v2")).unify();

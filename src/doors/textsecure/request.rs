@@ -11,7 +11,7 @@ use warp::{Filter, Rejection};
 
 use super::Door;
 use super::answer::Refusal;
-use crate::listen::{self, Body, BodyError};
+use crate::listen::{self, Body, BodyError, Upgrade};
 
 /// Segments are few: more are none of ours.
 const MOST_SEGMENTS: usize = 16;
@@ -26,6 +26,8 @@ pub(super) struct Request {
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) ip: IpAddr,
+    /// Where the client asks for another protocol.
+    pub(super) upgrade: Option<Upgrade>,
     /// Locked only so that a request can be looked at while a future waits: a stream is not shared between threads.
     body: Mutex<Body>,
 }
@@ -38,11 +40,12 @@ pub(super) fn request() -> impl Filter<Extract = (Request,), Error = Rejection> 
         .and(query)
         .and(warp::header::headers_cloned())
         .and(listen::client_ip())
+        .and(listen::upgrade())
         .and(listen::body())
-        .map(|method, path: FullPath, query, headers, ip, body| {
+        .map(|method, path: FullPath, query, headers, ip, upgrade, body| {
             let text = path.as_str();
             let tail = text.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
-            Request { method, path: segments(text), tail, query, headers, ip, body: Mutex::new(body) }
+            Request { method, path: segments(text), tail, query, headers, ip, upgrade, body: Mutex::new(body) }
         })
 }
 

@@ -6,6 +6,7 @@ use super::answer::{self, Answer, Refusal};
 use super::request::Request;
 use super::{
     Door, accounts, attachments, devices, directory, federation, keys, keys_v2, messages, receipts, registration,
+    websocket,
 };
 
 /// Which endpoint. What stands in its path goes with the request.
@@ -40,6 +41,7 @@ enum Endpoint {
     FederationReceipt,
     AllocateAttachment,
     FindAttachment,
+    Websocket,
 }
 
 /// Answers a request.
@@ -79,6 +81,7 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
         Endpoint::FederationReceipt => federation::receipt(door, request).await,
         Endpoint::AllocateAttachment => attachments::allocate(door, request).await,
         Endpoint::FindAttachment => attachments::find(door, request).await,
+        Endpoint::Websocket => websocket::open(door, request).await,
     }
 }
 
@@ -118,6 +121,7 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
         ("PUT", ["v1", "receipt", _, _, _, _]) => Endpoint::FederationReceipt,
         ("GET", ["v1", "attachments"]) => Endpoint::AllocateAttachment,
         ("GET", ["v1", "attachments", _]) => Endpoint::FindAttachment,
+        ("GET", ["v1", "websocket"]) => Endpoint::Websocket,
         _ => return None,
     };
     Some(found)

@@ -132,6 +132,11 @@ impl Phone {
         self.call("DELETE", path, None).await
     }
 
+    /// Whom it calls.
+    pub(crate) fn attacker(&self) -> &Attacker {
+        &self.node
+    }
+
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
         call(&self.node, method, path, Some(&self.authorization()), body).await
     }
