@@ -88,7 +88,7 @@ create table device_keys (
     signature text,
     updated_at timestamptz not null,
     primary key (number, device),
-    check ((last_resort_id is null) = (last_resort_key is null)),
+    check ((last_resort_id is null) = (last_resort_key is null) and (last_resort_id is null) = (last_resort_identity is null)),
     check ((signed_id is null) = (signed_key is null) and (signed_id is null) = (signature is null))
 );
 comment on table device_keys is 'Keys of a device that are given to everybody: the last resort, when no one-time key is left, and the signed one.';
@@ -122,11 +122,14 @@ create table attachments (
     id bigint primary key check (id >= 0),
     allocated_at timestamptz not null,
     uploaded_at timestamptz,
-    bytes bigint
+    bytes bigint,
+    claimed_until timestamptz
 );
 create index attachments_by_age on attachments (allocated_at);
+create index attachments_without_file on attachments (allocated_at) where uploaded_at is null;
 comment on table attachments is 'Places for encrypted files. The files are in the object store, by id.';
 comment on column attachments.uploaded_at is 'When this node stored it; null also where an outside store took the upload.';
+comment on column attachments.claimed_until is 'Until then a worker is deleting it.';
 
 create table peers (
     name text primary key,

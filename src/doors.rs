@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | public | `/openmsg/…` | [`openmsg`]: strangers' nodes |
 //! | public | `/v1/…`, `/v2/keys…` | [`textsecure`]: devices of phone numbers, federated nodes |
+//! | public | `/attachments/…` | [`attachments`]: whoever holds the URL of a file |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
 //! | private | `/healthz`, `/readyz` | [`health`]: whoever supervises the process |
@@ -12,11 +13,13 @@
 //! failures as values inside, boxed at the end, because a rejection that leaves a door would be tried against the next one.
 
 pub mod api;
+pub mod attachments;
 pub mod form;
 pub mod health;
 pub mod openmsg;
 pub mod textsecure;
 
+mod places;
 mod private;
 mod public;
 

@@ -22,7 +22,7 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`directory`], [`envelopes`], [`pushes`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`], [`envelopes`], [`pushes`], [`federation`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`], [`providers`] |
 //! | what all use | [`openmsg`], [`textsecure`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
@@ -32,6 +32,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod accounts;
+pub mod attachments;
 pub mod batch;
 pub mod books;
 pub mod campaigns;
@@ -52,6 +53,7 @@ pub mod envelopes;
 pub mod events;
 pub mod failpoint;
 pub mod failure;
+pub mod federation;
 pub mod guessing;
 pub mod handshakes;
 pub mod inbox;
@@ -62,6 +64,7 @@ pub mod openmsg;
 pub mod outbound;
 pub mod passwords;
 pub mod phones;
+pub mod prekeys;
 pub mod providers;
 pub mod pushes;
 pub mod queue;

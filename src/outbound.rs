@@ -29,6 +29,7 @@ pub use failure::{CallError, Failure};
 pub use retry_after::RetryAfter;
 pub use target::{Ports, Target, TargetError};
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,18 +150,27 @@ impl std::fmt::Debug for Answer {
 impl Outbound {
     /// Sets up trust, name servers and the pool of connections from `outbound` and `development`.
     pub fn new(config: &Config) -> Result<Self, OutboundError> {
+        Self::trusting(config, &tls::client_config(config.outbound.ca_file.as_deref())?)
+    }
+
+    /// A client of its own for a peer of which only the certificates in `certificate` are trusted.
+    pub fn pinned(config: &Config, certificate: &Path) -> Result<Self, OutboundError> {
+        Self::trusting(config, &tls::pinned_client_config(certificate)?)
+    }
+
+    fn trusting(config: &Config, tls: &rustls::ClientConfig) -> Result<Self, OutboundError> {
         let guard =
             Guard::new(config.outbound.refused_networks.clone(), config.development.allow_addresses.iter().copied());
         let resolver = GuardedResolver::new(guard, &config.development.resolve)
             .map_err(|e| OutboundError::NameServers(e.to_string()))?;
         let resolver = Arc::new(resolver);
         let refused = |e: reqwest::Error| OutboundError::Client(e.to_string());
-        let client = builder(config, Arc::clone(&resolver), None)?
+        let client = builder(config, tls, Arc::clone(&resolver), None)
             .http1_only()
             .pool_idle_timeout(KEEP)
             // One host may be all that there is to call, or many webhooks: as many as can be in flight come back together.
             .pool_max_idle_per_host(config.delivery.in_flight);
-        let http2 = builder(config, resolver, Some(b"h2"))?
+        let http2 = builder(config, tls, resolver, Some(b"h2"))
             .http2_prior_knowledge()
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PONG)
@@ -240,12 +250,13 @@ async fn hop(
 /// What both clients share.
 fn builder(
     config: &Config,
+    tls: &rustls::ClientConfig,
     resolver: Arc<GuardedResolver>,
     alpn: Option<&[u8]>,
-) -> Result<reqwest::ClientBuilder, OutboundError> {
-    let mut tls = tls::client_config(config.outbound.ca_file.as_deref())?;
+) -> reqwest::ClientBuilder {
+    let mut tls = tls.clone();
     tls.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
-    Ok(reqwest::Client::builder()
+    reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .https_only(true)
         .no_proxy()
@@ -254,7 +265,7 @@ fn builder(
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(config.outbound.connect_timeout.duration())
-        .tcp_nodelay(true))
+        .tcp_nodelay(true)
 }
 
 fn request(method: Method, target: Target, headers: HeaderMap) -> reqwest::Request {

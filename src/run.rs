@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::App;
+use crate::attachments::Attachments;
 use crate::books::Acceptor;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -56,7 +57,8 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let publisher = Publisher::start(&app, end.clone());
     let asker = Asker::start(&app, end.clone());
     let acceptor = Acceptor::start(&app, &publisher);
-    let strangers = doors::public_routes(&app, &acceptor, &asker)?;
+    let files = app.config.textsecure.enabled.then(|| Attachments::new(&app)).transpose()?;
+    let strangers = doors::public_routes(&app, &acceptor, &asker, files.as_ref())?;
     let ours = doors::private_routes(Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() });
     tracing::info!(public = %public_at, private = %private_at, domain = app.config.domain, "serving");
     tokio::join!(public.serve(warp::service(strangers), stop.clone()), private.serve(warp::service(ours), stop),);

@@ -7,6 +7,8 @@ pub mod envelope;
 pub mod frames;
 mod number;
 pub mod seal;
+mod token;
 
 pub use envelope::Envelope;
-pub use number::{Number, NumberError, TOKEN_BYTES};
+pub use number::{Number, NumberError};
+pub use token::{TOKEN_BYTES, Token, TokenText};

@@ -5,6 +5,10 @@
 //! not at the first handshake. Leaves out: when files are read again (`listen`), and which addresses may be called
 //! (`outbound`).
 
+mod pinned;
+
+pub use pinned::pinned_client_config;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

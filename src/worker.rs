@@ -38,6 +38,8 @@ pub struct Crew {
     pub app: App,
     /// The guarded client.
     pub outbound: Outbound,
+    /// Calls federated nodes.
+    pub peers: crate::federation::Peers,
     /// Places for confirm callbacks.
     pub callbacks: crate::workers::peer::Callbacks,
     /// Publishes jobs.

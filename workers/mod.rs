@@ -4,18 +4,23 @@
 //! |---|---|---|
 //! | [`confirm_sender`] | an ask of the door's `auth` | asks the sending domain, stores the connection |
 //! | [`confirm_message`] | an ask of the door's `message-receive` | asks the sender's domain, decrypts, stores in the inbox |
+//! | [`call_peer`] | an ask of the TextSecure door | asks a federated node |
 //! | [`start_handshake`] | a job of our API | asks another node's `auth`, stores the connection |
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
 //! | [`deliver_webhook`] | a delivery of the books | posts to an HTTPS endpoint, signed |
+//! | [`relay_message`] | a delivery of the books | hands a message over to a federated node |
 //! | [`wake_device`] | a delivery of the books | hands an envelope to the device's push service |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
 //! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
+//! | [`purge_attachments`] | the clock | deletes files that have had their time |
 //! | [`sweep`] | the clock | hands on what the dead held, deletes what has had its time |
 //! | [`tell_webhooks`] | the clock | hands status events over to the webhooks that want them |
 //! | [`finish_campaigns`] | the clock | ends campaigns that are through, keeps paused ones still |
+//! | [`sync_directories`] | the clock | reads the directories of federated nodes |
 //! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
 //! | [`keep_time`] | the clock | follows the database's clock |
 
+pub mod call_peer;
 pub mod carry_operations;
 pub mod confirm_message;
 pub mod confirm_sender;
@@ -25,9 +30,12 @@ pub mod finish_campaigns;
 pub mod keep_partitions;
 pub mod keep_time;
 pub mod peer;
+pub mod purge_attachments;
+pub mod relay_message;
 pub mod schedule;
 pub mod start_handshake;
 pub mod sweep;
+pub mod sync_directories;
 pub mod tell_webhooks;
 pub mod wake_device;
 
@@ -49,7 +57,7 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
     match ask {
         Ask::ConfirmSender(ask) => confirm_sender::run(crew, id, deadline, ask).await,
         Ask::ConfirmMessage(ask) => confirm_message::run(crew, deadline, ask).await,
-        Ask::CallPeer(_) => Reply::Temporarily,
+        Ask::CallPeer(ask) => call_peer::run(crew, deadline, ask).await,
     }
 }
 
@@ -58,9 +66,15 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
 pub fn channels(crew: &Crew) -> anyhow::Result<HashMap<ChannelName, Box<dyn Channel>>> {
     let openmsg: Box<dyn Channel> = Box::new(deliver_openmsg::DeliverOpenmsg::new(crew));
     let webhook: Box<dyn Channel> = Box::new(deliver_webhook::DeliverWebhook::new(crew));
+    let relay: Box<dyn Channel> = Box::new(relay_message::RelayMessage::new(crew));
     let services = providers::push::Services::load(&crew.app, &crew.outbound)?;
     let push: Box<dyn Channel> = Box::new(wake_device::WakeDevice::new(crew, services));
-    Ok(HashMap::from([(ChannelName::Openmsg, openmsg), (ChannelName::Webhook, webhook), (ChannelName::Push, push)]))
+    Ok(HashMap::from([
+        (ChannelName::Openmsg, openmsg),
+        (ChannelName::Webhook, webhook),
+        (ChannelName::Relay, relay),
+        (ChannelName::Push, push),
+    ]))
 }
 
 /// Longest wait for the rounds of the keepers to end.
@@ -75,8 +89,10 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     keepers.spawn(schedule::run(crew.clone(), stop.clone()));
     keepers.spawn(carry_operations::run(crew.clone(), stop.clone()));
     keepers.spawn(sweep::run(crew.clone(), stop.clone()));
+    keepers.spawn(purge_attachments::run(crew.app.clone(), stop.clone()));
     keepers.spawn(tell_webhooks::run(crew.app.clone(), crew.publisher.clone(), stop.clone()));
     keepers.spawn(finish_campaigns::run(crew.app.clone(), stop.clone()));
+    keepers.spawn(sync_directories::run(crew.clone(), stop.clone()));
     keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
     keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));
     Keepers(keepers)

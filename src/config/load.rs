@@ -152,7 +152,8 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
             wrong(key, what);
         }
     }
-    for (key, what) in config.textsecure.mistakes().into_iter().chain(config.providers.mistakes(config.mode)) {
+    for (key, what) in config.textsecure.mistakes(config.mode).into_iter().chain(config.providers.mistakes(config.mode))
+    {
         wrong(&key, &what);
     }
     let prefix_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Period, Secret};
+use super::{ByteSize, Mode, Period, Secret};
 
 /// The TextSecure door.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct Textsecure {
 pub struct Attachments {
     /// `local`: a directory, served by this node. `s3`: presigned URLs of an S3-compatible store.
     pub store: Store,
-    /// The directory; empty: `<data_dir>/attachments`. Several ingress processes need one that they share.
+    /// The directory; empty: `<data_dir>/attachments`. All processes of the node, workers as well, need one that they share.
     pub directory: Option<PathBuf>,
     /// S3: the bucket.
     pub bucket: String,
@@ -142,7 +142,7 @@ pub struct Peer {
 
 impl Textsecure {
     /// What is wrong, each with the setting's name.
-    pub(super) fn mistakes(&self) -> Vec<(String, String)> {
+    pub(super) fn mistakes(&self, mode: Mode) -> Vec<(String, String)> {
         let mut found = Vec::new();
         let mut wrong = |key: &str, what: &str| found.push((format!("textsecure.{key}"), what.to_owned()));
         let at_least_one = "must be at least 1";
@@ -163,8 +163,11 @@ impl Textsecure {
                 wrong(key, at_least_one);
             }
         }
-        if self.attachments.store == Store::S3 && self.attachments.bucket.is_empty() {
-            wrong("attachments.bucket", "must be set with store = \"s3\"");
+        if !self.url.is_empty() && !is_http_url(&self.url, mode) {
+            wrong("url", "must be https://host[:port], with a path or none, and nothing behind it");
+        }
+        for (key, what) in self.attachments.mistakes(mode) {
+            wrong(&format!("attachments.{key}"), what);
         }
         for (key, limit) in self.limits.all() {
             if limit.bucket == 0 || !(limit.per_minute > 0.0 && limit.per_minute.is_finite()) {
@@ -189,6 +192,31 @@ impl Textsecure {
         }
         found
     }
+}
+
+impl Attachments {
+    fn mistakes(&self, mode: Mode) -> Vec<(&'static str, &'static str)> {
+        let in_the_store = self.store == Store::S3;
+        let must_be_set = "must be set with store = \"s3\"";
+        let checks = [
+            ("bucket", !in_the_store || !self.bucket.is_empty(), must_be_set),
+            ("access_key", !in_the_store || !self.access_key.is_empty(), must_be_set),
+            ("secret_key", !in_the_store || !self.secret_key.is_empty(), must_be_set),
+            ("endpoint", self.endpoint.is_empty() || is_http_url(&self.endpoint, mode), "must be https://host[:port]"),
+            ("largest", self.largest.bytes() > 0, "must be at least 1B"),
+            // S3 signs for no longer than that.
+            ("url_life", (Period::seconds(1)..=Period::days(7)).contains(&self.url_life), "must be between 1s and 7d"),
+            ("life", self.life > self.url_life, "must be longer than url_life"),
+        ];
+        checks.into_iter().filter(|(_, good, _)| !good).map(|(key, _, what)| (key, what)).collect()
+    }
+}
+
+/// Whether it is a URL to put a path behind: https, or in development http.
+fn is_http_url(text: &str, mode: Mode) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let scheme = url.scheme() == "https" || mode == Mode::Development && url.scheme() == "http";
+    scheme && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
 }
 
 impl Limits {

@@ -71,6 +71,8 @@ purposes! {
     Envelope = "envelope",
     /// Access data of devices and providers.
     Credential = "credential",
+    /// URLs of files.
+    Attachment = "attachment",
 }
 
 /// The keys of the node. Cloning is for start-up; share it in an `Arc`.

@@ -11,7 +11,6 @@ mod floods;
 mod lookups;
 mod message_confirm;
 mod message_receive;
-mod places;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use warp::reply::Response;
 
 use self::floods::Floods;
 use self::lookups::Lookups;
-use self::places::Places;
+use super::places::Places;
 use crate::App;
 use crate::listen::{self, Body};
 use crate::openmsg::answer;

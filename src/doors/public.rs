@@ -4,12 +4,14 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use super::{openmsg, textsecure};
+use super::{attachments, openmsg, textsecure};
 use crate::App;
+use crate::attachments::Attachments;
 use crate::books::Acceptor;
 use crate::queue::Asker;
 
-/// `/openmsg/…`, `/v1/…` and `/v2/…` where these doors are open; anything else is an empty 404. Call it inside the runtime.
+/// `/openmsg/…`, `/v1/…` and `/v2/…` where these doors are open, `/attachments/…` where files are kept in a directory of this node;
+/// anything else is an empty 404. `files` is there where the TextSecure door is open. Call it inside the runtime.
 ///
 /// # Errors
 /// When the configured domain is none.
@@ -17,10 +19,14 @@ pub fn public_routes(
     app: &App,
     acceptor: &Acceptor,
     asker: &Asker,
+    files: Option<&Attachments>,
 ) -> Result<BoxedFilter<(Response,)>, crate::openmsg::DomainError> {
     let mut routes = warp::path::full().map(|_| http::StatusCode::NOT_FOUND.into_response()).boxed();
-    if app.config.textsecure.enabled {
-        routes = textsecure::routes(app, acceptor, asker).or(routes).unify().boxed();
+    if let Some(files) = files {
+        routes = textsecure::routes(app, acceptor, asker, files).or(routes).unify().boxed();
+    }
+    if let Some(files) = files.filter(|files| files.are_served_here()) {
+        routes = attachments::routes(app, files).or(routes).unify().boxed();
     }
     if app.config.openmsg.enabled {
         routes = openmsg::routes(app, asker)?.or(routes).unify().boxed();

@@ -9,7 +9,12 @@
 
 mod accounts;
 mod answer;
+mod attachments;
 mod credentials;
+mod directory;
+mod federation;
+mod keys;
+mod keys_v2;
 mod messages;
 mod receipts;
 mod relay;
@@ -27,6 +32,7 @@ use self::answer::Refusal;
 use self::request::Request;
 use self::websocket::Websockets;
 use crate::App;
+use crate::attachments::Attachments;
 use crate::books::Acceptor;
 use crate::envelopes::Bell;
 use crate::passwords::Passwords;
@@ -40,17 +46,19 @@ struct Door {
     asker: Asker,
     bell: Bell,
     passwords: Passwords,
+    files: Attachments,
     websockets: Websockets,
 }
 
 /// The door's routes. Call it inside the runtime.
-pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker) -> BoxedFilter<(Response,)> {
+pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker, files: &Attachments) -> BoxedFilter<(Response,)> {
     let door = Door {
         app: app.clone(),
         acceptor: acceptor.clone(),
         asker: asker.clone(),
         bell: Bell::start(app),
         passwords: Passwords::new(&app.config.textsecure),
+        files: files.clone(),
         websockets: Websockets::new(app),
     };
     let door = Arc::new(door);

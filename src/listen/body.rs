@@ -45,6 +45,11 @@ fn in_bytes(
 }
 
 impl Body {
+    /// How long it says it is, in bytes; nothing when it does not say (chunks, or HTTP/2 without a length).
+    pub fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
     /// The whole body, of at most `limit`, which must have arrived within `timeout` from now.
     pub async fn read(mut self, limit: ByteSize, timeout: Period) -> Result<Bytes, BodyError> {
         let deadline = Instant::now() + timeout.duration();

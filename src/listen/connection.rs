@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
@@ -68,7 +69,7 @@ impl Connection {
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
-        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let stream = Lingering::new(stream);
         let outcome = match &self.tls {
@@ -93,14 +94,14 @@ impl Connection {
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
-        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let activity = Arc::new(Activity::new());
         let service = self.hand_over(peer.ip(), hold, service, &activity);
         let io = TokioIo::new(io);
         if h2 {
-            // Nothing streams over HTTP/2 here, so what is neither in hand nor gone is an answer that its client does not read: a
-            // window of zero and answered pings would hold the place for ever.
+            // What is neither in hand nor moving is an answer that its client does not read: a window of zero and answered pings
+            // would hold the place for ever.
             let connection = self.http2.serve_connection(io, service);
             let finish = http2::Connection::graceful_shutdown;
             self.drive(connection, finish, &activity, Some(self.patience)).await.map_err(Into::into)
@@ -119,11 +120,11 @@ impl Connection {
         hold: Hold,
         service: S,
         activity: &Arc<Activity>,
-    ) -> impl HttpService<Incoming, ResBody = B, Error = Infallible, Future: Send> + use<S, B>
+    ) -> impl HttpService<Incoming, ResBody = Told<B>, Error = Infallible, Future: Send> + use<S, B>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
-        B: Body,
+        B: Body + Unpin,
     {
         let (trusted, activity) = (Arc::clone(&self.trusted), Arc::clone(activity));
         service_fn(move |mut request: Request<Incoming>| {
@@ -135,9 +136,11 @@ impl Connection {
                 request.extensions_mut().insert(Upgrade::new(coming, hold.clone()));
             }
             async move {
-                let _in_hand = in_hand;
+                let in_hand = in_hand;
                 std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-                service.call(request).await
+                let response = service.call(request).await?;
+                let activity = Arc::clone(&in_hand.0);
+                Ok(response.map(|body| Told { body, activity }))
             }
         })
     }
@@ -181,7 +184,11 @@ impl Activity {
         Self { begun: Instant::now(), in_hand: AtomicUsize::new(0), last: AtomicU64::new(0) }
     }
 
-    /// Returns when no request has been in hand for `patience`, at the latest twice that.
+    fn told(&self) {
+        self.last.store(self.begun.elapsed().as_millis() as u64, Ordering::Release);
+    }
+
+    /// Returns when no request has been in hand, and no part of an answer taken, for `patience`; at the latest twice that.
     async fn idle_for(&self, patience: Duration) {
         loop {
             sleep(patience).await;
@@ -204,7 +211,35 @@ impl InHand {
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.0.last.store(self.0.begun.elapsed().as_millis() as u64, Ordering::Release);
+        self.0.told();
         self.0.in_hand.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An answer's body. hyper asks for its next part when the client has taken enough of the one before, so every part is a sign that
+/// the client reads, however slowly.
+struct Told<B> {
+    body: B,
+    activity: Arc<Activity>,
+}
+
+impl<B: Body + Unpin> Body for Told<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.activity.told();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

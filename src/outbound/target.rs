@@ -43,7 +43,7 @@ pub enum TargetError {
 /// Ports besides 443 that a URL may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ports {
-    /// Any: in development only.
+    /// Any: in development, and where the operator himself has set the URL.
     Any,
     /// These.
     Of(Vec<u16>),

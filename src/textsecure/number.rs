@@ -1,15 +1,11 @@
-//! Phone numbers, and the tokens that stand for them in a directory.
+//! Phone numbers.
 
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-
+use super::token::{TOKEN_BYTES, Token};
 use crate::crypto;
 
-/// Bytes of a directory token.
-pub const TOKEN_BYTES: usize = 10;
 /// Numbers have at most 15 digits (E.164); the protocol sets no limit, so this only keeps absurd ones out.
 const LONGEST: usize = 32;
 
@@ -29,15 +25,10 @@ impl Number {
     }
 
     /// What stands for it in a directory: the first ten bytes of its SHA-1.
-    pub fn token(&self) -> [u8; TOKEN_BYTES] {
+    pub fn token(&self) -> Token {
         let mut token = [0; TOKEN_BYTES];
         token.copy_from_slice(&crypto::sha1(self.0.as_bytes())[..TOKEN_BYTES]);
-        token
-    }
-
-    /// The same in the directory's text form: standard base64 without padding.
-    pub fn token_text(&self) -> String {
-        STANDARD_NO_PAD.encode(self.token())
+        Token(token)
     }
 }
 
@@ -77,7 +68,7 @@ mod tests {
     /// Specification §1.7.
     #[test]
     fn tokens_are_those_of_the_clients() {
-        let token = |number: &str| number.parse::<Number>().unwrap().token_text();
+        let token = |number: &str| number.parse::<Number>().unwrap().token().text();
         assert_eq!(token("+14152222222"), "BQVVHxMt5zAFXA");
         assert_eq!(token("+14155550101"), "cc8f/gXBOF1Vig");
     }

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::Report;
 use super::lease::Hold;
 use super::run::Worker;
-use crate::books::{Attempt, ClaimedDelivery, Outcome, Settled};
+use crate::books::{Attempt, ChannelName, ClaimedDelivery, Outcome, Settled};
 use crate::retry::{Ladder, Next};
 
 /// How a delivery of a claim ended here.
@@ -69,10 +69,10 @@ impl Worker {
     }
 
     /// The waits of a channel.
-    fn ladder(&self, channel: Option<crate::books::ChannelName>) -> &Ladder {
+    fn ladder(&self, channel: Option<ChannelName>) -> &Ladder {
         match channel {
-            Some(crate::books::ChannelName::Webhook) => &self.webhook_ladder,
-            Some(crate::books::ChannelName::Push) => &self.push_ladder,
+            Some(ChannelName::Webhook | ChannelName::Relay) => &self.webhook_ladder,
+            Some(ChannelName::Push) => &self.push_ladder,
             _ => &self.ladder,
         }
     }

@@ -25,6 +25,7 @@ use crate::App;
 use crate::batch::Batcher;
 use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, Settled, Then};
 use crate::failpoint;
+use crate::federation::Peers;
 use crate::jobs::{ChunkRef, Job};
 use crate::outbound::Outbound;
 use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
@@ -63,10 +64,12 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     // Connections outlive `stop` until what is in hand is settled and answered.
     let end = CancellationToken::new();
     let _ended = end.clone().drop_guard();
+    let outbound = Outbound::new(&app.config)?;
     let crew = Crew {
         shared: super::Shared::start(&app),
         callbacks: crate::workers::peer::Callbacks::new(&app.config.openmsg),
-        outbound: Outbound::new(&app.config)?,
+        peers: Peers::new(&app.config, &outbound)?,
+        outbound,
         publisher: Publisher::start(&app, end.clone()),
         replier: Replier::start(&app, end.clone()),
         lease: Lease::start(&app, end.clone()).await?,

@@ -1,4 +1,6 @@
 //! The TextSecure door of whole nodes, spoken to as the clients of 2013 and 2014 do.
 
+mod attachments;
+mod federation;
 mod scene;
 mod websocket;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -121,10 +122,14 @@ pub(super) fn status(status: StatusCode) -> Response {
 
 /// 200 with JSON.
 pub(super) fn json(what: &impl Serialize) -> Answer {
-    let Ok(text) = serde_json::to_vec(what) else { return Err(Refusal::Unavailable) };
-    let mut response = Response::new(text.into());
+    serde_json::to_vec(what).map(json_text).map_err(|_| Refusal::Unavailable)
+}
+
+/// 200 with what is JSON already.
+pub(super) fn json_text(text: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(text.into().into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
 
 /// Browsers' clients may read every answer (specification §1.0).

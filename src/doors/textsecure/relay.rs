@@ -1,7 +1,8 @@
-//! What is for somebody at a federated node (specification §1.F): a worker hands it over there while the client waits.
+//! What is for somebody at a federated node (specification §1.F): a worker asks that node while the client waits.
 //!
-//! Unknown peers are 404, as if nobody of that number were there; one that cannot be reached, or that has not answered in
-//! `textsecure.relay_deadline`, is 503: nothing is known then, and the client tries again.
+//! Unknown peers are 404, as if nobody of that number were there. What a peer says of the request is passed on; what it has against
+//! this node is no business of the client's, and counts like no answer. Without an answer there are no keys (404) and no
+//! attachment (503), but a message or a receipt is taken all the same: it goes into the books, and over when the peer is back.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -9,10 +10,18 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::Door;
-use super::answer::Refusal;
+use super::answer::{self, Answer, Refusal};
 use super::messages::Source;
+use crate::books::{ChannelName, Expiry, Lane, NewMessage, Way};
+use crate::federation::{self, Signal};
 use crate::jobs::{Ask, CallPeer, Reply};
+use crate::prekeys::DeviceWanted;
 use crate::textsecure::{Envelope, Number};
+
+/// What the names of peers begin with, among destinations.
+const PREFIX: &str = "relay:";
+/// Who sends what the node itself sends.
+const SENDER: &str = "textsecure";
 
 /// What a peer answered.
 struct Answered {
@@ -20,12 +29,21 @@ struct Answered {
     body: String,
 }
 
-/// A message of version 1, as the old nodes hand it to each other.
-#[derive(Serialize)]
-struct Signal<'a> {
-    destination: &'a str,
-    #[serde(rename = "outgoingMessageSignal")]
-    envelope: String,
+/// A key of each wanted device; in the form of version 1 without `wanted`.
+pub(super) async fn keys(door: &Door, peer: &str, number: &Number, wanted: Option<DeviceWanted>) -> Answer {
+    let mut path = format!("/v1/federation/key/{}", number.as_str());
+    match wanted {
+        None => {}
+        Some(DeviceWanted::All) => path.push_str("/*"),
+        Some(DeviceWanted::One(device)) => path.push_str(&format!("/{device}")),
+    }
+    get(door, peer, path).await?.ok_or(Refusal::NOT_FOUND)?.into_answer()
+}
+
+/// Where to fetch a file of the peer's.
+pub(super) async fn attachment(door: &Door, peer: &str, id: u64) -> Answer {
+    let path = format!("/v1/federation/attachment/{id}");
+    get(door, peer, path).await?.ok_or(Refusal::Unavailable)?.into_answer()
 }
 
 /// Messages for all devices of a number there (version 2). Its 404, 409 and 410 become ours.
@@ -38,7 +56,7 @@ pub(super) async fn messages(
 ) -> Result<(), Refusal> {
     let (from, to) = (source.number.as_str(), destination.as_str());
     let path = format!("/v1/federation/messages/{from}/{}/{to}", source.device);
-    put(door, peer, path, body).await?.passed_on()
+    put(door, peer, path, body).await
 }
 
 /// A message for a number there (version 1); false: the peer knows nobody of that number, or is none of ours.
@@ -49,13 +67,12 @@ pub(super) async fn message(
     envelope: &Envelope,
 ) -> Result<bool, Refusal> {
     let envelope = STANDARD_NO_PAD.encode(envelope.plaintext().as_slice());
-    let signal = Signal { destination: destination.as_str(), envelope };
+    let signal = Signal { destination: destination.as_str().to_owned(), envelope };
     match put(door, peer, String::from("/v1/federation/message"), &signal).await {
+        Ok(()) => Ok(true),
         Err(Refusal::NOT_FOUND) => Ok(false),
-        Err(refusal) => Err(refusal),
-        Ok(answered) if answered.status.is_success() => Ok(true),
-        Ok(answered) if answered.status == StatusCode::NOT_FOUND => Ok(false),
-        Ok(_) => Err(Refusal::Unavailable),
+        Err(Refusal::LimitExceeded(after)) => Err(Refusal::LimitExceeded(after)),
+        Err(_) => Err(Refusal::Unavailable),
     }
 }
 
@@ -69,35 +86,74 @@ pub(super) async fn receipt(
 ) -> Result<(), Refusal> {
     let (from, to) = (source.number.as_str(), destination.as_str());
     let path = format!("/v1/receipt/{from}/{}/{to}/{message}", source.device);
-    put(door, peer, path, &serde_json::json!({})).await?.passed_on()
+    put(door, peer, path, &serde_json::json!({})).await
 }
 
-async fn put(door: &Door, peer: &str, path: String, body: &impl Serialize) -> Result<Answered, Refusal> {
-    let settings = &door.app.config.textsecure;
-    if !settings.peers.iter().any(|known| known.name == peer) {
-        return Err(Refusal::NOT_FOUND);
-    }
+/// None: no answer.
+async fn get(door: &Door, peer: &str, path: String) -> Result<Option<Answered>, Refusal> {
+    let call = CallPeer { peer: known(door, peer)?, get: true, path, body: String::new() };
+    Ok(ask(door, call).await)
+}
+
+/// Hands it over now, or later where the peer gives no answer now.
+async fn put(door: &Door, peer: &str, path: String, body: &impl Serialize) -> Result<(), Refusal> {
     let body = serde_json::to_string(body).map_err(|_| Refusal::Unavailable)?;
-    let deadline = door.app.clock.now() + settings.relay_deadline.duration();
-    let ask = Ask::CallPeer(CallPeer { peer: peer.to_owned(), get: false, path, body });
-    match door.asker.ask(door.app.new_id(), deadline, ask).await {
-        Ok(Reply::Peer { status, body }) => {
-            let status = StatusCode::from_u16(status).map_err(|_| Refusal::Unavailable)?;
-            Ok(Answered { status, body })
-        }
-        _ => Err(Refusal::Unavailable),
+    let call = CallPeer { peer: known(door, peer)?, get: false, path, body };
+    match ask(door, call.clone()).await {
+        Some(answered) if answered.status.is_success() => Ok(()),
+        Some(answered) => Err(answered.refusal()),
+        None => later(door, &call).await,
     }
+}
+
+fn known(door: &Door, peer: &str) -> Result<String, Refusal> {
+    federation::peer(&door.app.config, peer).map(|peer| peer.name.clone()).ok_or(Refusal::NOT_FOUND)
+}
+
+/// None: the peer gave no answer in time, or none that is about the request.
+async fn ask(door: &Door, call: CallPeer) -> Option<Answered> {
+    let deadline = door.app.clock.now() + door.app.config.textsecure.relay_deadline.duration();
+    let reply = door.asker.ask(door.app.new_id(), deadline, Ask::CallPeer(call)).await;
+    let Ok(Reply::Peer { status, body }) = reply else { return None };
+    let status = StatusCode::from_u16(status).ok()?;
+    let is_about_us = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    (!is_about_us && !status.is_server_error() && !status.is_redirection()).then_some(Answered { status, body })
+}
+
+/// A delivery of the books, with all its tries.
+async fn later(door: &Door, call: &CallPeer) -> Result<(), Refusal> {
+    let app = &door.app;
+    let message = NewMessage {
+        sender: SENDER.into(),
+        way: Way::Own { channel: ChannelName::Relay, destination: format!("{PREFIX}{}", call.peer) },
+        lane: Lane::Interactive,
+        tag: None,
+        content: serde_json::to_vec(call).map_err(|_| Refusal::Unavailable)?,
+        expiry: Expiry::At(app.clock.now() + app.config.textsecure.message_life.duration()),
+        deliver_at: None,
+        order: None,
+        campaign: None,
+        held: false,
+        key: None,
+    };
+    door.acceptor.accept(message).await?;
+    Ok(())
 }
 
 impl Answered {
-    /// Its status and body as ours. What it has against this node is no business of the client's.
-    fn passed_on(self) -> Result<(), Refusal> {
+    fn into_answer(self) -> Answer {
+        if self.status.is_success() && !self.body.is_empty() {
+            return Ok(answer::json_text(self.body));
+        }
+        Err(self.refusal())
+    }
+
+    fn refusal(self) -> Refusal {
         match self.status {
-            status if status.is_success() => Ok(()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Refusal::Unavailable),
-            status if status.is_server_error() => Err(Refusal::Unavailable),
-            status if self.body.is_empty() => Err(Refusal::Status(status)),
-            status => Err(Refusal::Json(status, self.body)),
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::LimitExceeded(None),
+            status if status.is_success() => Refusal::NOT_FOUND,
+            status if self.body.is_empty() => Refusal::Status(status),
+            status => Refusal::Json(status, self.body),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 use warp::filters::path::FullPath;
@@ -59,6 +60,20 @@ impl Request {
 
     /// The body as JSON. 415 where it is none of this type, as the descriptions say.
     pub(super) async fn json<T: DeserializeOwned>(self, door: &Door) -> Result<T, Refusal> {
+        serde_json::from_slice(&self.json_bytes(door).await?).map_err(|_| Refusal::UNSUPPORTED)
+    }
+
+    /// The same for bodies that are long by nature: they are read on a thread where nobody waits behind them.
+    pub(super) async fn long_json<T>(self, door: &Door) -> Result<T, Refusal>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let body = self.json_bytes(door).await?;
+        let read = tokio::task::spawn_blocking(move || serde_json::from_slice(&body));
+        read.await.map_err(|_| Refusal::Unavailable)?.map_err(|_| Refusal::UNSUPPORTED)
+    }
+
+    async fn json_bytes(self, door: &Door) -> Result<Bytes, Refusal> {
         let kind = self.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
         let plain = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
         if plain.is_some_and(|kind| !kind.eq_ignore_ascii_case("application/json")) {
@@ -67,12 +82,11 @@ impl Request {
         let limit = door.app.config.textsecure.body_limit;
         let body = self.body.into_inner().unwrap_or_else(PoisonError::into_inner);
         let read = body.read(limit, door.app.config.public.read_timeout).await;
-        let body = read.map_err(|error| match error {
+        read.map_err(|error| match error {
             BodyError::TooLarge => Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE),
             BodyError::TooSlow => Refusal::Status(StatusCode::REQUEST_TIMEOUT),
             BodyError::Broken => Refusal::BAD_REQUEST,
-        })?;
-        serde_json::from_slice(&body).map_err(|_| Refusal::UNSUPPORTED)
+        })
     }
 }
 
