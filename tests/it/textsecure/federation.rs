@@ -175,7 +175,8 @@ async fn what_a_peer_that_is_away_should_have_had_it_gets_when_it_is_back() {
         let sent = ann.put(&to_bob, json!({"relay": name(WEST), "messages": [one("aGVsbG8=")]})).await;
         assert_eq!(sent.status, 204, "message {n}");
     }
-    let list = json!({"messages": [{"type": 1, "destination": bob.number.as_str(), "body": "aGk=", "relay": name(WEST)}]});
+    let list =
+        json!({"messages": [{"type": 1, "destination": bob.number.as_str(), "body": "aGk=", "relay": name(WEST)}]});
     assert_eq!(ann.post("/v1/messages/", list).await.json()["failure"], json!([]));
     insta::assert_snapshot!(shown(&ann.get(&format!("/v1/keys/{}/*?relay=west-test", bob.number.as_str())).await), @"404");
     insta::assert_snapshot!(shown(&ann.get("/v1/attachments/12345?relay=west-test").await), @r"
@@ -283,7 +284,8 @@ async fn only_peers_may_ask_what_peers_ask() {
     "#);
     let paths = ["user_count", "user_tokens/0", "key/+14155550101", "key/+14155550101/*", "attachment/1"];
     for path in paths.map(|path| format!("/v1/federation/{path}")) {
-        for wrong in [None, Some(basic("west-test", "guess")), Some(basic("nobody", SECRET)), Some(ann.authorization())] {
+        for wrong in [None, Some(basic("west-test", "guess")), Some(basic("nobody", SECRET)), Some(ann.authorization())]
+        {
             assert_eq!(call(&node, "GET", &path, wrong.as_deref(), None).await.status, 401, "{path}");
         }
     }
