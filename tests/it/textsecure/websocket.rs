@@ -7,11 +7,12 @@ mod processes;
 use handfast::envelopes::{self, Bell};
 use handfast::phones;
 use handfast::textsecure::Envelope;
+use serde_json::json;
 
 use self::device::{Device, Way};
 use super::scene::{Phone, Scene, options, shown};
-use crate::node::{Net, Node, eventually};
-use crate::peers::Reply;
+use crate::node::{Net, Node, Port, eventually};
+use crate::peers::{Attacker, Reply};
 
 /// What a sender gives to a device: stored in this process, not in the one that serves the websocket.
 async fn send(node: &Node, phone: &Phone, texts: &[&str]) {
@@ -46,7 +47,8 @@ fn envelope(text: &str) -> Envelope {
 /// Texts that are stored for a device, oldest first.
 async fn stored(node: &Node, phone: &Phone) -> Vec<String> {
     let waiting = envelopes::waiting(&node.app, &phone.number, phone.device, None, 1000).await.unwrap();
-    let text = |stored: &envelopes::Stored| Envelope::from_plaintext(&stored.content).unwrap().message.unwrap();
+    let text =
+        |stored: &envelopes::Stored| Envelope::from_plaintext(&stored.content).unwrap().message.unwrap_or_default();
     waiting.iter().map(|stored| String::from_utf8(text(stored)).unwrap()).collect()
 }
 
@@ -101,6 +103,36 @@ async fn the_binary_form_is_spoken_to_whoever_logs_in() {
     stored_becomes(&scene.node, &phone, &["one"]).await;
     drop(device);
     assert_eq!(Device::open(&phone, Way::Binary).await.receive().await.text(), "one");
+}
+
+/// Specification §1.15. Accepted in one process, received in another.
+#[tokio::test]
+async fn taking_a_message_tells_its_sender() {
+    let scene = Scene::start().await;
+    let (ada, ben) = (scene.phone("+14155550108").await, scene.phone("+14155550109").await);
+    let (public, private) = (Port::free(), Port::free());
+    let _second = scene.node.start_second_serve(&public, &private).await;
+    let there = Attacker::new(&scene.net.ca, "home.test", public.socket());
+    let mut to_ben = Device::open_on(&there, &ben, &Way::Binary.path(&ben), Way::Binary).await.unwrap();
+    let mut to_ada = Device::open(&ada, Way::Text).await;
+    let message = json!({"messages": [{"type": 1, "destinationDeviceId": 1, "body": "aGVsbG8="}]});
+    assert_eq!(ada.put("/v1/messages/+14155550109", message).await.status, 204);
+    let hello = to_ben.receive().await;
+    assert_eq!((hello.text(), hello.envelope.source.as_deref()), ("hello", Some("+14155550108")));
+    to_ben.take(&hello).await;
+    let receipt = to_ada.receive().await;
+    let expected = Envelope {
+        kind: Some(5),
+        source: Some("+14155550109".into()),
+        timestamp: hello.envelope.timestamp,
+        source_device: Some(1),
+        ..Envelope::default()
+    };
+    assert_eq!(receipt.envelope, expected);
+    to_ada.take(&receipt).await;
+    stored_becomes(&scene.node, &ada, &[]).await;
+    // Nobody is told that a receipt has arrived.
+    to_ben.has_nothing().await;
 }
 
 #[tokio::test]
