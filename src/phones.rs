@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub use operate::{Phone, list, set_disabled, show, unregister};
+pub(crate) use operate::mark;
+pub use operate::{Phone, PhoneDevice, list, set_disabled, show, unregister};
 
 use crate::App;
 use crate::crypto::Purpose;

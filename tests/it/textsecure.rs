@@ -1,4 +1,5 @@
 //! The TextSecure door of whole nodes, spoken to as the clients of 2013 and 2014 do.
 
 mod attachments;
+mod operators;
 mod scene;
