@@ -13,7 +13,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use listening::{Listener, Standing, concerned};
-pub use operate::{Phone, list, set_disabled, show, unregister};
+pub use operate::{Phone, is_disabled, list, set_disabled, show, unregister};
 
 use crate::App;
 use crate::crypto::Purpose;

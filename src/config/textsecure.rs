@@ -36,7 +36,7 @@ pub struct Textsecure {
     pub password_checks: usize,
     /// Password checks that wait for a place; further ones are answered 503.
     pub password_checks_waiting: usize,
-    /// Wrong passwords from one address in a minute, before further ones are answered 413.
+    /// Wrong passwords and codes from one address in a minute, before further ones are answered 413.
     pub wrong_passwords_per_ip: u32,
     /// Websockets open at once in one process; further ones are answered 503. Each takes one of `public.connections` as well.
     pub websockets: usize,
@@ -87,9 +87,10 @@ pub enum Store {
     S3,
 }
 
-/// A leaky bucket: how much it holds, and how much leaks out in a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A leaky bucket: how much it holds, and how much leaks out in a minute. Each is read alone, so that each mistake is named; the one
+/// that is not given is then 0, which is a mistake too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Bucket {
     /// How much at once.
     pub bucket: u32,

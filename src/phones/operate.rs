@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::App;
-use crate::db::{DbError, Row};
+use crate::db::{DbError, GenericClient, Row};
 use crate::directory;
 use crate::textsecure::Number;
 
@@ -60,6 +60,9 @@ from devices d where d.number = $1 order by d.device";
 const DISABLE: &str = "/* phones::set_disabled */
 update phones set disabled_at = case when $2 then coalesce(disabled_at, $3) end where number = $1";
 
+const IS_DISABLED: &str = "/* phones::is_disabled */
+select disabled_at is not null from phones where number = $1";
+
 const UNREGISTER: &str = "/* phones::unregister */
 with envelopes as (delete from envelopes where number = $1),
      prekeys as (delete from prekeys where number = $1),
@@ -89,6 +92,12 @@ pub async fn set_disabled(app: &App, number: &Number, disabled: bool) -> Result<
     directory::follow(&tx, number).await?;
     tx.commit().await?;
     Ok(known)
+}
+
+/// Whether an operator has disabled it; one that is unknown is not.
+pub async fn is_disabled(client: &impl GenericClient, number: &Number) -> Result<bool, DbError> {
+    let statement = client.prepare_cached(IS_DISABLED).await?;
+    Ok(client.query_opt(&statement, &[&number.as_str()]).await?.is_some_and(|row| row.get(0)))
 }
 
 /// Forgets a number with everything that is its: devices, keys, what waits, its entry in the directory, also one that a peer

@@ -1,6 +1,6 @@
 //! Webhooks through a whole node: from the API over the books and the broker to a receiver, and back as attempts.
 
-mod receiver;
+pub(crate) mod receiver;
 
 use std::time::Duration;
 

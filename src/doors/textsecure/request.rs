@@ -50,6 +50,11 @@ pub(super) fn request() -> impl Filter<Extract = (Request,), Error = Rejection> 
 }
 
 impl Request {
+    /// A segment of the path, from 0; empty where there is none.
+    pub(super) fn segment(&self, at: usize) -> &str {
+        self.path.get(at).map_or("", String::as_str)
+    }
+
     /// A parameter of the query, decoded; none also where it is empty. Here `+` is a space only where nothing else can be meant,
     /// which is nowhere.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
@@ -82,11 +87,13 @@ impl Request {
         let limit = door.app.config.textsecure.body_limit;
         let body = self.body.into_inner().unwrap_or_else(PoisonError::into_inner);
         let read = body.read(limit, door.app.config.public.read_timeout).await;
-        read.map_err(|error| match error {
+        let body = read.map_err(|error| match error {
             BodyError::TooLarge => Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE),
             BodyError::TooSlow => Refusal::Status(StatusCode::REQUEST_TIMEOUT),
             BodyError::Broken => Refusal::BAD_REQUEST,
-        })
+        })?;
+        // Every body of this protocol is an object; the reader would take a list of the values for one.
+        body.trim_ascii_start().starts_with(b"{").then_some(body).ok_or(Refusal::UNSUPPORTED)
     }
 }
 

@@ -60,8 +60,18 @@ async fn a_file_goes_from_one_phone_to_another() {
 #[tokio::test]
 async fn who_is_not_signed_in_gets_no_place() {
     let scene = Scene::start().await;
-    assert_snapshot!(shown(&scene.call("GET", "/v1/attachments/", None).await), @r#""#);
-    assert_snapshot!(shown(&scene.call("GET", "/v1/attachments/1", None).await), @r#""#);
+    assert_snapshot!(shown(&scene.call("GET", "/v1/attachments/", None).await), @r#"
+    401
+    www-authenticate: Basic realm="WhisperServer"
+    content-type: text/plain
+    Credentials are required to access this resource.
+    "#);
+    assert_snapshot!(shown(&scene.call("GET", "/v1/attachments/1", None).await), @r#"
+    401
+    www-authenticate: Basic realm="WhisperServer"
+    content-type: text/plain
+    Credentials are required to access this resource.
+    "#);
     let mut guess = scene.phone("+14155550101").await;
     guess.password = "guess".into();
     assert_eq!(guess.get("/v1/attachments/").await.status, 401);
@@ -72,7 +82,7 @@ async fn who_is_not_signed_in_gets_no_place() {
 async fn what_is_no_place() {
     let scene = Scene::start().await;
     let phone = scene.phone("+14155550101").await;
-    assert_snapshot!(shown(&phone.get("/v1/attachments/one").await), @"");
+    assert_snapshot!(shown(&phone.get("/v1/attachments/one").await), @"";
     for id in ["-1", "+1", "1.0", "9223372036854775808", "1/2"] {
         assert_eq!(phone.get(&format!("/v1/attachments/{id}")).await.status, 404, "{id}");
     }

@@ -223,12 +223,12 @@ async fn each_lists_the_others_accounts_and_its_own_go_first() {
     assert_eq!(relay(&pair.east, &bob.number).await.as_deref(), Some("west-test"));
     assert_eq!(relay(&pair.east, &both.number).await, None);
     assert_eq!(relay(&pair.west, &both.number).await, None);
-    let contact = ann.get(&format!("/v1/directory/{}", bob.number.token_text())).await;
+    let contact = ann.get(&format!("/v1/directory/{}", bob.number.token().text())).await;
     assert_eq!(contact.json()["relay"], "west-test");
     // Gone there, gone here.
     assert!(handfast::phones::unregister(&pair.west.app, &bob.number).await.unwrap());
     eventually("bob is unknown in the east", async || relay(&pair.east, &bob.number).await.is_none()).await;
-    insta::assert_snapshot!(shown(&ann.get(&format!("/v1/directory/{}", bob.number.token_text())).await), @"404");
+    insta::assert_snapshot!(shown(&ann.get(&format!("/v1/directory/{}", bob.number.token().text())).await), @"404");
 }
 
 #[tokio::test]

@@ -102,6 +102,11 @@ impl Phone {
         Self { device, ..self.clone() }
     }
 
+    /// Who sends for it, and whatever else is wanted.
+    pub(crate) fn attacker(&self) -> Attacker {
+        self.node.clone()
+    }
+
     /// The header with its credentials.
     pub(crate) fn authorization(&self) -> String {
         let user = match self.device {

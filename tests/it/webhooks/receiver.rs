@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lc_rs::{hmac, signature};
 use base64::Engine;
@@ -25,33 +26,39 @@ type Script = dyn Fn(&Seen, usize) -> Response<String> + Send + Sync;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    pub(super) at: Instant,
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) at: Instant,
 }
 
 /// Serves until the test ends.
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 /// An answer with a status alone.
-pub(super) fn status(status: u16) -> Response<String> {
+pub(crate) fn status(status: u16) -> Response<String> {
     Response::builder().status(status).body(String::new()).unwrap()
 }
 
 /// An answer that asks for a pause.
-pub(super) fn pause(code: u16, retry_after: &str) -> Response<String> {
+pub(crate) fn pause(code: u16, retry_after: &str) -> Response<String> {
     Response::builder().status(code).header("retry-after", retry_after).body("slowly".into()).unwrap()
+}
+
+/// The same answer, after so long.
+pub(crate) fn slowly(mut response: Response<String>, after: Duration) -> Response<String> {
+    response.extensions_mut().insert(after);
+    response
 }
 
 impl Receiver {
     /// Under `domain`, for nodes that start from now on.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         net: &Net,
         domain: &str,
         script: impl Fn(&Seen, usize) -> Response<String> + Send + Sync + 'static,
@@ -76,17 +83,17 @@ impl Receiver {
     }
 
     /// Its port, for a URL that names it.
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
     /// All requests so far.
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
     /// Waits for so many requests.
-    pub(super) async fn got(&self, n: usize) -> Vec<Seen> {
+    pub(crate) async fn got(&self, n: usize) -> Vec<Seen> {
         eventually("the receiver is called", async || self.seen.lock().unwrap().len() >= n).await;
         self.seen()
     }
@@ -106,20 +113,24 @@ async fn answer(
         all.push(seen.clone());
         all.len() - 1
     };
-    Ok(script(&seen, n).map(|text| Full::new(text.into())))
+    let response = script(&seen, n);
+    if let Some(after) = response.extensions().get::<Duration>() {
+        tokio::time::sleep(*after).await;
+    }
+    Ok(response.map(|text| Full::new(text.into())))
 }
 
 impl Seen {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// Whether one of its signatures fits: `key` is `whsec_…` or `whpk_…`.
-    pub(super) fn is_signed_with(&self, key: &str) -> bool {
+    pub(crate) fn is_signed_with(&self, key: &str) -> bool {
         let head = format!("{}.{}.", self.header("webhook-id"), self.header("webhook-timestamp"));
         let signed = [head.as_bytes(), &self.body].concat();
         self.header("webhook-signature").split(' ').any(|one| match (one.split_once(','), key.split_once('_')) {
