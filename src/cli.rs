@@ -18,6 +18,7 @@ mod list;
 mod operations;
 mod output;
 mod passcodes;
+mod phones;
 mod problem;
 mod send;
 mod sse;
@@ -37,6 +38,7 @@ pub use events::EventsCommand;
 pub use inbox::InboxCommand;
 pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
+pub use phones::{PeerCommand, PhoneCommand};
 pub use problem::{FieldError, Problem};
 pub use send::SendCommand;
 pub use status::{CancelCommand, StatusCommand};
@@ -89,6 +91,11 @@ pub enum Command {
     Webhook(WebhookCommand),
     /// See how destinations are, set their pace, pause and resume them
     Destination(DestinationCommand),
+    /// List, show, disable, enable and unregister phone numbers, and try out how they are pushed to
+    #[command(visible_alias = "phone")]
+    Phones(PhoneCommand),
+    /// See how the directories of federated nodes were last read
+    Peers(PeerCommand),
     /// Create, list and revoke API keys
     Apikey(ApiKeyCommand),
 }
@@ -113,6 +120,8 @@ impl Command {
             Self::Operation(command) => command.run().await,
             Self::Webhook(command) => command.run().await,
             Self::Destination(command) => command.run().await,
+            Self::Phones(command) => command.run().await,
+            Self::Peers(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
         match done {
@@ -264,6 +273,13 @@ mod tests {
             "destination set orders --at-once 5 --rate default --schedule 5s,2m",
             "destination pause a b",
             "destination resume a",
+            "phones list --all --json",
+            "phones show +14155550101",
+            "phone disable +14155550101 +14155550102",
+            "phones enable +14155550101 --json",
+            "phones unregister +14155550101 +14155550102",
+            "phones test-push +14155550101 --device 2 --wait 30s",
+            "peers --json",
             "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
         ] {
             assert!(accepts(line), "{line}");
@@ -292,6 +308,9 @@ mod tests {
             "webhook create orders https://a.example --bearer-file a --basic-file b",
             "webhook delete",
             "destination set orders",
+            "phones",
+            "phones unregister",
+            "phones test-push +14155550101 --device 0",
         ] {
             assert!(!accepts(line), "{line}");
         }

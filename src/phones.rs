@@ -13,7 +13,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use listening::{Listener, Standing, concerned};
-pub use operate::{Phone, is_disabled, list, set_disabled, show, unregister};
+pub(crate) use operate::mark;
+pub use operate::{Phone, PhoneDevice, is_disabled, list, set_disabled, show, unregister};
 
 use crate::App;
 use crate::crypto::Purpose;

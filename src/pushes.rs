@@ -5,11 +5,15 @@
 //! service spoke of; the directory follows. Addresses and signaling keys lie sealed. Leaves out the services
 //! ([`crate::providers`]), what their answers mean for a delivery (`workers/wake_device.rs`), and what waits ([`crate::envelopes`]).
 
+mod operate;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+pub use operate::{Test, TestError, enable, test};
 
 use crate::App;
 use crate::books::{Acceptor, BooksError, ChannelName, Expiry, Lane, NewMessage, Way};
@@ -168,7 +172,10 @@ pub async fn set_address(
         app.keys.seal(Purpose::Credential, &phones::push_context(&device.number, device.id), address.as_bytes());
     change(&tx, &device.number, SET, device.id, device.generation, &[&push.number(), &sealed, &app.clock.now()])
         .await?;
-    let deliveries = if same { Vec::new() } else { waiting(&tx, app, device, push, address).await? };
+    let deliveries = match destination_of(app, push, address) {
+        Some(destination) if !same => waiting(&tx, app, device, &destination).await?,
+        _ => Vec::new(),
+    };
     let (_, to_publish) = acceptor.accept_in(&tx, deliveries).await?;
     tx.commit().await.map_err(DbError::from)?;
     acceptor.publish(to_publish);
@@ -219,13 +226,11 @@ async fn waiting(
     tx: &Transaction<'_>,
     app: &App,
     device: &Device,
-    push: Push,
-    address: &str,
+    destination: &str,
 ) -> Result<Vec<NewMessage>, DbError> {
-    let Some(destination) = destination_of(app, push, address) else { return Ok(Vec::new()) };
     let statement = tx.prepare_cached(WAITING).await?;
     let rows = tx.query(&statement, &[&device.number.as_str(), &device.id, &app.clock.now()]).await?;
-    let message = |row: &Row| ToPush::new(device, row.get(0)).message(destination.clone(), row.get(1));
+    let message = |row: &Row| ToPush::new(device, row.get(0)).message(destination.to_owned(), row.get(1));
     Ok(rows.iter().map(message).collect())
 }
 

@@ -24,8 +24,7 @@ const COLUMNS: [Column; 5] = [
 /// Create, list and revoke API keys.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Scopes: accounts, passcodes, connections, messages, inbox, webhooks, destinations, keys; NAME:read allows only
-reading; * is everything.
+Each scope also as NAME:read, which allows only reading; * is everything.
 A key bound to an account cannot act for another. The key is shown here once: the node keeps only its hash.
 
 Examples:

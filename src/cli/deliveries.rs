@@ -178,7 +178,8 @@ async fn list_them(session: &Session, filter: &FilterOptions, extent: &Extent) -
     list::print(session, extent, &LIST, || filter.query(session.client.get(&["deliveries"]))).await
 }
 
-async fn show(session: &Session, id: Uuid) -> Result<(), Failure> {
+/// One with every attempt.
+pub(super) async fn show(session: &Session, id: Uuid) -> Result<(), Failure> {
     let answer = session.client.get(&["deliveries", &id.to_string()]).send().await?;
     let delivery: Value = answer.parse()?;
     session.out.answer(&answer.text, || {

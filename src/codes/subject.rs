@@ -124,6 +124,15 @@ pub async fn to_send(app: &App, code: Uuid) -> Result<Option<(Zeroizing<String>,
     Ok(text.map(|text| (Zeroizing::new(text), row.get(1))))
 }
 
+/// Forgets the code of a subject, whatever has become of it.
+pub async fn forget(tx: &Transaction<'_>, app: &App, purpose: Purpose, subject: &str) -> Result<(), DbError> {
+    let subjects = subjects(app, purpose, subject);
+    let subjects: Vec<&[u8]> = subjects.iter().map(<[u8; 32]>::as_slice).collect();
+    let replaced = tx.prepare_cached(REPLACED).await?;
+    tx.execute(&replaced, &[&purpose.number(), &subjects]).await?;
+    Ok(())
+}
+
 /// A provider has taken it: the code itself is kept no longer.
 pub async fn sent(app: &App, code: Uuid) -> Result<(), DbError> {
     app.db.execute(SENT, &[&code]).await?;

@@ -11,9 +11,9 @@
 //! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
 //! | `sse` | what streams have in common |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `keys` | the endpoints |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `keys` | the endpoints |
 //!
-//! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, code or key is logged. Leaves out what happens
+//! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, path, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
 
 pub mod problem;
@@ -31,6 +31,7 @@ mod keys;
 mod messages;
 mod page;
 mod passcodes;
+mod phones;
 mod routes;
 mod sse;
 mod streamed;
@@ -48,6 +49,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 use warp::{Filter, path::Tail};
 
+use crate::envelopes::Bell;
 use crate::listen::{self, Body};
 
 use crate::senders::Authenticator;
@@ -62,6 +64,7 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
         keys: Authenticator::new(serve.app.clone()),
         ways: messages::Ways::start(serve.app.clone()),
         arrivals: inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
+        bell: Bell::start(&serve.app),
         news: events::News::new(serve.app.clone(), serve.stopping.clone()),
         // Those who wait hold a connection each; they may have half of them.
         bodies: Arc::new(Semaphore::new(call::MOST_BODIES_KIB as usize)),

@@ -1,9 +1,13 @@
 //! What operators do with numbers.
+//!
+//! Promises: what is done to a number is one transaction, and the directory follows in it. Leaves out telling those who wait
+//! ([`crate::envelopes::Bell`]), and pushing what waited while a number was disabled ([`crate::pushes::enable`]).
 
 use jiff::Timestamp;
 
 use crate::App;
-use crate::db::{DbError, GenericClient, Row};
+use crate::codes::{self, subject};
+use crate::db::{DbError, GenericClient, Row, Transaction};
 use crate::directory;
 use crate::textsecure::Number;
 
@@ -20,6 +24,8 @@ pub struct Phone {
     pub registered_at: Timestamp,
     /// Since when it is disabled.
     pub disabled_at: Option<Timestamp>,
+    /// Messages can reach it: it is not disabled, and its first device listens or is pushed to.
+    pub active: bool,
     /// Its devices.
     pub devices: Vec<PhoneDevice>,
 }
@@ -46,10 +52,16 @@ pub struct PhoneDevice {
 }
 
 const LIST: &str = "/* phones::list */
-select number, created_at, registered_at, disabled_at from phones where number > $1 order by number limit $2";
+select p.number, p.created_at, p.registered_at, p.disabled_at,
+       p.disabled_at is null and coalesce(d.fetches_messages or d.push is not null, false)
+from phones p left join devices d on d.number = p.number and d.device = 1
+where p.number > $1 order by p.number limit $2";
 
 const SHOW: &str = "/* phones::show */
-select number, created_at, registered_at, disabled_at from phones where number = $1";
+select p.number, p.created_at, p.registered_at, p.disabled_at,
+       p.disabled_at is null and coalesce(d.fetches_messages or d.push is not null, false)
+from phones p left join devices d on d.number = p.number and d.device = 1
+where p.number = $1";
 
 const DEVICES: &str = "/* phones::show devices */
 select d.device, d.fetches_messages, d.push, d.push_failed_at, d.created_at, d.seen_on::text,
@@ -88,8 +100,7 @@ pub async fn set_disabled(app: &App, number: &Number, disabled: bool) -> Result<
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
     let known = lock(&tx, number).await?.is_some();
-    tx.execute(DISABLE, &[&number.as_str(), &disabled, &app.clock.now()]).await?;
-    directory::follow(&tx, number).await?;
+    mark(&tx, app, number, disabled).await?;
     tx.commit().await?;
     Ok(known)
 }
@@ -100,11 +111,20 @@ pub async fn is_disabled(client: &impl GenericClient, number: &Number) -> Result
     Ok(client.query_opt(&statement, &[&number.as_str()]).await?.is_some_and(|row| row.get(0)))
 }
 
-/// Forgets a number with everything that is its: devices, keys, what waits, its entry in the directory, also one that a peer
-/// claims. False: there was nothing.
+/// As [`set_disabled`], of a number that the caller has locked.
+pub(crate) async fn mark(tx: &Transaction<'_>, app: &App, number: &Number, disabled: bool) -> Result<(), DbError> {
+    tx.execute(DISABLE, &[&number.as_str(), &disabled, &app.clock.now()]).await?;
+    directory::follow(tx, number).await
+}
+
+/// Forgets a number with everything that is its: devices, keys, what waits, the code that would prove it, its entry in the
+/// directory, also one that a peer claims. A code for a further device opens nothing without the device that asked for it. False:
+/// there was nothing.
 pub async fn unregister(app: &App, number: &Number) -> Result<bool, DbError> {
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
+    // Codes before numbers, as who registers has it: two that wait for each other would both fail.
+    subject::forget(&tx, app, codes::Purpose::PhoneNumber, number.as_str()).await?;
     let known = lock(&tx, number).await?.is_some();
     tx.execute(UNREGISTER, &[&number.as_str()]).await?;
     let listed = directory::forget(&tx, number).await?;
@@ -118,6 +138,7 @@ fn read(row: &Row, devices: Vec<PhoneDevice>) -> Option<Phone> {
         created_at: row.get(1),
         registered_at: row.get(2),
         disabled_at: row.get(3),
+        active: row.get(4),
         devices,
     })
 }

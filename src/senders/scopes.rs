@@ -27,13 +27,15 @@ pub enum Scope {
     Webhooks,
     /// Pace and health of what deliveries go to.
     Destinations,
+    /// Phone numbers, and the nodes they are shared with.
+    Phones,
     /// API keys.
     Keys,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
@@ -44,6 +46,7 @@ impl Scope {
         Self::Webhooks,
         Self::Destinations,
         Self::Events,
+        Self::Phones,
         Self::Keys,
     ];
 
@@ -66,6 +69,7 @@ impl Scope {
             Self::Events => "events",
             Self::Webhooks => "webhooks",
             Self::Destinations => "destinations",
+            Self::Phones => "phones",
             Self::Keys => "keys",
         }
     }

@@ -6,6 +6,7 @@ mod directory;
 mod federation;
 mod keys;
 mod messages;
+mod operators;
 mod push;
 mod registration;
 mod scene;

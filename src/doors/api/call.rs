@@ -15,6 +15,7 @@ use crate::App;
 use crate::accounts::{self, Account};
 use crate::config::ByteSize;
 use crate::doors::Serve;
+use crate::envelopes::Bell;
 use crate::listen::{Body, BodyError};
 use crate::openmsg::Address;
 use crate::senders::{Authenticator, Key};
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub(super) arrivals: Arrivals,
     /// Tells waiting requests of new events.
     pub(super) news: News,
+    /// Tells devices that listen to look.
+    pub(super) bell: Bell,
     /// Room for bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
     /// How many requests may wait at once.

@@ -8,7 +8,8 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, webhooks,
+    accounts, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, phones,
+    webhooks,
 };
 
 /// One endpoint.
@@ -126,6 +127,15 @@ static ROUTES: &[Route] = routes! {
         POST "destinations/{name}/pause" => destinations::pause;
         POST "destinations/{name}/resume" => destinations::resume;
     }
+    Phones {
+        GET "phones" => phones::list;
+        GET "phones/{number}" => phones::show;
+        POST "phones/{number}/disable" => phones::disable;
+        POST "phones/{number}/enable" => phones::enable;
+        DELETE "phones/{number}" => phones::unregister;
+        POST "phones/{number}/test-push" => phones::test_push;
+        GET "peers" => phones::peers;
+    }
     Keys {
         POST "keys" => keys::create;
         GET "keys" => keys::list;
@@ -212,6 +222,9 @@ mod tests {
         assert_eq!(found(Method::HEAD, "inbox/x/"), ("inbox/{id}", vec!["x".into()]));
         assert_eq!(found(Method::GET, "accounts/1000%2Aour.example").1, ["1000*our.example"]);
         assert_eq!(found(Method::DELETE, "accounts/1/passcodes/2").1, ["1", "2"]);
+        for path in ["phones/+14155550101", "phones/%2B14155550101", "phones/%2b14155550101/"] {
+            assert_eq!(found(Method::GET, path), ("phones/{number}", vec!["+14155550101".into()]));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::answer::{self, Answer, Refusal, within};
 use super::newcomer::Newcomer;
 use super::request::Request;
 use crate::codes::Purpose;
-use crate::codes::subject;
+use crate::codes::subject::{self, Made};
 use crate::db::{GenericClient, Transaction};
 use crate::limits;
 use crate::phones::{self, Device, Registered};
@@ -26,20 +26,26 @@ pub(super) async fn provisioning_code(door: &Door, request: Request) -> Answer {
     }
     let (number, settings) = (&device.number, &app.config.textsecure);
     within(limits::spend(app, "allocate-device", number.as_str(), settings.limits.allocate_device, 1).await?)?;
-    let mut client = app.db.client().await?;
-    let devices = phones::devices(&client, number).await?.len();
-    if devices >= usize::from(settings.devices) {
-        return Err(full(door, devices));
-    }
-    let (purpose, life) = (Purpose::FurtherDevice, settings.code_life.duration());
-    let tx = client.transaction().await?;
-    let made = subject::make(&tx, app, purpose, &proof(number, Some(&device)), life).await?;
-    tx.commit().await?;
+    let made = make_code(door, &device).await?;
     let code = subject::to_send(app, made.id).await?;
     // Another request may have replaced it already: then this one's answer would be of no use.
     let (code, _) = code.ok_or(Refusal::Unavailable)?;
     subject::sent(app, made.id).await?;
     answer::json(&json!({ "verificationCode": code.as_str() }))
+}
+
+async fn make_code(door: &Door, device: &Device) -> Result<Made, Refusal> {
+    let (app, settings) = (&door.app, &door.app.config.textsecure);
+    let mut client = app.db.client().await?;
+    let devices = phones::devices(&client, &device.number).await?.len();
+    if devices >= usize::from(settings.devices) {
+        return Err(full(door, devices));
+    }
+    let (purpose, life) = (Purpose::FurtherDevice, settings.code_life.duration());
+    let tx = client.transaction().await?;
+    let made = subject::make(&tx, app, purpose, &proof(&device.number, Some(device)), life).await?;
+    tx.commit().await?;
+    Ok(made)
 }
 
 /// `PUT /v1/devices/{code}`
@@ -50,10 +56,11 @@ pub(super) async fn join(door: &Door, request: Request) -> Answer {
     let number = &newcomer.number;
     let limit = app.config.textsecure.limits.verify_device;
     within(limits::spend(app, "verify-device", number.as_str(), limit, 1).await?)?;
-    let mut client = app.db.client().await?;
-    let first = first(&client, number).await?;
+    // Connections are few: none is kept while another is asked for.
+    let first = first(&app.db.client().await?, number).await?;
     let code = newcomer.proven(door, Purpose::FurtherDevice, &proof(number, first.as_ref())).await?;
     let registration = newcomer.registration(door).await?;
+    let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
     // Codes before numbers, here as in a registration: two that wait for each other would both fail.
     if !subject::take(&tx, app, code).await? || !is_still(&tx, first).await? {

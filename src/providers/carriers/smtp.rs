@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::Mechanism;
@@ -162,6 +162,7 @@ impl Smtp {
             .subject(letter.subject())
             .date(std::time::SystemTime::from(letter.now))
             .message_id(Some(format!("<{}@{}>", letter.id, self.domain)))
+            .header(MIME_VERSION_1_0)
             .header(ContentType::TEXT_PLAIN)
             .header(AutoSubmitted)
             .body(format!("{}\r\n", letter.text()))

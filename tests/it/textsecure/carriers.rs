@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::scene::{HOME, Scene, options};
+use super::scene::{HOME, Scene};
 use crate::node::{Net, Options, Port, eventually};
 use crate::webhooks::receiver::{Receiver, Seen, slowly, status};
 use mail::MailServer;
@@ -49,7 +49,7 @@ fn by_mail(url: &str) -> Value {
 }
 
 fn carried_by(kind: &str, carriers: &[Value]) -> Options {
-    options(HOME)
+    Options::of(HOME)
         .set(&format!("providers.{kind}"), toml::Value::try_from(carriers).unwrap())
         .set("providers.schedule", vec!["200ms"])
 }
@@ -363,7 +363,19 @@ async fn a_mail_is_handed_over_under_tls_from_the_start() {
         mail.text.replace("\r\n", "\n").replace(&id, "ID").replace(&code[..3], "123").replace(&code[3..], "456");
     let shown: Vec<&str> =
         shown.trim_end().lines().map(|line| if line.starts_with("Date: ") { "Date: …" } else { line }).collect();
-    insta::assert_snapshot!(shown.join("\n"), @"");
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    From: Shop <codes@shop.test>
+    To: ann@example.test
+    Subject: Your TextSecure verification code
+    Date: …
+    Message-ID: <ID@home.test>
+    MIME-Version: 1.0
+    Content-Type: text/plain; charset=utf-8
+    Auto-Submitted: auto-generated
+    Content-Transfer-Encoding: 7bit
+
+    Your TextSecure verification code: 123-456
+    ");
     assert_eq!(server.commands(), ["EHLO", "AUTH", "MAIL", "RCPT", "DATA", "QUIT"]);
     stage.kept_quiet(&[&code, "ann@example.test", PASSWORD, mail::PASSWORD]).await;
 }

@@ -75,7 +75,7 @@ async fn until_forgotten(node: &Node, phone: &Phone) {
 }
 
 async fn listed(node: &Node, number: &Number) -> i64 {
-    let token = hex::encode(number.token());
+    let token = hex::encode(number.token().0);
     node.value(&format!("select count(*) from directory where token = '\\x{token}'")).await
 }
 
