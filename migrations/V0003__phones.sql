@@ -48,6 +48,7 @@ create table devices (
     push_failed_at timestamptz,
     created_at timestamptz not null,
     seen_on date not null,
+    listener uuid,
     primary key (number, device),
     check ((push is null) = (push_address is null))
 );
@@ -61,6 +62,7 @@ comment on column devices.push_address is 'Its registration id, token or subscri
 comment on column devices.push_set_at is 'Since when it has this address: a push service that found it unknown before that is behind.';
 comment on column devices.push_failed_at is 'When the push service last said that it knows nothing of this address, which was taken away then.';
 comment on column devices.seen_on is 'The day it last signed in.';
+comment on column devices.listener is 'The websocket that it opened last, whether or not it is still open: an older one that is finds itself replaced.';
 
 create table prekeys (
     number text not null,

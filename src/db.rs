@@ -3,13 +3,16 @@
 //! The only file that names deadpool. SQL itself stands beside the type it serves, first line a comment with the function's
 //! name. No connection is held across a network call.
 
+mod listen;
 mod lost;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{ConfigConnectImpl, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime};
 use jiff::Timestamp;
+use listen::Ear;
 use lost::Known;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::{ToSql, WrongType};
@@ -80,6 +83,7 @@ impl From<tokio_postgres::Error> for DbError {
 #[derive(Clone)]
 pub struct Db {
     pool: Arc<Pool>,
+    ear: Arc<Ear>,
 }
 
 impl Db {
@@ -94,11 +98,14 @@ impl Db {
             .tcp_user_timeout(Duration::from_secs(10));
         postgres.application_name("handfast");
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let (dial, watch) = if postgres.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
-            Known::new(ConfigConnectImpl { tls: NoTls }, &postgres)
+        let (dial, watch, ear) = if postgres.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
+            let (dial, watch) = Known::new(ConfigConnectImpl { tls: NoTls }, &postgres);
+            (dial, watch, Ear::new(&postgres, None))
         } else {
             let tls = crate::tls::client_config(None).map_err(|e| DbError::Schema(e.to_string()))?;
-            Known::new(ConfigConnectImpl { tls: tokio_postgres_rustls::MakeRustlsConnect::new(tls) }, &postgres)
+            let tls = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
+            let (dial, watch) = Known::new(ConfigConnectImpl { tls: tls.clone() }, &postgres);
+            (dial, watch, Ear::new(&postgres, Some(tls)))
         };
         let wait = Some(settings.wait.duration());
         let pool = Pool::builder(Manager::from_connect(postgres, dial, recycling))
@@ -113,7 +120,7 @@ impl Db {
             .map_err(|e| DbError::Schema(e.to_string()))?;
         let pool = Arc::new(pool);
         watch.start(&pool);
-        Ok(Self { pool })
+        Ok(Self { pool, ear: Arc::new(ear) })
     }
 
     /// A connection of the pool; waits at most `database.wait`.
@@ -154,6 +161,15 @@ impl Db {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql).await?;
         Ok(client.execute(&statement, parameters).await?)
+    }
+
+    /// Listens on a channel over a connection of its own, until that is lost: `heard` is called without anything when listening has
+    /// begun, and then with what each notification says. Nothing is sure to arrive: who listens also looks by itself now and then.
+    ///
+    /// # Errors
+    /// Always, in the end: why there is no connection, or no more.
+    pub async fn listen(&self, channel: &str, heard: impl FnMut(Option<&str>) + Send) -> Result<Infallible, DbError> {
+        self.ear.listen(channel, heard).await
     }
 
     /// The database's clock.

@@ -6,11 +6,13 @@
 //! what (`doors/textsecure`), and waking ([`Bell`], `workers/wake_device.rs`).
 
 mod bell;
+mod news;
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use bell::{Bell, CHANNEL};
+pub use news::{News, Subscription};
 
 use crate::App;
 use crate::crypto::{self, OpenError, Purpose};

@@ -63,6 +63,12 @@ pub struct Signal {
     pub envelope: String,
 }
 
+/// What this node calls itself to its peers: its domain where the settings give no name.
+pub fn own_name(config: &Config) -> &str {
+    let name = config.textsecure.name.as_str();
+    if name.is_empty() { &config.domain } else { name }
+}
+
 /// The peer of that name.
 pub fn peer<'a>(config: &'a Config, name: &str) -> Option<&'a Peer> {
     config.textsecure.peers.iter().find(|peer| peer.name == name)
@@ -105,7 +111,8 @@ impl Peers {
                 Some(path) => Outbound::pinned(config, path)?,
                 None => shared.clone(),
             };
-            let credentials = STANDARD.encode(format!("{}:{}", config.textsecure.name, peer.token.reveal()));
+            let own = own_name(config);
+            let credentials = STANDARD.encode(format!("{own}:{}", peer.token.reveal()));
             let authorization = HeaderValue::try_from(format!("Basic {credentials}"));
             let mut authorization = authorization.map_err(|error| OutboundError::Client(error.to_string()))?;
             authorization.set_sensitive(true);

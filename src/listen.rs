@@ -6,7 +6,8 @@
 //! - An answer given before the request was read to its end still arrives: the rest is read and thrown away for a moment
 //!   before the connection is closed.
 //! - A renewed certificate is used by the next connection, without a restart; a bad one is reported and the old one kept.
-//! - Stopping finishes the requests in hand, up to a grace time, and leaves no task behind. Running out of file descriptors is
+//! - Stopping finishes the requests in hand, up to a grace time, and leaves no task behind. A connection that was upgraded keeps its
+//!   place, is told of the stop and waited for like the others. Running out of file descriptors is
 //!   survived.
 //!
 //! A client that goes away takes its request's future with it, so handlers may be dropped at any `await`.
@@ -21,9 +22,11 @@ mod linger;
 mod places;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 pub use body::{Body, BodyError, body};
 pub use client_ip::{ClientIp, client_ip};
+pub use upgrade::{Upgrade, upgrade};
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -47,6 +50,7 @@ use crate::tls::TlsError;
 use certificate::Certificate;
 use connection::Connection;
 use places::Places;
+use upgrade::Hold;
 
 /// How long accepting rests when the system has no descriptors or memory left.
 const EXHAUSTED: Duration = Duration::from_millis(200);
@@ -171,9 +175,10 @@ impl Listener {
         // When the socket is dropped, newcomers are refused by the kernel and can turn to another process.
         while let Some((stream, peer, place)) = self.next(&places, &stop, &mut quiet).await {
             let (connection, service, kill) = (connection.clone(), service.clone(), kill.clone());
+            let (stop, task, place) = (stop.clone(), tasks.token(), Arc::new(place));
+            let hold = Hold { stop, kill: kill.clone(), task, place };
             tasks.spawn(async move {
-                let _place = place;
-                kill.run_until_cancelled_owned(connection.serve(stream, peer, service)).await;
+                kill.run_until_cancelled_owned(connection.serve(stream, peer, hold, service)).await;
             });
         }
         drop(self.socket);

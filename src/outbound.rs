@@ -3,7 +3,8 @@
 //! Promises
 //! - Only https of a named host, on port 443 (a webhook's URL may name another one of `outbound.ports`), and only at an
 //!   address that was checked in the same step in which it was resolved. What may not be reached is listed in `guard`; the
-//!   operator adds to it, nobody takes away from it outside development.
+//!   operator adds to it, nobody takes away from it outside development. Only what the operator's settings name is called
+//!   wherever it is ([`Outbound::to_configured`]).
 //! - Bounded in time and size: a whole call, answer included, never takes longer than its time-out, and never more of the
 //!   answer is held than its limit. A dripping peer gains nothing.
 //! - [`CallError::nothing_sent`] is true only when that is certain.
@@ -150,17 +151,21 @@ impl std::fmt::Debug for Answer {
 impl Outbound {
     /// Sets up trust, name servers and the pool of connections from `outbound` and `development`.
     pub fn new(config: &Config) -> Result<Self, OutboundError> {
-        Self::trusting(config, &tls::client_config(config.outbound.ca_file.as_deref())?)
+        Self::behind(guard(config), config, &tls::client_config(config.outbound.ca_file.as_deref())?)
     }
 
     /// A client of its own for a peer of which only the certificates in `certificate` are trusted.
     pub fn pinned(config: &Config, certificate: &Path) -> Result<Self, OutboundError> {
-        Self::trusting(config, &tls::pinned_client_config(certificate)?)
+        Self::behind(guard(config), config, &tls::pinned_client_config(certificate)?)
     }
 
-    fn trusting(config: &Config, tls: &rustls::ClientConfig) -> Result<Self, OutboundError> {
-        let guard =
-            Guard::new(config.outbound.refused_networks.clone(), config.development.allow_addresses.iter().copied());
+    /// For places that stand in the settings, and for nothing else: the operator's own word may lead into the operator's own
+    /// network.
+    pub fn to_configured(config: &Config) -> Result<Self, OutboundError> {
+        Self::behind(Guard::open(), config, &tls::client_config(config.outbound.ca_file.as_deref())?)
+    }
+
+    fn behind(guard: Guard, config: &Config, tls: &rustls::ClientConfig) -> Result<Self, OutboundError> {
         let resolver = GuardedResolver::new(guard, &config.development.resolve)
             .map_err(|e| OutboundError::NameServers(e.to_string()))?;
         let resolver = Arc::new(resolver);
@@ -201,6 +206,10 @@ impl Outbound {
         };
         answer.await.map_err(|error: CallError| error.after(begun.elapsed()))
     }
+}
+
+fn guard(config: &Config) -> Guard {
+    Guard::new(config.outbound.refused_networks.clone(), config.development.allow_addresses.iter().copied())
 }
 
 async fn follow(client: &reqwest::Client, call: Call, deadline: Instant) -> Result<reqwest::Response, CallError> {

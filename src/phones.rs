@@ -5,14 +5,16 @@
 //! number's row is locked by whoever changes its devices. Leaves out codes ([`crate::codes`]) and passwords
 //! ([`crate::passwords`]).
 
+mod listening;
 mod operate;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub use listening::{Listener, Standing, concerned};
 pub(crate) use operate::mark;
-pub use operate::{Phone, PhoneDevice, list, set_disabled, show, unregister};
+pub use operate::{Phone, PhoneDevice, is_disabled, list, set_disabled, show, unregister};
 
 use crate::App;
 use crate::crypto::Purpose;

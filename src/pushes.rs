@@ -197,13 +197,13 @@ pub async fn canonical(app: &App, recipient: &Recipient, address: &Address, new:
 fn destination_of(app: &App, push: Push, address: &str) -> Option<String> {
     let set = &app.config.providers.push;
     match push {
-        Push::Google if set.fcm.is_some() => Some("push:fcm".into()),
-        Push::Google => set.gcm.as_ref().map(|_| "push:gcm".into()),
-        Push::Apple => set.apns.as_ref().map(|_| "push:apns".into()),
-        Push::Web => {
-            set.web.as_ref()?;
+        Push::Google if set.fcm.is_set() => Some("push:fcm".into()),
+        Push::Google if set.gcm.is_set() => Some("push:gcm".into()),
+        Push::Apple if set.apns.is_set() => Some("push:apns".into()),
+        Push::Web if set.web.is_set() => {
             Some(format!("{PREFIX}{}", Subscription::parse(address, &Ports::of(&app.config))?.host()))
         }
+        Push::Google | Push::Apple | Push::Web => None,
     }
 }
 
@@ -294,20 +294,21 @@ mod tests {
     use super::*;
     use crate::config::{Config, providers};
 
-    fn app(gcm: bool, web: bool) -> App {
+    fn app(set: providers::Push) -> App {
         let mut app = App::for_tests("a.example");
         let mut config = Config::clone(&app.config);
-        config.providers.push.gcm =
-            gcm.then(|| providers::Gcm { url: "https://gcm.example/send".into(), key: String::from("k").into() });
-        config.providers.push.web =
-            web.then(|| providers::WebPush { key: "vapid.pem".into(), contact: "mailto:a@a.example".into() });
+        config.providers.push = set;
         app.config = Arc::new(config);
         app
     }
 
-    #[test]
-    fn a_device_goes_to_whom_it_is_set_up_for_and_else_to_nobody() {
-        let (both, none) = (app(true, true), app(false, false));
+    #[tokio::test]
+    async fn a_device_goes_to_whom_it_is_set_up_for_and_else_to_nobody() {
+        let mut set = providers::Push::default();
+        let none = app(set.clone());
+        set.gcm.url = "https://gcm.example/gcm/send".into();
+        set.web.key = "vapid.pem".into();
+        let both = app(set);
         let url = "https://push.example/x";
         for (push, address, to) in [
             (Push::Google, "id", Some("push:gcm")),

@@ -4,6 +4,7 @@
 //! of that time do where they differ. What an answer looks like on the wire stands with the endpoint ([`crate::doors`]).
 
 pub mod envelope;
+pub mod frames;
 mod number;
 pub mod seal;
 mod token;

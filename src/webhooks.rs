@@ -25,6 +25,7 @@ mod store;
 pub use content::{Content, ContentType};
 pub use definition::{Auth, DatedSecret, Definition, FINAL_STATUSES, LONGEST_TIMEOUT, RotationError, Signing};
 pub use headers::{CustomHeaders, HeaderError};
+pub(crate) use known::{AGENT, ID, SIGNATURE, TIMESTAMP};
 pub use known::{Ready, Unread, Webhooks};
 pub use secret::{SecretError, SecretKind, SigningSecret};
 pub use sign::Signer;

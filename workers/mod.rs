@@ -9,6 +9,7 @@
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
 //! | [`deliver_webhook`] | a delivery of the books | posts to an HTTPS endpoint, signed |
 //! | [`relay_message`] | a delivery of the books | hands a message over to a federated node |
+//! | [`send_code`] | a delivery of the books | has a code carried by SMS, a call or mail |
 //! | [`wake_device`] | a delivery of the books | hands an envelope to the device's push service |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
 //! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
@@ -33,6 +34,7 @@ pub mod peer;
 pub mod purge_attachments;
 pub mod relay_message;
 pub mod schedule;
+pub mod send_code;
 pub mod start_handshake;
 pub mod sweep;
 pub mod sync_directories;
@@ -48,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 use crate::books::ChannelName;
 use crate::jobs::{Ask, Reply};
 use crate::providers;
+use crate::providers::carriers::{Carriers, Kind};
 use crate::queue::AskTaken;
 use crate::worker::{Channel, Crew};
 
@@ -61,20 +64,27 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
     }
 }
 
-/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below. An error: a key or
-/// a file that the settings name cannot be used.
+/// The channels that deliveries go over. Adding one is a file here, its name in [`ChannelName`], and a line below.
+/// An error means that the settings cannot be used.
 pub fn channels(crew: &Crew) -> anyhow::Result<HashMap<ChannelName, Box<dyn Channel>>> {
     let openmsg: Box<dyn Channel> = Box::new(deliver_openmsg::DeliverOpenmsg::new(crew));
     let webhook: Box<dyn Channel> = Box::new(deliver_webhook::DeliverWebhook::new(crew));
     let relay: Box<dyn Channel> = Box::new(relay_message::RelayMessage::new(crew));
     let services = providers::push::Services::load(&crew.app, &crew.outbound)?;
     let push: Box<dyn Channel> = Box::new(wake_device::WakeDevice::new(crew, services));
-    Ok(HashMap::from([
+    let mut channels = HashMap::from([
         (ChannelName::Openmsg, openmsg),
         (ChannelName::Webhook, webhook),
         (ChannelName::Relay, relay),
         (ChannelName::Push, push),
-    ]))
+    ]);
+    let carriers = Carriers::new(&crew.app.config)?;
+    for (name, kind) in
+        [(ChannelName::Sms, Kind::Sms), (ChannelName::Voice, Kind::Voice), (ChannelName::Email, Kind::Email)]
+    {
+        channels.insert(name, Box::new(send_code::SendCode::new(crew, &carriers, kind)));
+    }
+    Ok(channels)
 }
 
 /// Longest wait for the rounds of the keepers to end.

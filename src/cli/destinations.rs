@@ -41,9 +41,10 @@ const DETAILS: [Column; 14] = [
 /// See how destinations are, set their pace, pause and resume them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A destination is the domain of a peer or the name of a webhook. States: well, slowed (it refused, or was slow: fewer
-calls at once), retry_after (it asked for a pause), open (it failed: nothing goes until closed_until), half_open (one
-call probes), paused (by an operator). Everything waits meanwhile, and goes on by itself.
+A destination is the domain of a peer, the name of a webhook, or what the node itself sends (sms:codes, push:fcm,
+relay:partner). States: well, slowed (it refused, or was slow: fewer calls at once), retry_after (it asked for a pause),
+open (it failed: nothing goes until closed_until), half_open (one call probes), paused (by an operator). Everything waits
+meanwhile, and goes on by itself.
 
 Examples:
   handfast destination list --state open

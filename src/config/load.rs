@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use figment::Figment;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 
 use super::{Config, Mode, Period};
@@ -40,9 +40,9 @@ fn read(figment: &Figment) -> Result<Config, ConfigError> {
     let defaults = Value::serialize(Config::default()).ok().and_then(Value::into_dict).unwrap_or_default();
     unknown_keys("", &values, &defaults, &mut mistakes);
     // One leaf at a time over the defaults, so that each wrong value is named and not only the first.
-    let mut good = Figment::new();
+    let mut good = Figment::from(Serialized::defaults(&defaults));
     for (key, value) in leaves("", &values) {
-        let alone = Figment::new().merge((key.as_str(), value.clone()));
+        let alone = Figment::from(Serialized::defaults(&defaults)).merge((key.as_str(), value.clone()));
         match alone.extract::<Config>() {
             Ok(_) => good = good.merge((key.as_str(), value)),
             Err(error) => mistakes.extend(error.into_iter().map(|e| format!("  {key}: {}", e.kind))),
@@ -185,6 +185,14 @@ mod tests {
             let name = key.rsplit('.').next().unwrap();
             assert!(super::super::EXAMPLE.contains(&format!("{name} =")), "{key} is not in the example");
         }
+    }
+
+    #[test]
+    fn of_two_that_belong_together_one_can_be_set() {
+        let config =
+            read_text("domain = \"shop.example\"\ndata_dir = \"/tmp\"\n[textsecure.limits.sms]\nbucket = 7").unwrap();
+        let (set, usual) = (config.textsecure.limits.sms, Config::default().textsecure.limits.sms);
+        assert_eq!((set.bucket, set.per_minute), (7, usual.per_minute));
     }
 
     #[test]

@@ -36,8 +36,12 @@ pub struct Textsecure {
     pub password_checks: usize,
     /// Password checks that wait for a place; further ones are answered 503.
     pub password_checks_waiting: usize,
-    /// Wrong passwords from one address in a minute, before further ones are answered 413.
+    /// Wrong passwords and codes from one address in a minute, before further ones are answered 413.
     pub wrong_passwords_per_ip: u32,
+    /// Websockets open at once in one process; further ones are answered 503. Each takes one of `public.connections` as well.
+    pub websockets: usize,
+    /// A websocket over which nothing was heard for so long is closed; an answered ping counts.
+    pub websocket_idle: Period,
     /// Files.
     pub attachments: Attachments,
     /// How often what may be done.
@@ -83,9 +87,10 @@ pub enum Store {
     S3,
 }
 
-/// A leaky bucket: how much it holds, and how much leaks out in a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A leaky bucket: how much it holds, and how much leaks out in a minute. Each is read alone, so that each mistake is named; the one
+/// that is not given is then 0, which is a mistake too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Bucket {
     /// How much at once.
     pub bucket: u32,
@@ -144,6 +149,9 @@ impl Textsecure {
         let at_least_one = "must be at least 1";
         if self.code_life < Period::seconds(1) || self.code_life > Period::hours(24) {
             wrong("code_life", "must be between 1s and 24h");
+        }
+        if self.websocket_idle < Period::seconds(1) || self.websocket_idle > Period::hours(24) {
+            wrong("websocket_idle", "must be between 1s and 24h");
         }
         let numbers = [
             ("code_tries", self.code_tries > 0),
@@ -248,6 +256,8 @@ impl Default for Textsecure {
             password_checks: 1,
             password_checks_waiting: 64,
             wrong_passwords_per_ip: 60,
+            websockets: 3072,
+            websocket_idle: Period::seconds(600),
             attachments: Attachments::default(),
             limits: Limits::default(),
             peers: Vec::new(),

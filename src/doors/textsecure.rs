@@ -11,15 +11,19 @@ mod accounts;
 mod answer;
 mod attachments;
 mod credentials;
+mod devices;
 mod directory;
 mod federation;
 mod keys;
 mod keys_v2;
 mod messages;
+mod newcomer;
 mod receipts;
+mod registration;
 mod relay;
 mod request;
 mod routes;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -29,6 +33,7 @@ use warp::reply::Response;
 
 use self::answer::Refusal;
 use self::request::Request;
+use self::websocket::Websockets;
 use crate::App;
 use crate::attachments::Attachments;
 use crate::books::Acceptor;
@@ -45,6 +50,7 @@ struct Door {
     bell: Bell,
     passwords: Passwords,
     files: Attachments,
+    websockets: Websockets,
 }
 
 /// The door's routes. Call it inside the runtime.
@@ -56,6 +62,7 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker, files: &Attachments
         bell: Bell::start(app),
         passwords: Passwords::new(&app.config.textsecure),
         files: files.clone(),
+        websockets: Websockets::new(app),
     };
     let door = Arc::new(door);
     let versions = warp::path("v1").or(warp::path("v2")).unify();

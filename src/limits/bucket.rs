@@ -22,14 +22,14 @@ pub enum Spent {
 }
 
 const SPEND: &str = "/* limits::spend */
-insert into buckets as b (scope, key, level, at) values ($1, $2, $3, $4)
+insert into buckets as b (scope, key, level, at) values ($1, $2, $3::float8, $4)
 on conflict (scope, key) do update
-set level = greatest(0, b.level - greatest(0, extract(epoch from $4 - b.at)) * $6) + $3, at = greatest(b.at, $4)
-where greatest(0, b.level - greatest(0, extract(epoch from $4 - b.at)) * $6) + $3 <= $5
+set level = greatest(0, b.level - greatest(0, extract(epoch from $4 - b.at)::float8) * $6::float8) + $3::float8, at = greatest(b.at, $4)
+where greatest(0, b.level - greatest(0, extract(epoch from $4 - b.at)::float8) * $6::float8) + $3::float8 <= $5::float8
 returning true";
 
 const LEVEL: &str = "/* limits::level */
-select greatest(0, level - greatest(0, extract(epoch from $3 - at)) * $4)::float8 from buckets where scope = $1 and key = $2";
+select greatest(0, level - greatest(0, extract(epoch from $3 - at)::float8) * $4::float8) from buckets where scope = $1 and key = $2";
 
 const GIVE_BACK: &str = "/* limits::give_back */
 update buckets set level = greatest(0, level - $3) where scope = $1 and key = $2";

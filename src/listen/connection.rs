@@ -13,8 +13,8 @@ use http::{Request, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -27,6 +27,7 @@ use super::Settings;
 use super::certificate::Certificate;
 use super::client_ip::{ClientIp, client};
 use super::linger::Lingering;
+use super::upgrade::{Hold, Upgrade};
 
 /// A head may be this long and have so many lines; every protocol here stays far below.
 const LONGEST_HEAD: usize = 16 << 10;
@@ -64,7 +65,7 @@ impl Connection {
     }
 
     /// Returns when the connection is closed. What goes wrong on the way is the client's affair and only a debug line.
-    pub(super) async fn serve<S, B>(&self, stream: TcpStream, peer: SocketAddr, service: S)
+    pub(super) async fn serve<S, B>(&self, stream: TcpStream, peer: SocketAddr, hold: Hold, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
@@ -72,14 +73,14 @@ impl Connection {
     {
         let stream = Lingering::new(stream);
         let outcome = match &self.tls {
-            None => self.speak(stream, false, peer, service).await,
+            None => self.speak(stream, false, peer, hold, service).await,
             Some(tls) => match self.stop.run_until_cancelled(timeout(self.patience, tls.accept(stream))).await {
                 None => Ok(()),
                 Some(Err(_)) => Err("the TLS handshake took too long".into()),
                 Some(Ok(Err(error))) => Err(error.into()),
                 Some(Ok(Ok(stream))) => {
                     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    self.speak(stream, h2, peer, service).await
+                    self.speak(stream, h2, peer, hold, service).await
                 }
             },
         };
@@ -88,7 +89,7 @@ impl Connection {
         }
     }
 
-    async fn speak<I, S, B>(&self, io: I, h2: bool, peer: SocketAddr, service: S) -> Result<(), BoxError>
+    async fn speak<I, S, B>(&self, io: I, h2: bool, peer: SocketAddr, hold: Hold, service: S) -> Result<(), BoxError>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -96,16 +97,19 @@ impl Connection {
         B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let activity = Arc::new(Activity::new());
-        let service = self.hand_over(peer.ip(), service, &activity);
+        let service = self.hand_over(peer.ip(), hold, service, &activity);
         let io = TokioIo::new(io);
         if h2 {
             // What is neither in hand nor moving is an answer that its client does not read: a window of zero and answered pings
             // would hold the place for ever.
             let connection = self.http2.serve_connection(io, service);
-            self.drive(connection, &activity, Some(self.patience)).await.map_err(Into::into)
+            let finish = http2::Connection::graceful_shutdown;
+            self.drive(connection, finish, &activity, Some(self.patience)).await.map_err(Into::into)
         } else {
             // Here the kernel's time-out for what is not acknowledged does it.
-            self.drive(self.http1.serve_connection(io, service), &activity, None).await.map_err(Into::into)
+            let connection = self.http1.serve_connection(io, service).with_upgrades();
+            let finish = http1::UpgradeableConnection::graceful_shutdown;
+            self.drive(connection, finish, &activity, None).await.map_err(Into::into)
         }
     }
 
@@ -113,6 +117,7 @@ impl Connection {
     fn hand_over<S, B>(
         &self,
         peer: IpAddr,
+        hold: Hold,
         service: S,
         activity: &Arc<Activity>,
     ) -> impl HttpService<Incoming, ResBody = Told<B>, Error = Infallible, Future: Send> + use<S, B>
@@ -127,6 +132,9 @@ impl Connection {
             let in_hand = InHand::new(&activity);
             let address = client(peer, request.headers(), &trusted);
             request.extensions_mut().insert(ClientIp(address));
+            if let Some(coming) = request.extensions_mut().remove::<OnUpgrade>() {
+                request.extensions_mut().insert(Upgrade::new(coming, hold.clone()));
+            }
             async move {
                 let in_hand = in_hand;
                 std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
@@ -137,21 +145,22 @@ impl Connection {
         })
     }
 
-    /// Runs the connection to its end; asks it to finish when the node stops or when it has been idle for too long. After that
-    /// it has `farewell` from its last request on, if that is bounded.
-    async fn drive<C: GracefulConnection>(
+    /// Runs the connection to its end, which is also when it was upgraded; asks it to finish when the node stops or when it has been
+    /// idle for too long. After that it has `farewell` from its last request on, if that is bounded.
+    async fn drive<C: Future<Output = hyper::Result<()>>>(
         &self,
         connection: C,
+        finish: impl FnOnce(Pin<&mut C>),
         activity: &Activity,
         farewell: Option<Duration>,
-    ) -> Result<(), C::Error> {
+    ) -> hyper::Result<()> {
         let mut connection = pin!(connection);
         tokio::select! {
             done = connection.as_mut() => return done,
             () = self.stop.cancelled() => {}
             () = activity.idle_for(self.patience) => {}
         }
-        connection.as_mut().graceful_shutdown();
+        finish(connection.as_mut());
         match farewell {
             None => connection.await,
             Some(farewell) => tokio::select! {

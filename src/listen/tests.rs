@@ -1,6 +1,7 @@
 //! The listener over loopback, against clients that are slow, rude, many or merely late.
 
 mod tls;
+mod upgrade;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

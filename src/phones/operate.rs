@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::App;
 use crate::codes::{self, subject};
-use crate::db::{DbError, Row, Transaction};
+use crate::db::{DbError, GenericClient, Row, Transaction};
 use crate::directory;
 use crate::textsecure::Number;
 
@@ -72,6 +72,9 @@ from devices d where d.number = $1 order by d.device";
 const DISABLE: &str = "/* phones::set_disabled */
 update phones set disabled_at = case when $2 then coalesce(disabled_at, $3) end where number = $1";
 
+const IS_DISABLED: &str = "/* phones::is_disabled */
+select disabled_at is not null from phones where number = $1";
+
 const UNREGISTER: &str = "/* phones::unregister */
 with envelopes as (delete from envelopes where number = $1),
      prekeys as (delete from prekeys where number = $1),
@@ -106,6 +109,12 @@ pub async fn set_disabled(app: &App, number: &Number, disabled: bool) -> Result<
 pub(crate) async fn mark(tx: &Transaction<'_>, app: &App, number: &Number, disabled: bool) -> Result<(), DbError> {
     tx.execute(DISABLE, &[&number.as_str(), &disabled, &app.clock.now()]).await?;
     directory::follow(tx, number).await
+}
+
+/// Whether an operator has disabled it; one that is unknown is not.
+pub async fn is_disabled(client: &impl GenericClient, number: &Number) -> Result<bool, DbError> {
+    let statement = client.prepare_cached(IS_DISABLED).await?;
+    Ok(client.query_opt(&statement, &[&number.as_str()]).await?.is_some_and(|row| row.get(0)))
 }
 
 /// Forgets a number with everything that is its: devices, keys, what waits, the code that would prove it, its entry in the

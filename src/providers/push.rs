@@ -155,13 +155,13 @@ impl Services {
             clock: app.clock.clone(),
             timeout: app.config.providers.timeout.duration(),
         };
-        let google = match (&set.fcm, &set.gcm) {
-            (Some(fcm), _) => Some(Google::Fcm(fcm::Fcm::load(fcm, line.clone())?)),
-            (None, Some(gcm)) => Some(Google::Gcm(gcm::Gcm::load(gcm, line.clone())?)),
-            (None, None) => None,
+        let google = match (set.fcm.is_set(), set.gcm.is_set()) {
+            (true, _) => Some(Google::Fcm(fcm::Fcm::load(&set.fcm, line.clone())?)),
+            (false, true) => Some(Google::Gcm(gcm::Gcm::load(&set.gcm, line.clone())?)),
+            (false, false) => None,
         };
-        let apns = set.apns.as_ref().map(|apns| apns::Apns::load(apns, line.clone())).transpose()?;
-        let web = set.web.as_ref().map(|web| web::Web::load(web, Ports::of(&app.config), line)).transpose()?;
+        let apns = set.apns.is_set().then(|| apns::Apns::load(&set.apns, line.clone())).transpose()?;
+        let web = set.web.is_set().then(|| web::Web::load(&set.web, Ports::of(&app.config), line)).transpose()?;
         Ok(Self { google, apns, web })
     }
 

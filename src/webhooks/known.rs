@@ -32,10 +32,10 @@ const LINGER: Duration = Duration::from_millis(1);
 /// Of an answer: enough for an attempt's record, whatever the script.
 const KEEP: usize = 1024;
 
-const ID: HeaderName = HeaderName::from_static("webhook-id");
-const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("handfast/", env!("CARGO_PKG_VERSION")));
+pub(crate) const ID: HeaderName = HeaderName::from_static("webhook-id");
+pub(crate) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+pub(crate) const AGENT: HeaderValue = HeaderValue::from_static(concat!("handfast/", env!("CARGO_PKG_VERSION")));
 
 const FIND_MANY: &str = "/* webhooks::known (find) */
 select name, sender, definition, events, disabled_at, gone_at, created_at, updated_at from webhooks where name = any ($1)";

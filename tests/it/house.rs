@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate, and the only places (files or folders, without ending) that may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 13] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 15] = [
     ("lapin", &["src/queue"]),
     ("reqwest", &["src/outbound", "src/cli/client"]),
     ("sodiumoxide", &["src/crypto"]),
@@ -15,9 +15,11 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 13] = [
     ("refinery", &["src/db"]),
     ("hickory_resolver", &["src/outbound"]),
     ("figment", &["src/config"]),
+    ("lettre", &["src/providers"]),
     ("aws_lc_rs", &["src/crypto", "src/tls"]),
     ("jsonwebtoken", &["src/providers"]),
     ("object_store", &["src/attachments"]),
+    ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 
 const DOORS: [&str; 5] = ["api", "attachments", "openmsg", "form", "textsecure"];

@@ -32,7 +32,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 // The names tests may need; which of them are needed is theirs to say.
 #[allow(unused_imports)]
 pub(crate) use self::{
-    attacker::{Attacker, Reply},
+    attacker::{Attacker, Reply, Wire},
     ca::TestCa,
     dialect::Dialect,
     hostile::{Behaviour, Confirming, Endpoint, Trick},

@@ -30,11 +30,15 @@ const LONGEST_WAIT: u64 = 7 * 86_400;
 /// As [`Destination::state`] has them.
 const STATES: [&str; 6] = ["well", "slowed", "retry_after", "half_open", "open", "paused"];
 
+/// How destinations of codes begin.
+const CODES: [&str; 3] = ["sms:", "voice:", "email:"];
+
 fn view(app: &App, destination: &Destination) -> Value {
     let seconds = |period: &Period| period.duration().as_secs();
     let delivery = &app.config.delivery;
     let of_its_kind = match destination.name.as_str() {
         name if name.starts_with(pushes::PREFIX) => &app.config.providers.push.schedule,
+        name if CODES.iter().any(|kind| name.starts_with(kind)) => &app.config.providers.schedule,
         name if name.parse::<WebhookName>().is_ok() => &delivery.webhook_schedule,
         _ => &delivery.schedule,
     };
@@ -64,8 +68,17 @@ fn view(app: &App, destination: &Destination) -> Value {
 fn name(call: &Call) -> Result<String, Problem> {
     call.unbound()?;
     let name = call.parameters.first().map(|text| text.to_ascii_lowercase()).unwrap_or_default();
-    let possible = name.parse::<WebhookName>().is_ok() || name.parse::<Domain>().is_ok();
+    let possible = name.parse::<WebhookName>().is_ok() || name.parse::<Domain>().is_ok() || is_own(&name);
     if possible { Ok(name) } else { Err(missing()) }
+}
+
+/// What the node itself sends: `sms:codes`, `push:fcm`, `relay:partner`.
+fn is_own(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    name.split_once(':').is_some_and(|(kind, name)| {
+        let known = ["sms", "voice", "email", "push", "relay"].contains(&kind);
+        known && (1..=253).contains(&name.len()) && name.bytes().all(plain)
+    })
 }
 
 fn missing() -> Problem {

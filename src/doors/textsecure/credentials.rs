@@ -1,5 +1,7 @@
 //! Who is calling: HTTP Basic with `number` or `number.device` (specification §1.0).
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -14,6 +16,8 @@ use crate::guessing::network;
 use crate::limits;
 use crate::phones::{self, Device};
 use crate::textsecure::Number;
+
+const GUESSES: &str = "wrong-password-ip";
 
 /// Base64 as clients send it: padded or not.
 pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -74,7 +78,7 @@ impl Door {
     /// The same, wherever the credentials stood.
     pub(super) async fn sign_in(
         &self,
-        ip: std::net::IpAddr,
+        ip: IpAddr,
         number: &Number,
         device: i16,
         password: &[u8],
@@ -86,15 +90,11 @@ impl Door {
             Some(known) => known,
             None => {
                 // Only what costs is counted beforehand: who is known is never kept out by a neighbour's guesses.
-                let guesses = app.config.textsecure.wrong_passwords_per_ip;
-                let bucket = Bucket { bucket: guesses.max(1), per_minute: f64::from(guesses.max(1)) };
-                let place = network(ip);
-                let spent = limits::spend(app, "wrong-password-ip", &place, bucket, 1).await?;
-                within(spent)?;
+                self.may_guess(ip).await?;
                 let stored = found.as_ref().map(|found| (found.device.generation, found.password.clone()));
                 let right = self.passwords.check(stored, password).await.map_err(|_| Refusal::Unavailable)?;
                 if right {
-                    limits::give_back(app, "wrong-password-ip", &place, 1).await?;
+                    self.was_right(ip).await?;
                 }
                 right
             }
@@ -104,6 +104,18 @@ impl Door {
             phones::seen(app, &found.device).await?;
         }
         Ok(found.device)
+    }
+
+    /// Counts a guess, at a password or a code, before anything is compared; 413 after too many.
+    pub(super) async fn may_guess(&self, ip: IpAddr) -> Result<(), Refusal> {
+        let guesses = self.app.config.textsecure.wrong_passwords_per_ip.max(1);
+        let bucket = Bucket { bucket: guesses, per_minute: f64::from(guesses) };
+        within(limits::spend(&self.app, GUESSES, &network(ip), bucket, 1).await?)
+    }
+
+    /// It was none: it was right.
+    pub(super) async fn was_right(&self, ip: IpAddr) -> Result<(), Refusal> {
+        Ok(limits::give_back(&self.app, GUESSES, &network(ip), 1).await?)
     }
 }
 

@@ -4,13 +4,13 @@
 use base64::Engine;
 use serde::Serialize;
 
-use super::Door;
 use super::answer::{self, Answer, Refusal, done, within};
 use super::credentials::{Credentials, LENIENT};
 use super::keys::{self, wanted};
 use super::messages::{Letter, Source, ToNumber, deliver, first, post};
 use super::receipts;
 use super::request::Request;
+use super::{Door, attachments};
 use crate::config::textsecure::Peer;
 use crate::directory::listing;
 use crate::federation::{self, Signal, UserCount, UserToken, UserTokens};
@@ -61,7 +61,7 @@ pub(super) async fn keys(door: &Door, request: Request) -> Answer {
 /// `GET /v1/federation/attachment/{id}`: where to fetch it, whether it is there or not.
 pub(super) async fn attachment(door: &Door, request: Request) -> Answer {
     peer(door, &request)?;
-    let id = super::attachments::id(segment(&request, 3)).ok_or(Refusal::NOT_FOUND)?;
+    let id = attachments::id(segment(&request, 3)).ok_or(Refusal::NOT_FOUND)?;
     answer::json(&Location { location: door.files.download_url(id).await? })
 }
 

@@ -11,7 +11,7 @@ use warp::{Filter, Rejection};
 
 use super::Door;
 use super::answer::Refusal;
-use crate::listen::{self, Body, BodyError};
+use crate::listen::{self, Body, BodyError, Upgrade};
 
 /// Segments are few: more are none of ours.
 const MOST_SEGMENTS: usize = 16;
@@ -26,6 +26,8 @@ pub(super) struct Request {
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) ip: IpAddr,
+    /// Where the client asks for another protocol.
+    pub(super) upgrade: Option<Upgrade>,
     /// Locked only so that a request can be looked at while a future waits: a stream is not shared between threads.
     body: Mutex<Body>,
 }
@@ -38,15 +40,21 @@ pub(super) fn request() -> impl Filter<Extract = (Request,), Error = Rejection> 
         .and(query)
         .and(warp::header::headers_cloned())
         .and(listen::client_ip())
+        .and(listen::upgrade())
         .and(listen::body())
-        .map(|method, path: FullPath, query, headers, ip, body| {
+        .map(|method, path: FullPath, query, headers, ip, upgrade, body| {
             let text = path.as_str();
             let tail = text.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
-            Request { method, path: segments(text), tail, query, headers, ip, body: Mutex::new(body) }
+            Request { method, path: segments(text), tail, query, headers, ip, upgrade, body: Mutex::new(body) }
         })
 }
 
 impl Request {
+    /// A segment of the path, from 0; empty where there is none.
+    pub(super) fn segment(&self, at: usize) -> &str {
+        self.path.get(at).map_or("", String::as_str)
+    }
+
     /// A parameter of the query, decoded; none also where it is empty. Here `+` is a space only where nothing else can be meant,
     /// which is nowhere.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
@@ -79,11 +87,13 @@ impl Request {
         let limit = door.app.config.textsecure.body_limit;
         let body = self.body.into_inner().unwrap_or_else(PoisonError::into_inner);
         let read = body.read(limit, door.app.config.public.read_timeout).await;
-        read.map_err(|error| match error {
+        let body = read.map_err(|error| match error {
             BodyError::TooLarge => Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE),
             BodyError::TooSlow => Refusal::Status(StatusCode::REQUEST_TIMEOUT),
             BodyError::Broken => Refusal::BAD_REQUEST,
-        })
+        })?;
+        // Every body of this protocol is an object; the reader would take a list of the values for one.
+        body.trim_ascii_start().starts_with(b"{").then_some(body).ok_or(Refusal::UNSUPPORTED)
     }
 }
 

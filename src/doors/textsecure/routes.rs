@@ -4,11 +4,18 @@ use http::{Method, StatusCode, header};
 
 use super::answer::{self, Answer, Refusal};
 use super::request::Request;
-use super::{Door, accounts, attachments, directory, federation, keys, keys_v2, messages, receipts};
+use super::{
+    Door, accounts, attachments, devices, directory, federation, keys, keys_v2, messages, receipts, registration,
+    websocket,
+};
 
 /// Which endpoint. What stands in its path goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
+    RequestCode,
+    Confirm,
+    ProvisioningCode,
+    JoinDevice,
     SetPush,
     ClearPush,
     PutKeys,
@@ -34,6 +41,7 @@ enum Endpoint {
     FederationReceipt,
     AllocateAttachment,
     FindAttachment,
+    Websocket,
 }
 
 /// Answers a request.
@@ -44,6 +52,10 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let Some(endpoint) = endpoint(&request.method, &path) else { return wrong_method(&path) };
     match endpoint {
+        Endpoint::RequestCode => registration::request_code(door, request).await,
+        Endpoint::Confirm => registration::confirm(door, request).await,
+        Endpoint::ProvisioningCode => devices::provisioning_code(door, request).await,
+        Endpoint::JoinDevice => devices::join(door, request).await,
         Endpoint::SetPush => accounts::set_push(door, request).await,
         Endpoint::ClearPush => accounts::clear_push(door, request).await,
         Endpoint::PutKeys => keys::put(door, request).await,
@@ -69,11 +81,19 @@ pub(super) async fn answer(door: &Door, request: Request) -> Answer {
         Endpoint::FederationReceipt => federation::receipt(door, request).await,
         Endpoint::AllocateAttachment => attachments::allocate(door, request).await,
         Endpoint::FindAttachment => attachments::find(door, request).await,
+        Endpoint::Websocket => websocket::open(door, request).await,
     }
 }
 
 fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
     let found = match (method.as_str(), path) {
+        ("GET", ["v1", "accounts", _, "code", _]) => Endpoint::RequestCode,
+        // The second spelling is the descriptions'.
+        ("PUT", ["v1", "accounts" | "acccounts", "code", _]) => Endpoint::Confirm,
+        ("GET", ["v1", "devices", "provisioning_code"] | ["v1", "devices", "provisioning", "code"]) => {
+            Endpoint::ProvisioningCode
+        }
+        ("PUT", ["v1", "devices", _]) => Endpoint::JoinDevice,
         ("PUT", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::SetPush,
         ("DELETE", ["v1", "accounts", "gcm" | "apn" | "web"]) => Endpoint::ClearPush,
         ("PUT", ["v1", "keys"]) => Endpoint::PutKeys,
@@ -101,6 +121,7 @@ fn endpoint(method: &Method, path: &[&str]) -> Option<Endpoint> {
         ("PUT", ["v1", "receipt", _, _, _, _]) => Endpoint::FederationReceipt,
         ("GET", ["v1", "attachments"]) => Endpoint::AllocateAttachment,
         ("GET", ["v1", "attachments", _]) => Endpoint::FindAttachment,
+        ("GET", ["v1", "websocket"]) => Endpoint::Websocket,
         _ => return None,
     };
     Some(found)
@@ -119,4 +140,18 @@ fn wrong_method(path: &[&str]) -> Answer {
         response.headers_mut().insert(header::ALLOW, allowed);
     }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_lead_to_the_same_endpoint() {
+        for path in [["v1", "accounts", "code", "123456"], ["v1", "acccounts", "code", "123456"]] {
+            assert_eq!(endpoint(&Method::PUT, &path), Some(Endpoint::Confirm));
+            assert_eq!(endpoint(&Method::GET, &path), None);
+        }
+        assert_eq!(endpoint(&Method::PUT, &["v2", "accounts", "code", "123456"]), None);
+    }
 }

@@ -63,8 +63,10 @@ impl Apns {
             (1..=LONGEST_TOKEN).contains(&wake.address.len()) && wake.address.bytes().all(|b| b.is_ascii_hexdigit());
         let target = hex.then(|| configured(URL, &format!("{}/3/device/{}", self.base, wake.address)).ok()).flatten();
         let Some(target) = target else { return Heard::without_a_call(Verdict::Unregistered, "no_token") };
-        let whole = json!({"aps": {"alert": ALERT}, "m": wake.sealed}).to_string();
-        let alone = || json!({"aps": {"alert": ALERT}}).to_string();
+        // A receipt is for the app alone: nobody is to be called to the screen for it.
+        let aps = if wake.receipt { json!({"content-available": 1}) } else { json!({"alert": ALERT}) };
+        let whole = json!({"aps": aps, "m": wake.sealed}).to_string();
+        let alone = || json!({"aps": aps}).to_string();
         if whole.len() > LONGEST {
             return self.send(&wake, target, alone()).await;
         }
@@ -99,13 +101,14 @@ impl Apns {
         target: Target,
         payload: String,
     ) -> Result<Answer, CallError> {
+        let (kind, priority) = if wake.receipt { ("background", "5") } else { ("alert", "10") };
         let headers = headers([
             (header::AUTHORIZATION, format!("bearer {token}")),
             (header::CONTENT_TYPE, "application/json".into()),
             (HeaderName::from_static("apns-id"), wake.id.to_string()),
             (HeaderName::from_static("apns-topic"), self.topic.clone()),
-            (HeaderName::from_static("apns-push-type"), "alert".into()),
-            (HeaderName::from_static("apns-priority"), "10".into()),
+            (HeaderName::from_static("apns-push-type"), kind.into()),
+            (HeaderName::from_static("apns-priority"), priority.into()),
             (HeaderName::from_static("apns-expiration"), wake.expires_at.as_second().to_string()),
         ]);
         self.line.outbound.call_http2(self.line.post(target, headers, payload)).await

@@ -23,12 +23,11 @@ pub(super) struct Gcm {
 /// What it answers with 200.
 #[derive(Deserialize)]
 struct Body {
-    #[serde(default)]
     results: Vec<One>,
 }
 
 /// What became of one id.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct One {
     #[serde(default)]
     registration_id: Option<String>,
@@ -39,8 +38,8 @@ struct One {
 impl Gcm {
     pub(super) fn load(set: &providers::Gcm, line: Line) -> Result<Self, LoadError> {
         let key = "providers.push.gcm.key";
-        if set.key.is_empty() || HeaderValue::try_from(set.key.reveal()).is_err() {
-            return Err(LoadError::Unusable { setting: key, problem: "a key is needed" });
+        if HeaderValue::try_from(set.key.reveal()).is_err() {
+            return Err(LoadError::Unusable { setting: key, problem: "this cannot stand in a header" });
         }
         let send = configured("providers.push.gcm.url", &set.url)?;
         Ok(Self { line, send, key: set.key.clone() })
@@ -72,11 +71,11 @@ impl Gcm {
     }
 
     fn judge(&self, answer: &Answer, data: Data<'_>) -> Heard {
-        let Ok(Body { mut results }) = serde_json::from_slice::<Body>(&answer.body) else {
+        let one = serde_json::from_slice::<Body>(&answer.body).ok().and_then(|mut body| body.results.pop());
+        let Some(One { registration_id, error }) = one else {
             // Whatever answers there, it is not this service; it may become it again.
             return Heard::of(answer, Verdict::Failing, Some("unreadable".into()));
         };
-        let One { registration_id, error } = results.pop().unwrap_or_default();
         let verdict = match error.as_deref() {
             None => {
                 Verdict::Accepted { whole: data.is_whole(), canonical: registration_id.filter(|id| !id.is_empty()) }

@@ -60,7 +60,7 @@ async fn of_several_uploads_at_once_one_is_there_whole() {
 
 #[tokio::test]
 async fn an_upload_that_falls_silent_is_let_go() {
-    let scene = Scene::with(|options| options.set("public.read_timeout", "300ms")).await;
+    let scene = Scene::with(|options| options.set("public.read_timeout", "2s")).await;
     let place = scene.place().await;
     let head = format!(
         "PUT {} HTTP/1.1\r\nHost: files.test\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\n",

@@ -102,6 +102,11 @@ impl Phone {
         Self { device, ..self.clone() }
     }
 
+    /// Who sends for it, and whatever else is wanted.
+    pub(crate) fn attacker(&self) -> Attacker {
+        self.node.clone()
+    }
+
     /// The header with its credentials.
     pub(crate) fn authorization(&self) -> String {
         let user = match self.device {
@@ -125,6 +130,11 @@ impl Phone {
 
     pub(crate) async fn delete(&self, path: &str) -> Reply {
         self.call("DELETE", path, None).await
+    }
+
+    /// Whom it calls.
+    pub(crate) fn attacker(&self) -> &Attacker {
+        &self.node
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {

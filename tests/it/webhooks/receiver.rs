@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lc_rs::{hmac, signature};
 use base64::Engine;
@@ -47,6 +48,12 @@ pub(crate) fn status(status: u16) -> Response<String> {
 /// An answer that asks for a pause.
 pub(crate) fn pause(code: u16, retry_after: &str) -> Response<String> {
     Response::builder().status(code).header("retry-after", retry_after).body("slowly".into()).unwrap()
+}
+
+/// The same answer, after so long.
+pub(crate) fn slowly(mut response: Response<String>, after: Duration) -> Response<String> {
+    response.extensions_mut().insert(after);
+    response
 }
 
 impl Receiver {
@@ -106,7 +113,11 @@ async fn answer(
         all.push(seen.clone());
         all.len() - 1
     };
-    Ok(script(&seen, n).map(|text| Full::new(text.into())))
+    let response = script(&seen, n);
+    if let Some(after) = response.extensions().get::<Duration>() {
+        tokio::time::sleep(*after).await;
+    }
+    Ok(response.map(|text| Full::new(text.into())))
 }
 
 impl Seen {

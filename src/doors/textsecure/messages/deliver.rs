@@ -99,6 +99,12 @@ impl Source<'_> {
     }
 }
 
+impl<'a> Letter<'a> {
+    fn new(&self) -> New<'a> {
+        New { device: self.device, content: self.envelope.plaintext(), receipt: self.receipt }
+    }
+}
+
 /// Messages for all devices of one number of this node: all are taken, or none is. 404 where nobody can be reached there, 409 where
 /// they are not for exactly its devices, 410 where one is for a registration that is over, 413 where a mailbox is full.
 pub(in crate::doors::textsecure) async fn deliver(
@@ -134,10 +140,7 @@ pub(in crate::doors::textsecure) async fn post(
     letters: &[Letter<'_>],
 ) -> Result<Posted, Refusal> {
     let app = &door.app;
-    let stored: Vec<New<'_>> = letters
-        .iter()
-        .map(|letter| New { device: letter.device, content: letter.envelope.plaintext(), receipt: letter.receipt })
-        .collect();
+    let stored: Vec<New<'_>> = letters.iter().map(Letter::new).collect();
     let ids = envelopes::store_many(tx, app, &stored).await?;
     let expires_at = app.clock.now() + app.config.textsecure.message_life.duration();
     let mut pushes = Vec::new();
