@@ -257,8 +257,8 @@ mod tests {
         assert_eq!(without_ids("4611686018427387904"), "…");
     }
 
-    #[test]
-    fn urls_begin_with_the_domain_unless_another_one_is_set() {
+    #[tokio::test]
+    async fn urls_begin_with_the_domain_unless_another_one_is_set() {
         let mut app = App::for_tests("shop.example");
         assert_eq!(base(&app), "https://shop.example");
         let mut config = crate::config::Config::clone(&app.config);

@@ -84,8 +84,8 @@ mod tests {
         query.to_owned()
     }
 
-    #[test]
-    fn a_url_is_good_for_its_file_and_operation_until_its_end() {
+    #[tokio::test]
+    async fn a_url_is_good_for_its_file_and_operation_until_its_end() {
         let app = App::for_tests("a.example");
         let query = query_of(&app, Operation::Put, 7);
         assert_eq!(check(&app, Operation::Put, 7, &query), Ok(()));
@@ -97,8 +97,8 @@ mod tests {
         assert_eq!(check(&app, Operation::Put, 7, &query), Err(Denied::Expired));
     }
 
-    #[test]
-    fn what_was_changed_left_out_or_said_twice_gives_no_right() {
+    #[tokio::test]
+    async fn what_was_changed_left_out_or_said_twice_gives_no_right() {
         let app = App::for_tests("a.example");
         let query = query_of(&app, Operation::Get, 7);
         let expires = only(&query, "expires").unwrap();
@@ -121,8 +121,8 @@ mod tests {
         assert_eq!(check(&other, Operation::Get, 7, &query), Err(Denied::Signature), "the key of another node");
     }
 
-    #[test]
-    fn after_a_change_of_keys_older_urls_are_still_good() {
+    #[tokio::test]
+    async fn after_a_change_of_keys_older_urls_are_still_good() {
         let (one, two) = (format!("1 {}", "11".repeat(32)), format!("2 {}", "22".repeat(32)));
         let keys = |text: &str| crate::crypto::NodeKeys::parse(text).unwrap().into();
         let before = App { keys: keys(&one), ..App::for_tests("a.example") };
