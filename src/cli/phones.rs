@@ -242,8 +242,27 @@ mod tests {
             "created_at": "2026-01-02T03:04:05Z", "registered_at": "2026-01-02T03:04:05Z", "directory": "local",
             "peer": null, "devices": [device],
         });
-        insta::assert_snapshot!(words(&phone), @"");
+        insta::assert_snapshot!(words(&phone), @r"
+        number      +14155550101
+        active      yes
+        disabled
+        registered  2026-01-02 03:04:05Z
+        created     2026-01-02 03:04:05Z
+        directory   local
+        peer
+
+        DEVICE  ACTIVE  LISTENS  PUSH    PUSH FAILED  SEEN        PREKEYS  WAITING
+        1       yes              google               2026-01-03  99       2
+        ");
         let elsewhere = json!({"number": "+14155550102", "directory": "peer", "peer": "other", "devices": []});
-        insta::assert_snapshot!(words(&elsewhere), @"");
+        insta::assert_snapshot!(words(&elsewhere), @r"
+        number      +14155550102
+        active
+        disabled
+        registered
+        created
+        directory   peer
+        peer        other
+        ");
     }
 }
