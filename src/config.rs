@@ -363,8 +363,8 @@ impl Default for Public {
             tls_cert: None,
             tls_key: None,
             trusted_proxies: Vec::new(),
-            connections: 4096,
-            connections_per_ip: 512,
+            connections: 8192,
+            connections_per_ip: 2048,
             body_limit: ByteSize::kib(64),
             read_timeout: Period::seconds(10),
         }

@@ -8,6 +8,8 @@
 mod bell;
 mod news;
 
+use std::sync::{Mutex, PoisonError};
+
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -111,8 +113,7 @@ pub async fn store(
 /// Stores all, or none where a mailbox has no room left for its part; answers their ids, which rise in the order given. The devices
 /// are to be held by the same transaction ([`crate::phones::hold`]). After the commit: [`Bell::ring`].
 pub async fn store_many(tx: &Transaction<'_>, app: &App, new: &[New<'_>]) -> Result<Vec<Uuid>, Error> {
-    let mut ids: Vec<Uuid> = new.iter().map(|_| app.new_id()).collect();
-    ids.sort_unstable();
+    let ids = rising(app, new.len());
     let numbers: Vec<&str> = new.iter().map(|new| new.device.number.as_str()).collect();
     let devices: Vec<i16> = new.iter().map(|new| new.device.id).collect();
     let seal = |(id, new): (&Uuid, &New<'_>)| app.keys.seal(Purpose::Envelope, id.as_bytes(), &new.content);
@@ -177,6 +178,22 @@ pub fn mailbox(app: &App, number: &Number, device: i16) -> String {
     crypto::encode_hex(&hash[..NAME_BYTES])
 }
 
+/// New ids, each above those that this process gave out before: devices get in order what was stored in order, also within one
+/// millisecond. After a clock has jumped back they begin anew from there.
+fn rising(app: &App, n: usize) -> Vec<Uuid> {
+    /// The time stands in the upper 48 bits, in milliseconds.
+    const JUMP: u128 = 1000 << 80;
+    static LAST: Mutex<u128> = Mutex::new(0);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = |_| {
+        let id = app.new_id().as_u128();
+        let follows = id > *last || *last - id > JUMP;
+        *last = if follows { id } else { *last + 1 };
+        Uuid::from_u128(*last)
+    };
+    (0..n).map(next).collect()
+}
+
 fn read(app: &App, row: &Row) -> Result<Stored, Error> {
     let id: Uuid = row.get(0);
     Ok(Stored {
@@ -191,6 +208,13 @@ fn read(app: &App, row: &Row) -> Result<Stored, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_stored_later_has_the_higher_id() {
+        let app = App::for_tests("a.example");
+        let ids: Vec<Uuid> = (0..500).flat_map(|_| rising(&app, 3)).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+    }
 
     #[test]
     fn mailboxes_have_names_of_their_own_that_say_nothing() {

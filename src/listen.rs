@@ -18,11 +18,14 @@ mod body;
 mod certificate;
 mod client_ip;
 mod connection;
+mod descriptors;
 mod linger;
 mod places;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+
+pub(crate) use descriptors::raise_limit;
 
 pub use body::{Body, BodyError, body};
 pub use client_ip::{ClientIp, client_ip};

@@ -58,11 +58,12 @@ impl Passwords {
         }))
     }
 
-    /// What is known of a password without a check: right, wrong, or nothing.
-    pub fn known(&self, generation: Uuid, password: &[u8]) -> Option<bool> {
+    /// Whether a password is known to be right without a check. One that is not may be right all the same: what is wrong costs the
+    /// same whether its device was here before or not.
+    pub fn known(&self, generation: Uuid, password: &[u8]) -> bool {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(&generation).filter(|known| !known.until.is_past())?;
-        Some(crypto::same(&known.mac, &self.mac(generation, password)))
+        let known = known.get(&generation).filter(|known| !known.until.is_past());
+        known.is_some_and(|known| crypto::same(&known.mac, &self.mac(generation, password)))
     }
 
     /// Whether this is the password of the device of that generation, whose stored form is given; none: there is no such device.
@@ -97,7 +98,8 @@ impl Passwords {
         tokio::task::spawn_blocking(work).await.map_err(|_| Busy)
     }
 
-    fn remember(&self, generation: Uuid, password: &[u8]) {
+    /// That this is the right one, as whoever has just stored it knows.
+    pub fn remember(&self, generation: Uuid, password: &[u8]) {
         let known = Known { mac: self.mac(generation, password), until: Instant::now().after(KNOWN_FOR) };
         let mut all = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED
@@ -138,13 +140,13 @@ mod tests {
         let passwords = passwords(1, 10);
         let stored = passwords.hash(b"0123456789abcdef").await.unwrap();
         let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!(passwords.known(one, b"0123456789abcdef"), None);
+        assert!(!passwords.known(one, b"0123456789abcdef"));
         assert_eq!(passwords.check(Some((one, stored.clone())), b"wrong").await, Ok(false));
-        assert_eq!(passwords.known(one, b"wrong"), None);
+        assert!(!passwords.known(one, b"wrong"));
         assert_eq!(passwords.check(Some((one, stored)), b"0123456789abcdef").await, Ok(true));
-        assert_eq!(passwords.known(one, b"0123456789abcdef"), Some(true));
-        assert_eq!(passwords.known(one, b"wrong"), Some(false));
-        assert_eq!(passwords.known(two, b"0123456789abcdef"), None);
+        assert!(passwords.known(one, b"0123456789abcdef"));
+        assert!(!passwords.known(one, b"wrong"));
+        assert!(!passwords.known(two, b"0123456789abcdef"));
         assert_eq!(passwords.check(None, b"0123456789abcdef").await, Ok(false));
     }
 

@@ -86,6 +86,8 @@ impl Push {
 
 /// What a client registers with.
 pub struct Registration {
+    /// Made for it.
+    pub generation: Uuid,
     /// Stored form of its password.
     pub password: String,
     /// What its envelopes are encrypted with.
@@ -282,7 +284,7 @@ async fn insert(
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
         &number.as_str(),
         &id,
-        &app.new_id(),
+        &new.generation,
         &new.password,
         &sealed,
         &new.registration_id,

@@ -43,6 +43,7 @@ impl App {
 
 /// The ingress: both listeners, until `stop`. Makes no outbound HTTP call.
 pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    crate::listen::raise_limit();
     let public = Listener::bind(Settings::public(&app.config)).await?;
     let private = Listener::bind(Settings::private(&app.config)).await?;
     let (public_at, private_at) = (public.local_addr(), private.local_addr());

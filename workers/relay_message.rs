@@ -67,7 +67,7 @@ fn judge(answer: &Answer, pause: Option<Duration>) -> Report {
         }
     };
     let report = Report { status: Some(answer.status), ..report };
-    if report.outcome == Some(Outcome::Delivered) { report } else { report.code(&format!("http_{}", answer.status)) }
+    if report.outcome == Some(Outcome::Delivered) { report } else { report.code(format!("http_{}", answer.status)) }
 }
 
 #[cfg(test)]

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn what_follows_from_what_a_service_said() {
-        let pause = Some(Duration::from_secs(90));
+        let wait = Duration::from_secs(90);
+        let pause = Some(wait);
         let accepted = Verdict::Accepted { whole: true, canonical: None };
         let table = [
             (accepted, true, (Outcome::Delivered, Advice::Done, Sign::Good)),
@@ -172,11 +173,11 @@ mod tests {
             // The next try hears it again.
             (Verdict::Unregistered, false, (Outcome::RefusedForNow, Advice::In(SOON), Sign::Good)),
             // One device must not hold up the others.
-            (Verdict::DeviceLater(pause), true, (Outcome::RefusedForNow, Advice::In(pause.unwrap()), Sign::Good)),
+            (Verdict::DeviceLater(pause), true, (Outcome::RefusedForNow, Advice::In(wait), Sign::Good)),
             (
                 Verdict::Busy(pause),
                 true,
-                (Outcome::RefusedForNow, Advice::In(pause.unwrap()), Sign::Overloaded { retry_after: pause }),
+                (Outcome::RefusedForNow, Advice::In(wait), Sign::Overloaded { retry_after: pause }),
             ),
             (
                 Verdict::Busy(None),

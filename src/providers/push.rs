@@ -50,7 +50,7 @@ pub struct Services {
 }
 
 enum Google {
-    Fcm(fcm::Fcm),
+    Fcm(Box<fcm::Fcm>),
     Gcm(gcm::Gcm),
 }
 
@@ -156,7 +156,7 @@ impl Services {
             timeout: app.config.providers.timeout.duration(),
         };
         let google = match (set.fcm.is_set(), set.gcm.is_set()) {
-            (true, _) => Some(Google::Fcm(fcm::Fcm::load(&set.fcm, line.clone())?)),
+            (true, _) => Some(Google::Fcm(Box::new(fcm::Fcm::load(&set.fcm, line.clone())?))),
             (false, true) => Some(Google::Gcm(gcm::Gcm::load(&set.gcm, line.clone())?)),
             (false, false) => None,
         };

@@ -10,4 +10,5 @@ mod operators;
 mod push;
 mod registration;
 mod scene;
+mod shown;
 mod websocket;

@@ -14,7 +14,7 @@ use super::request::Request;
 use crate::config::textsecure::Bucket;
 use crate::guessing::network;
 use crate::limits;
-use crate::phones::{self, Device};
+use crate::phones::{self, Device, SignIn};
 use crate::textsecure::Number;
 
 const GUESSES: &str = "wrong-password-ip";
@@ -85,25 +85,24 @@ impl Door {
     ) -> Result<Device, Refusal> {
         let app = &self.app;
         let found = phones::sign_in(app, number, device).await?;
-        let known = found.as_ref().and_then(|found| self.passwords.known(found.device.generation, password));
-        let right = match known {
-            Some(known) => known,
-            None => {
-                // Only what costs is counted beforehand: who is known is never kept out by a neighbour's guesses.
-                self.may_guess(ip).await?;
-                let stored = found.as_ref().map(|found| (found.device.generation, found.password.clone()));
-                let right = self.passwords.check(stored, password).await.map_err(|_| Refusal::Unavailable)?;
-                if right {
-                    self.was_right(ip).await?;
-                }
-                right
-            }
-        };
+        let known = found.as_ref().is_some_and(|found| self.passwords.known(found.device.generation, password));
+        let right = known || self.check(ip, found.as_ref(), password).await?;
         let Some(found) = found.filter(|_| right) else { return Err(Refusal::Unauthorized) };
         if found.first_today {
             phones::seen(app, &found.device).await?;
         }
         Ok(found.device)
+    }
+
+    /// Only what costs is counted: who is known is never kept out by a neighbour's guesses.
+    async fn check(&self, ip: IpAddr, found: Option<&SignIn>, password: &[u8]) -> Result<bool, Refusal> {
+        self.may_guess(ip).await?;
+        let stored = found.map(|found| (found.device.generation, found.password.clone()));
+        let right = self.passwords.check(stored, password).await.map_err(|_| Refusal::Unavailable)?;
+        if right {
+            self.was_right(ip).await?;
+        }
+        Ok(right)
     }
 
     /// Counts a guess, at a password or a code, before anything is compared; 413 after too many.

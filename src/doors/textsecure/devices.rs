@@ -69,6 +69,7 @@ pub(super) async fn join(door: &Door, request: Request) -> Answer {
     match phones::add_device(&tx, app, number, &registration).await? {
         Registered::As(id) => {
             tx.commit().await?;
+            newcomer.has_registered(door, &registration);
             answer::json(&json!({ "deviceId": id }))
         }
         // The code stays good, for when there is room again.

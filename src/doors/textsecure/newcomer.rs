@@ -63,10 +63,16 @@ impl Newcomer {
         Ok(right)
     }
 
+    /// It has registered: it can sign in at once, without a check.
+    pub(super) fn has_registered(&self, door: &Door, registration: &Registration) {
+        door.passwords.remember(registration.generation, &self.password);
+    }
+
     /// What is stored of it. Hashing a password takes its time: only for who is [`proven`](Self::proven).
     pub(super) async fn registration(&self, door: &Door) -> Result<Registration, Refusal> {
         let password = door.passwords.hash(&self.password).await.map_err(|_| Refusal::Unavailable)?;
         Ok(Registration {
+            generation: door.app.new_id(),
             password,
             signaling_key: self.body.signaling_key.clone(),
             registration_id: self.body.registration_id,

@@ -149,6 +149,7 @@ pub(super) async fn confirm(door: &Door, request: Request) -> Answer {
         Registered::As(_) => tx.commit().await?,
         Registered::Disabled | Registered::Unknown | Registered::Full => return Err(Refusal::FORBIDDEN),
     }
+    newcomer.has_registered(door, &registration);
     Ok(done())
 }
 

@@ -17,6 +17,7 @@ impl Node {
     async fn number(&self, text: &str) -> Number {
         let number: Number = text.parse().unwrap();
         let registration = Registration {
+            generation: uuid::Uuid::new_v4(),
             password: "not one that is ever checked".into(),
             signaling_key: Zeroizing::new([7; phones::SIGNALING_KEY_BYTES]),
             registration_id: 0,

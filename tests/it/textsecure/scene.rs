@@ -140,6 +140,7 @@ impl Phone {
 /// What a phone registers with: it reads over the websocket.
 fn registration(password: &str) -> Registration {
     Registration {
+        generation: uuid::Uuid::new_v4(),
         password: handfast::crypto::hash_password(password.as_bytes()).expect("hashed"),
         signaling_key: Zeroizing::new(SIGNALING_KEY),
         registration_id: 4242,

@@ -100,7 +100,7 @@ impl Source<'_> {
 }
 
 impl<'a> Letter<'a> {
-    fn new(&self) -> New<'a> {
+    fn to_store(&self) -> New<'a> {
         New { device: self.device, content: self.envelope.plaintext(), receipt: self.receipt }
     }
 }
@@ -140,7 +140,7 @@ pub(in crate::doors::textsecure) async fn post(
     letters: &[Letter<'_>],
 ) -> Result<Posted, Refusal> {
     let app = &door.app;
-    let stored: Vec<New<'_>> = letters.iter().map(Letter::new).collect();
+    let stored: Vec<New<'_>> = letters.iter().map(Letter::to_store).collect();
     let ids = envelopes::store_many(tx, app, &stored).await?;
     let expires_at = app.clock.now() + app.config.textsecure.message_life.duration();
     let mut pushes = Vec::new();

@@ -117,9 +117,10 @@ impl Session {
         tracing::debug!(?ending, "a websocket ends");
         let (form, window) = (self.form, &mut self.window);
         // What it acknowledges while it goes need not be sent again.
-        let heard = |message: Message| match understand(form, &message) {
-            Ok(Said::Taken(id)) => window.taken(id),
-            _ => {}
+        let heard = |message: Message| {
+            if let Ok(Said::Taken(id)) = understand(form, &message) {
+                window.taken(id);
+            }
         };
         ending::say(&mut self.socket, ending, heard).await;
         self.take().await;
