@@ -209,15 +209,15 @@ fn read(app: &App, row: &Row) -> Result<Stored, Error> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_stored_later_has_the_higher_id() {
+    #[tokio::test]
+    async fn what_is_stored_later_has_the_higher_id() {
         let app = App::for_tests("a.example");
         let ids: Vec<Uuid> = (0..500).flat_map(|_| rising(&app, 3)).collect();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
-    #[test]
-    fn mailboxes_have_names_of_their_own_that_say_nothing() {
+    #[tokio::test]
+    async fn mailboxes_have_names_of_their_own_that_say_nothing() {
         let app = App::for_tests("a.example");
         let (one, other): (Number, Number) = ("+14155550101".parse().unwrap(), "+14155550102".parse().unwrap());
         let name = mailbox(&app, &one, 1);

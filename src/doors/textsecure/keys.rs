@@ -219,9 +219,9 @@ mod tests {
     fn an_upload_needs_both_kinds_and_whole_keys() {
         let key = r#"{"keyId":1,"publicKey":"p","identityKey":"i","deviceId":0,"lastResort":true}"#;
         let read =
-            |text: &str| serde_json::from_str::<KeysIn>(&text.replace('K', key)).ok().map(|keys| keys.keys.len());
+            |text: &str| serde_json::from_str::<KeysIn>(&text.replace('@', key)).ok().map(|keys| keys.keys.len());
         assert_eq!(read(r#"{"lastResortKey":{"publicKey":"p","identityKey":"i"},"keys":[],"more":[1]}"#), Some(0));
-        assert_eq!(read(r#"{"lastResortKey":K,"keys":[K,K]}"#), Some(2));
+        assert_eq!(read(r#"{"lastResortKey":@,"keys":[@,@]}"#), Some(2));
         let long = "x".repeat(LONGEST + 1);
         let bad_keys = [
             r#"{"keyId":1,"publicKey":"p"}"#.to_owned(),
@@ -232,10 +232,10 @@ mod tests {
             format!(r#"{{"keyId":1,"publicKey":"{long}","identityKey":"i"}}"#),
         ];
         for bad in bad_keys {
-            assert_eq!(read(&format!(r#"{{"lastResortKey":K,"keys":[{bad}]}}"#)), None, "{bad}");
+            assert_eq!(read(&format!(r#"{{"lastResortKey":@,"keys":[{bad}]}}"#)), None, "{bad}");
             assert_eq!(read(&format!(r#"{{"lastResortKey":{bad},"keys":[]}}"#)), None, "{bad}");
         }
-        for bad in [r#"{"keys":[K]}"#, r#"{"lastResortKey":K}"#, r#"{"lastResortKey":K,"keys":null}"#, "[]"] {
+        for bad in [r#"{"keys":[@]}"#, r#"{"lastResortKey":@}"#, r#"{"lastResortKey":@,"keys":null}"#, "[]"] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -283,8 +283,8 @@ mod tests {
         assert!(first(&second_only).is_none());
     }
 
-    #[test]
-    fn no_two_messages_have_the_same_time() {
+    #[tokio::test]
+    async fn no_two_messages_have_the_same_time() {
         let app = App::for_tests("a.example");
         let times: Vec<u64> = (0..1000).map(|_| moment(&app)).collect();
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
