@@ -109,6 +109,9 @@ fn without_ids(said: &str) -> String {
 /// Digits that a port, a status or a count of milliseconds may have.
 const LONGEST_NUMBER: usize = 5;
 
+/// What uploads leave free of the disk, besides one more file.
+const SPARE: u64 = 1 << 30;
+
 const ALLOCATE: &str = "/* attachments::allocate */
 insert into attachments (id, allocated_at) values ($1, $2) on conflict (id) do nothing";
 
@@ -191,6 +194,11 @@ impl Attachments {
             Some(files) => files.read(id, range).await,
             None => Ok(None),
         }
+    }
+
+    /// Whether the directory's disk has too little left for one more file: the database may be on the same.
+    pub fn is_nearly_full(&self) -> bool {
+        self.files().is_some_and(|files| files.room() < self.app.config.textsecure.attachments.largest.bytes() + SPARE)
     }
 
     fn files(&self) -> Option<&Files> {

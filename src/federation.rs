@@ -5,6 +5,7 @@
 //! costs when the peer is away (`workers/relay_message.rs`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::config::textsecure::Peer;
@@ -22,6 +24,8 @@ use crate::outbound::{Answer, AnswerLimit, Call, CallError, Outbound, OutboundEr
 
 /// Most accounts in one page of a directory.
 pub const PAGE: i64 = 10_000;
+/// Calls to one peer that somebody waits for, in one process.
+const AT_ONCE: usize = 16;
 /// Largest answer of a peer: a page of a directory has some 600 KB.
 const LARGEST_ANSWER: usize = 4 << 20;
 
@@ -82,10 +86,11 @@ pub fn authenticate<'a>(config: &'a Config, name: &str, token: &[u8]) -> Option<
 /// Calls peers; cheap to clone.
 #[derive(Clone)]
 pub struct Peers {
-    known: std::sync::Arc<HashMap<String, Known>>,
+    known: Arc<HashMap<String, Known>>,
 }
 
 struct Known {
+    places: Arc<Semaphore>,
     outbound: Outbound,
     url: String,
     authorization: HeaderValue,
@@ -119,9 +124,17 @@ impl Peers {
             let url = peer.url.trim_end_matches('/').to_owned();
             let wrong = |error| OutboundError::Client(format!("textsecure.peers, {}: {error}", peer.name));
             Target::with_ports(&url, &Ports::Any).map_err(wrong)?;
-            known.insert(peer.name.clone(), Known { outbound, url, authorization });
+            let places = Arc::new(Semaphore::new(AT_ONCE));
+            known.insert(peer.name.clone(), Known { places, outbound, url, authorization });
         }
         Ok(Self { known: known.into() })
+    }
+
+    /// A place for a call that somebody waits for; none: so many wait for this peer already that it must be away, and more would keep
+    /// the workers from answering anything else.
+    pub fn place(&self, peer: &str) -> Option<OwnedSemaphorePermit> {
+        let places = &self.known.get(peer)?.places;
+        Arc::clone(places).try_acquire_owned().ok()
     }
 
     /// One request. What the peer says is returned whatever it is.

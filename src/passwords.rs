@@ -16,7 +16,7 @@ use crate::clock::Instant;
 use crate::config;
 use crate::crypto::{self, MacKey};
 
-/// For how long a right password is known.
+/// For how long a right password is known after it was last used.
 const KNOWN_FOR: Duration = Duration::from_secs(3600);
 /// Devices remembered; further ones push out an arbitrary one.
 const REMEMBERED: usize = 100_000;
@@ -61,9 +61,11 @@ impl Passwords {
     /// Whether a password is known to be right without a check. One that is not may be right all the same: what is wrong costs the
     /// same whether its device was here before or not.
     pub fn known(&self, generation: Uuid, password: &[u8]) -> bool {
-        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(&generation).filter(|known| !known.until.is_past());
-        known.is_some_and(|known| crypto::same(&known.mac, &self.mac(generation, password)))
+        let mac = self.mac(generation, password);
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.get_mut(&generation).filter(|known| !known.until.is_past() && crypto::same(&known.mac, &mac));
+        // Who comes often is never checked again: many would be at once.
+        found.map(|known| known.until = Instant::now().after(KNOWN_FOR)).is_some()
     }
 
     /// Whether this is the password of the device of that generation, whose stored form is given; none: there is no such device.

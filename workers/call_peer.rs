@@ -18,6 +18,10 @@ pub async fn run(crew: &Crew, deadline: Timestamp, ask: CallPeer) -> Reply {
     if timeout.is_zero() {
         return Reply::Temporarily;
     }
+    let Some(_place) = crew.peers.place(&ask.peer) else {
+        tracing::info!(peer = ask.peer, "a federated node has as many calls as it may have at once");
+        return Reply::Temporarily;
+    };
     match crew.peers.call(&ask, timeout).await {
         Ok(answer) => Reply::Peer { status: answer.status, body: String::from_utf8_lossy(&answer.body).into_owned() },
         Err(error) => {

@@ -102,7 +102,9 @@ async fn read(crew: &Crew, turn: &Turn, stop: &CancellationToken) -> Result<(BTr
             return Err(Failed::Left);
         }
     }
-    Ok((listed, seen == count))
+    // Pages are counted from the first on: who goes while they are read moves the others, and one is passed over.
+    let UserCount { count: after } = ask(crew, turn, "user_count".into()).await?;
+    Ok((listed, seen == count && usize::try_from(after) == Ok(count)))
 }
 
 async fn ask<T: serde::de::DeserializeOwned>(crew: &Crew, turn: &Turn, what: String) -> Result<T, Failed> {

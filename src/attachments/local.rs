@@ -55,6 +55,11 @@ pub(super) struct Writing {
 }
 
 impl Files {
+    /// Bytes that are left on its disk; as many as there can be where the system does not say.
+    pub(super) fn room(&self) -> u64 {
+        rustix::fs::statvfs(&self.directory).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     pub(super) fn open(directory: &FsPath) -> Result<Self, Error> {
         let failed = |source| Error::Directory { path: directory.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory.join(UNFINISHED)).map_err(failed)?;

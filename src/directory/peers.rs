@@ -45,8 +45,11 @@ pub struct PeerState {
 const ADD: &str = "/* directory::add_peers */
 insert into peers (name, due_at) select name, $2 from unnest($1::text[]) name on conflict (name) do nothing";
 
-const DROP: &str = "/* directory::drop_peers */
-delete from peers where not name = any ($1) returning name";
+const GONE: &str = "/* directory::gone_peers */
+select name from peers where not name = any ($1)";
+
+const DROP: &str = "/* directory::drop_peer */
+delete from peers where name = $1";
 
 const FORGET_PEER: &str = "/* directory::forget_peer */
 delete from directory where token = any (array(select token from directory where relay = $1 limit $2))";
@@ -86,9 +89,11 @@ select name, synced_at, due_at, failures, contacts, error from peers order by na
 pub async fn follow_settings(app: &App) -> Result<(), DbError> {
     let names = names(app);
     app.db.execute(ADD, &[&names, &app.clock.now()]).await?;
-    for row in app.db.rows(DROP, &[&names]).await? {
+    for row in app.db.rows(GONE, &[&names]).await? {
         let gone: &str = row.get(0);
         while app.db.execute(FORGET_PEER, &[&gone, &PART]).await? > 0 {}
+        // Last: who is interrupted begins again.
+        app.db.execute(DROP, &[&gone]).await?;
     }
     Ok(())
 }

@@ -37,6 +37,9 @@ const BUFFER: usize = 64 << 10;
 /// HTTP/2 requests at once on one connection.
 const STREAMS: u32 = 64;
 
+/// How long an answer over HTTP/1 may go without any of it being taken, once its connection is to end.
+const UNREAD: Duration = Duration::from_secs(300);
+
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What every connection of one listener has in common.
@@ -106,10 +109,10 @@ impl Connection {
             let finish = http2::Connection::graceful_shutdown;
             self.drive(connection, finish, &activity, Some(self.patience)).await.map_err(Into::into)
         } else {
-            // Here the kernel's time-out for what is not acknowledged does it.
+            // The kernel's time-out ends who acknowledges nothing; this, who reads a byte now and then.
             let connection = self.http1.serve_connection(io, service).with_upgrades();
             let finish = http1::UpgradeableConnection::graceful_shutdown;
-            self.drive(connection, finish, &activity, None).await.map_err(Into::into)
+            self.drive(connection, finish, &activity, Some(UNREAD)).await.map_err(Into::into)
         }
     }
 

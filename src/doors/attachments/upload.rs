@@ -17,6 +17,10 @@ impl Door {
         if let Some(refused) = self.refused_unread(asked, &body) {
             return Ok(refused);
         }
+        if self.files.is_nearly_full() {
+            tracing::error!("the disk of the attachments is nearly full: an upload was refused");
+            return Ok(try_again("no room at present"));
+        }
         let Some(lane) = self.uploads.take(asked.ip) else { return Ok(try_again("too many uploads at once")) };
         let Some(upload) = self.files.begin(asked.id).await? else {
             return Ok(text(StatusCode::NOT_FOUND, "no such place"));

@@ -16,7 +16,7 @@ use crate::limits::Spent;
 pub(super) type Answer = Result<Response, Refusal>;
 
 /// Why not, in this protocol's statuses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// 401 with a challenge and a short text (specification §1.0).
     Unauthorized,
@@ -73,6 +73,13 @@ impl Refusal {
             }
         }
         response
+    }
+}
+
+impl std::fmt::Debug for Refusal {
+    /// Its status: what a federated node wrote may name numbers.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Refusal({})", self.clone().response().status().as_u16())
     }
 }
 

@@ -98,11 +98,12 @@ impl Door {
     async fn check(&self, ip: IpAddr, found: Option<&SignIn>, password: &[u8]) -> Result<bool, Refusal> {
         self.may_guess(ip).await?;
         let stored = found.map(|found| (found.device.generation, found.password.clone()));
-        let right = self.passwords.check(stored, password).await.map_err(|_| Refusal::Unavailable)?;
-        if right {
+        let right = self.passwords.check(stored, password).await;
+        // What was right, or was not looked at, is no guess.
+        if right != Ok(false) {
             self.was_right(ip).await?;
         }
-        Ok(right)
+        right.map_err(|_| Refusal::Unavailable)
     }
 
     /// Counts a guess, at a password or a code, before anything is compared; 413 after too many.

@@ -27,13 +27,13 @@ struct Location {
 
 /// `GET /v1/federation/user_count`.
 pub(super) async fn user_count(door: &Door, request: Request) -> Answer {
-    peer(door, &request)?;
+    peer(door, &request).await?;
     answer::json(&UserCount { count: listing::count(&door.app).await? })
 }
 
 /// `GET /v1/federation/user_tokens/{offset}`: a page of all accounts, those that cannot be written to among them.
 pub(super) async fn user_tokens(door: &Door, request: Request) -> Answer {
-    peer(door, &request)?;
+    peer(door, &request).await?;
     let offset: Option<i64> = segment(&request, 3).parse().ok().filter(|offset| *offset >= 0);
     let page = listing::page(&door.app, offset.ok_or(Refusal::NOT_FOUND)?, federation::PAGE).await?;
     let contact = |listed: listing::Listed| UserToken {
@@ -46,28 +46,28 @@ pub(super) async fn user_tokens(door: &Door, request: Request) -> Answer {
 
 /// `GET /v1/federation/key/{number}`: a key of the first device.
 pub(super) async fn key(door: &Door, request: Request) -> Answer {
-    peer(door, &request)?;
+    peer(door, &request).await?;
     let number = number(&request, 3)?;
     keys::one(&prekeys::fetch(&door.app, &number, DeviceWanted::One(1)).await?)
 }
 
 /// `GET /v1/federation/key/{number}/{device or *}`. Peers are not limited in how many keys they fetch.
 pub(super) async fn keys(door: &Door, request: Request) -> Answer {
-    peer(door, &request)?;
+    peer(door, &request).await?;
     let (number, wanted) = (number(&request, 3)?, wanted(segment(&request, 4))?);
     keys::list(&prekeys::fetch(&door.app, &number, wanted).await?)
 }
 
 /// `GET /v1/federation/attachment/{id}`: where to fetch it, whether it is there or not.
 pub(super) async fn attachment(door: &Door, request: Request) -> Answer {
-    peer(door, &request)?;
+    peer(door, &request).await?;
     let id = attachments::id(segment(&request, 3)).ok_or(Refusal::NOT_FOUND)?;
     answer::json(&Location { location: door.files.download_url(id).await? })
 }
 
 /// `PUT /v1/federation/messages/{source}/{device}/{number}` (version 2): 204, 404, 409 and 410 as for our own devices.
 pub(super) async fn messages(door: &Door, request: Request) -> Answer {
-    let peer = peer(door, &request)?;
+    let peer = peer(door, &request).await?;
     let (source, destination) = (number(&request, 3)?, number(&request, 5)?);
     let device = device(segment(&request, 4))?;
     let body: ToNumber = request.json(door).await?;
@@ -81,7 +81,7 @@ pub(super) async fn messages(door: &Door, request: Request) -> Answer {
 
 /// `PUT /v1/federation/message` (version 1): 204; 404 where nobody can be reached; 400 where it is no envelope.
 pub(super) async fn message(door: &Door, request: Request) -> Answer {
-    let peer = peer(door, &request)?;
+    let peer = peer(door, &request).await?;
     let Signal { destination, envelope } = request.json(door).await?;
     let envelope = LENIENT.decode(envelope.trim()).ok().and_then(|bytes| Envelope::from_plaintext(&bytes));
     let envelope = envelope.ok_or(Refusal::BAD_REQUEST)?;
@@ -102,28 +102,36 @@ pub(super) async fn message(door: &Door, request: Request) -> Answer {
 
 /// `PUT /v1/receipt/{source}/{device}/{number}/{time}`: what was sent from here has arrived there.
 pub(super) async fn receipt(door: &Door, request: Request) -> Answer {
-    let peer = peer(door, &request)?;
+    let peer = peer(door, &request).await?;
     let (source, destination) = (number(&request, 2)?, number(&request, 4)?);
     let device = device(segment(&request, 3))?;
     let message: u64 = segment(&request, 5).parse().map_err(|_| Refusal::NOT_FOUND)?;
-    spend(door, peer, &source).await?;
+    let limit = door.app.config.textsecure.limits.receipts;
+    within(limits::spend(&door.app, "receipts", &theirs(peer, &source), limit, 1).await?)?;
     let source = Source { number: &source, device, relay: Some(&peer.name) };
     receipts::send(door, source, None, &destination, message).await?;
     Ok(done())
 }
 
-/// Who calls; 401 for whatever is wrong with it.
-fn peer<'a>(door: &'a Door, request: &Request) -> Result<&'a Peer, Refusal> {
+/// Who calls; 401 for whatever is wrong with it, 413 after too many guesses.
+async fn peer<'a>(door: &'a Door, request: &Request) -> Result<&'a Peer, Refusal> {
     let credentials = Credentials::of(&request.headers).ok_or(Refusal::Unauthorized)?;
     let peer = federation::authenticate(&door.app.config, &credentials.user, &credentials.password);
+    if peer.is_none() {
+        door.may_guess(request.ip).await?;
+    }
     peer.ok_or(Refusal::Unauthorized)
 }
 
 /// As often as a sender of our own (specification §1.1), but by themselves: nobody there may use up the room of one of ours.
 async fn spend(door: &Door, peer: &Peer, source: &Number) -> Result<(), Refusal> {
     let limit = door.app.config.textsecure.limits.messages;
-    let key = format!("{}:{}", peer.name, source.as_str());
-    within(limits::spend(&door.app, "messages", &key, limit, 1).await?)
+    within(limits::spend(&door.app, "messages", &theirs(peer, source), limit, 1).await?)
+}
+
+/// What a peer's sender is called among those who are limited.
+fn theirs(peer: &Peer, source: &Number) -> String {
+    format!("{}:{}", peer.name, source.as_str())
 }
 
 fn number(request: &Request, place: usize) -> Result<Number, Refusal> {

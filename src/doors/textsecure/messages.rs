@@ -17,6 +17,9 @@ use crate::limits;
 use crate::phones::Device;
 use crate::textsecure::Number;
 
+/// Most entries of one request: a number has a handful of devices, and who writes to groups names some dozens.
+pub(super) const MOST: usize = 256;
+
 /// What a client, or a federated node, puts to one number.
 #[derive(Deserialize, Serialize)]
 pub(super) struct ToNumber {
@@ -62,7 +65,7 @@ impl ToNumber {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        let good = self.messages.iter().all(|message| !message.body.is_empty());
+        let good = self.messages.len() <= MOST && self.messages.iter().all(|message| !message.body.is_empty());
         good.then_some(()).ok_or(Refusal::UNSUPPORTED)
     }
 }

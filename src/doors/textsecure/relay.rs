@@ -23,6 +23,9 @@ const PREFIX: &str = "relay:";
 /// Who sends what the node itself sends.
 const SENDER: &str = "textsecure";
 
+/// Largest body for a peer, in bytes: asks travel together through the broker, which takes so much at once and no more.
+const LARGEST: usize = 192 << 10;
+
 /// What a peer answered.
 struct Answered {
     status: StatusCode,
@@ -70,7 +73,7 @@ pub(super) async fn message(
     let signal = Signal { destination: destination.as_str().to_owned(), envelope };
     match put(door, peer, String::from("/v1/federation/message"), &signal).await {
         Ok(()) => Ok(true),
-        Err(Refusal::NOT_FOUND) => Ok(false),
+        Err(Refusal::Status(StatusCode::NOT_FOUND)) => Ok(false),
         Err(Refusal::LimitExceeded(after)) => Err(Refusal::LimitExceeded(after)),
         Err(_) => Err(Refusal::Unavailable),
     }
@@ -98,6 +101,9 @@ async fn get(door: &Door, peer: &str, path: String) -> Result<Option<Answered>, 
 /// Hands it over now, or later where the peer gives no answer now.
 async fn put(door: &Door, peer: &str, path: String, body: &impl Serialize) -> Result<(), Refusal> {
     let body = serde_json::to_string(body).map_err(|_| Refusal::Unavailable)?;
+    if body.len() > LARGEST {
+        return Err(Refusal::LimitExceeded(None));
+    }
     let call = CallPeer { peer: known(door, peer)?, get: false, path, body };
     match ask(door, call.clone()).await {
         Some(answered) if answered.status.is_success() => Ok(()),
@@ -152,8 +158,9 @@ impl Answered {
         match self.status {
             StatusCode::PAYLOAD_TOO_LARGE => Refusal::LimitExceeded(None),
             status if status.is_success() => Refusal::NOT_FOUND,
-            status if self.body.is_empty() => Refusal::Status(status),
-            status => Refusal::Json(status, self.body),
+            // These two say which devices. Another body is a proxy's, and may quote the path with its numbers.
+            status @ (StatusCode::CONFLICT | StatusCode::GONE) => Refusal::Json(status, self.body),
+            status => Refusal::Status(status),
         }
     }
 }

@@ -107,7 +107,8 @@ pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let hex = after.get(..2).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
         match hex.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(decoded) => {
                 bytes.push(decoded);
@@ -136,6 +137,7 @@ mod tests {
             ("/v1/keys//", vec!["v1", "keys"]),
             ("/v1/a%2", vec!["v1", "a%2"]),
             ("/v1/a%zz", vec!["v1", "a%zz"]),
+            ("/v1/a%+5", vec!["v1", "a%+5"]),
         ];
         for (path, expected) in table {
             assert_eq!(segments(path), expected, "{path}");
