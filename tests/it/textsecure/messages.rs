@@ -290,6 +290,9 @@ async fn a_list_says_who_was_reached() {
 
     let entry =
         |number: &str, body: &str| json!({"type": 1, "destination": number, "body": body, "timestamp": 1, "x": 1});
+    let too_many: Vec<Value> = (0..257).map(|_| entry(BOB, "YQ==")).collect();
+    insta::assert_snapshot!(post(&alice, json!(too_many)).await, @"415");
+    assert_eq!(node.value::<i64>("select count(*) from envelopes").await, 0);
     let mut elsewhere = entry("+19999999997", "YQ==");
     elsewhere["relay"] = json!("nowhere");
     let many = json!([

@@ -199,13 +199,21 @@ pub(in crate::doors::textsecure) fn first(devices: &[Device]) -> Option<&Device>
     devices.iter().find(|device| device.id == 1 && device.active)
 }
 
-/// Now, in milliseconds since 1970; never twice the same in one process, for receipts name messages by it.
+/// Now, in milliseconds since 1970; never twice the same in one process, for receipts name messages by it, unless the clock was set
+/// back.
 pub(in crate::doors::textsecure) fn moment(app: &App) -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now: Timestamp = app.clock.now();
     let now = now.as_millisecond().unsigned_abs();
-    let next = |last: u64| Some(now.max(last + 1));
-    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(now, |last| now.max(last + 1))
+    let next = |last: u64| Some(following(last, now));
+    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(now, |last| following(last, now))
+}
+
+/// The moment after the last one. After a clock has jumped back they begin anew from there, instead of staying in the future.
+fn following(last: u64, now: u64) -> u64 {
+    /// More than that no process gets ahead by counting.
+    const JUMP: u64 = 1000;
+    if last > now + JUMP { now } else { now.max(last + 1) }
 }
 
 fn refusal(status: StatusCode, what: &impl Serialize) -> Refusal {
@@ -288,5 +296,12 @@ mod tests {
         let app = App::for_tests("a.example");
         let times: Vec<u64> = (0..1000).map(|_| moment(&app)).collect();
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn moments_follow_a_clock_that_is_set_back() {
+        for (last, now, expected) in [(0, 5000, 5000), (5000, 5000, 5001), (6000, 5000, 6001), (6001, 5000, 5000)] {
+            assert_eq!(following(last, now), expected, "{last}, {now}");
+        }
     }
 }
