@@ -116,7 +116,7 @@ fn envelope(door: &Door, source: &Source<'_>, entry: &Entry, everybody: &[&str])
     Envelope { destinations, ..plain }
 }
 
-/// All in one transaction; answers the places of those that were reached.
+/// All in one transaction; answers the places of those that were reached. A device without room is not (specification §1.11).
 async fn deliver_here(door: &Door, messages: Vec<(usize, Number, Envelope)>) -> Result<Vec<usize>, Refusal> {
     if messages.is_empty() {
         return Ok(Vec::new());
@@ -140,6 +140,8 @@ async fn deliver_here(door: &Door, messages: Vec<(usize, Number, Envelope)>) -> 
     }
     let posted = post(door, &tx, &letters).await?;
     tx.commit().await?;
+    let places = places.into_iter().zip(&posted.stored);
+    let reached = places.filter(|(_, stored)| **stored).map(|(place, _)| place).collect();
     posted.go(door);
-    Ok(places)
+    Ok(reached)
 }
