@@ -50,6 +50,16 @@ pub struct New<'a> {
     pub receipt: bool,
 }
 
+/// What waits for a device, as much as is read in one piece.
+pub struct Page {
+    /// Oldest first.
+    pub stored: Vec<Stored>,
+    /// What is there and does not open: sealed with a key that the node no longer has, or damaged.
+    pub unreadable: Vec<Uuid>,
+    /// How many both are: none, there is no more.
+    pub rows: usize,
+}
+
 /// Why messages could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -93,6 +103,17 @@ const WAITING: &str = "/* envelopes::waiting */
 select id, number, device, content, receipt from envelopes
 where number = $1 and device = $2 and id > $3 and expires_at > $4 order by id limit $5";
 
+/// The lengths are read without the contents. The first one goes whatever its size.
+const NEXT: &str = "/* envelopes::next */
+select id, number, device, content, receipt from (
+    select e.*, row_number() over (order by e.id) as place, sum(octet_length(e.content)) over (order by e.id) as bytes
+    from (select id, number, device, content, receipt from envelopes
+          where number = $1 and device = $2 and expires_at > $3 and id <> all ($4::uuid[])
+          order by id limit $5) as e
+) as p
+where place = 1 or bytes <= $6::int8
+order by id";
+
 const FIND: &str = "/* envelopes::find */
 select id, number, device, content, receipt from envelopes where id = $1 and expires_at > $2";
 
@@ -134,10 +155,29 @@ pub async fn store_many(tx: &Transaction<'_>, app: &App, new: &[New<'_>]) -> Res
     Ok(ids.into_iter().map(|id| fitting.contains(&id).then_some(id)).collect())
 }
 
-/// What waits for a device, oldest first, `limit` at the most.
-///
-/// Concurrent senders may commit in another order than their ids have: with `after`, what appears behind it is not seen. Who must
-/// miss nothing asks without it, for as many as it can have in hand at once, and takes what was acknowledged.
+/// What waits for a device apart from what is `known`, oldest first: `limit` messages and `bytes` at the most, but one whatever its
+/// size. Concurrent senders may commit in another order than their ids have; who asks like this misses nothing.
+pub async fn next(
+    app: &App,
+    number: &Number,
+    device: i16,
+    known: &[Uuid],
+    limit: i64,
+    bytes: i64,
+) -> Result<Page, Error> {
+    let now = app.clock.now();
+    let rows = app.db.rows(NEXT, &[&number.as_str(), &device, &now, &known, &limit, &bytes]).await?;
+    let (mut stored, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        match open(app, row) {
+            Some(one) => stored.push(one),
+            None => unreadable.push(row.get(0)),
+        }
+    }
+    Ok(Page { stored, unreadable, rows: rows.len() })
+}
+
+/// What waits for a device, oldest first, `limit` at the most, whatever its size; with `after`, only what has a higher id.
 pub async fn waiting(
     app: &App,
     number: &Number,
@@ -147,16 +187,7 @@ pub async fn waiting(
 ) -> Result<Vec<Stored>, Error> {
     let after = after.unwrap_or(Uuid::nil());
     let rows = app.db.rows(WAITING, &[&number.as_str(), &device, &after, &app.clock.now(), &limit]).await?;
-    let open = |row| match read(app, row) {
-        Ok(stored) => Some(stored),
-        // One that does not open must not keep the others from being read.
-        Err(error) => {
-            let id: Uuid = row.get(0);
-            tracing::error!(%id, error = &error as &dyn std::error::Error, "a message cannot be read");
-            None
-        }
-    };
-    Ok(rows.iter().filter_map(open).collect())
+    Ok(rows.iter().filter_map(|row| open(app, row)).collect())
 }
 
 /// One message; none: it was taken, has expired, or its device was replaced.
@@ -196,6 +227,17 @@ fn rising(app: &App, n: usize) -> Vec<Uuid> {
         Uuid::from_u128(*last)
     };
     (0..n).map(next).collect()
+}
+
+/// One that does not open must not keep the others from being read.
+fn open(app: &App, row: &Row) -> Option<Stored> {
+    let error = match read(app, row) {
+        Ok(stored) => return Some(stored),
+        Err(error) => error,
+    };
+    let id: Uuid = row.get(0);
+    tracing::error!(%id, error = &error as &dyn std::error::Error, "a message cannot be read");
+    None
 }
 
 fn read(app: &App, row: &Row) -> Result<Stored, Error> {
