@@ -258,6 +258,30 @@ async fn what_cannot_be_read_is_not_in_the_way() {
 }
 
 #[tokio::test]
+async fn who_knows_what_waits_is_left_alone() {
+    let scene = Scene::start().await;
+    let phone = scene.phone("+14155550122").await;
+    let app = &scene.node.app;
+    let client = app.db.client().await.unwrap();
+    let device = phones::devices(&client, &phone.number).await.unwrap().remove(0);
+    let listener = phones::Listener::begin(app, device.clone()).await.unwrap().expect("it is still the one");
+    let concerned = async |known| {
+        let listening = phones::Listening { id: listener.id, device: device.clone(), known };
+        phones::concerned(app, &[listening]).await.unwrap() == [listener.id]
+    };
+    assert!(!concerned(0).await, "nothing waits");
+    send(&scene.node, &phone, &["one", "two"]).await;
+    assert!(concerned(0).await && concerned(1).await);
+    assert!(!concerned(2).await, "it has both");
+    let past = "update envelopes set expires_at = now() - interval '1 second'";
+    scene.node.execute(&format!("{past} where id in (select id from envelopes limit 1)")).await;
+    assert!(concerned(0).await && !concerned(1).await, "what has expired is nothing to look for");
+    // A later connection is the one: the earlier has to find out.
+    phones::Listener::begin(app, device.clone()).await.unwrap().expect("it is still the one");
+    assert!(concerned(2).await);
+}
+
+#[tokio::test]
 async fn a_process_has_room_for_so_many() {
     let scene = Scene::with(Net::new(), options("home.test").set("textsecure.websockets", 1)).await;
     let (one, other) = (scene.phone("+14155550106").await, scene.phone("+14155550107").await);

@@ -134,6 +134,7 @@ impl Session {
             if self.unread && self.window.has_room() {
                 self.look().await?;
             }
+            self.news.knows(self.window.known());
         }
         let silent = self.heard + self.door.app.config.textsecure.websocket_idle.duration();
         tokio::select! {
@@ -148,6 +149,8 @@ impl Session {
             () = sleep_until(silent) => Err(Ending::Idle),
             () = sleep_until(self.ping) => {
                 self.ping = Instant::now() + ping_every(&self.listener);
+                // Of what is known something may have expired: it counts, and others are not told of.
+                self.unread |= self.window.known() > 0;
                 self.send(Message::Ping(Bytes::new())).await
             }
         }
