@@ -149,8 +149,7 @@ pub async fn store_many(tx: &Transaction<'_>, app: &App, new: &[New<'_>]) -> Res
     let expires_at = app.clock.now() + settings.message_life.duration();
     let most = i64::from(settings.messages_per_device);
     let statement = tx.prepare_cached(STORE).await?;
-    let fitting =
-        tx.query(&statement, &[&ids, &numbers, &devices, &contents, &receipts, &expires_at, &most]).await?;
+    let fitting = tx.query(&statement, &[&ids, &numbers, &devices, &contents, &receipts, &expires_at, &most]).await?;
     let fitting: HashSet<Uuid> = fitting.iter().map(|row| row.get(0)).collect();
     Ok(ids.into_iter().map(|id| fitting.contains(&id).then_some(id)).collect())
 }
