@@ -8,6 +8,7 @@
 mod bell;
 mod news;
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -49,13 +50,23 @@ pub struct New<'a> {
     pub receipt: bool,
 }
 
+/// What waits for a device, as much as is read in one piece.
+pub struct Page {
+    /// Oldest first.
+    pub stored: Vec<Stored>,
+    /// What is there and does not open: sealed with a key that the node no longer has, or damaged.
+    pub unreadable: Vec<Uuid>,
+    /// How many both are: none, there is no more.
+    pub rows: usize,
+}
+
 /// Why messages could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// As many wait for the device as may (`textsecure.messages_per_device`).
+    /// As many wait for the device as may (`textsecure.messages_per_device`; half of it for a receipt).
     #[error("too many messages wait for the device")]
     Full,
     /// It was sealed with another key, or is damaged.
@@ -69,25 +80,39 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// All or nothing. One row: whether there was room.
+/// What has room, by the order in its mailbox; the ids of that. A receipt has only the first half of the room.
 const STORE: &str = "/* envelopes::store_many */
-with new as materialized (
-    select * from unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::bool[]) as e (id, number, device, content, receipt)
-), mailboxes as (
-    select b.number, b.device, b.coming,
-           (select count(*) from (select from envelopes w where w.number = b.number and w.device = b.device limit $7) as w) as waiting
-    from (select number, device, count(*) as coming from new group by number, device) as b
-), room as materialized (
-    select coalesce(bool_and(m.waiting + m.coming <= $7), true) as enough from mailboxes m
+with given as materialized (
+    select e.*, row_number() over (partition by e.number, e.device order by e.id) as place
+    from unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::bool[]) as e (id, number, device, content, receipt)
+), mailboxes as materialized (
+    select b.number, b.device,
+           (select count(*) from (select from envelopes w where w.number = b.number and w.device = b.device limit $7::int8) as w) as waiting
+    from (select distinct number, device from given) as b
+), fitting as materialized (
+    select g.id, g.number, g.device, g.content, g.receipt
+    from given g join mailboxes m on m.number = g.number and m.device = g.device
+    where m.waiting + g.place <= case when g.receipt then $7::int8 / 2 else $7::int8 end
 ), stored as (
     insert into envelopes (id, number, device, content, receipt, expires_at)
-    select id, number, device, content, receipt, $6 from new where (select enough from room)
+    select id, number, device, content, receipt, $6 from fitting
 )
-select enough from room";
+select id from fitting";
 
 const WAITING: &str = "/* envelopes::waiting */
 select id, number, device, content, receipt from envelopes
 where number = $1 and device = $2 and id > $3 and expires_at > $4 order by id limit $5";
+
+/// The lengths are read without the contents. The first one goes whatever its size.
+const NEXT: &str = "/* envelopes::next */
+select id, number, device, content, receipt from (
+    select e.*, row_number() over (order by e.id) as place, sum(octet_length(e.content)) over (order by e.id) as bytes
+    from (select id, number, device, content, receipt from envelopes
+          where number = $1 and device = $2 and expires_at > $3 and id <> all ($4::uuid[])
+          order by id limit $5) as e
+) as p
+where place = 1 or bytes <= $6::int8
+order by id";
 
 const FIND: &str = "/* envelopes::find */
 select id, number, device, content, receipt from envelopes where id = $1 and expires_at > $2";
@@ -98,7 +123,7 @@ delete from envelopes where id = any ($3) and number = $1 and device = $2";
 const PURGE: &str = "/* envelopes::purge */
 delete from envelopes where id = any (array(select id from envelopes where expires_at <= $1 order by expires_at limit 5000))";
 
-/// Stores one message; answers its id. See [`store_many`].
+/// Stores one message; answers its id. [`Error::Full`]: it has no room. See [`store_many`].
 pub async fn store(
     tx: &Transaction<'_>,
     app: &App,
@@ -107,12 +132,13 @@ pub async fn store(
     receipt: bool,
 ) -> Result<Uuid, Error> {
     let ids = store_many(tx, app, &[New { device, content, receipt }]).await?;
-    ids.first().copied().ok_or(Error::Full)
+    ids.first().copied().flatten().ok_or(Error::Full)
 }
 
-/// Stores all, or none where a mailbox has no room left for its part; answers their ids, which rise in the order given. The devices
+/// Stores what there is room for, the first of a mailbox first; answers for each its id, which rise in the order given, or none where
+/// its mailbox is full. Receipts take no more than half of a mailbox: the messages that they could keep out matter more. The devices
 /// are to be held by the same transaction ([`crate::phones::hold`]). After the commit: [`Bell::ring`].
-pub async fn store_many(tx: &Transaction<'_>, app: &App, new: &[New<'_>]) -> Result<Vec<Uuid>, Error> {
+pub async fn store_many(tx: &Transaction<'_>, app: &App, new: &[New<'_>]) -> Result<Vec<Option<Uuid>>, Error> {
     let ids = rising(app, new.len());
     let numbers: Vec<&str> = new.iter().map(|new| new.device.number.as_str()).collect();
     let devices: Vec<i16> = new.iter().map(|new| new.device.id).collect();
@@ -123,17 +149,34 @@ pub async fn store_many(tx: &Transaction<'_>, app: &App, new: &[New<'_>]) -> Res
     let expires_at = app.clock.now() + settings.message_life.duration();
     let most = i64::from(settings.messages_per_device);
     let statement = tx.prepare_cached(STORE).await?;
-    let enough = tx
-        .query_one(&statement, &[&ids, &numbers, &devices, &contents, &receipts, &expires_at, &most])
-        .await?
-        .get::<_, bool>(0);
-    if enough { Ok(ids) } else { Err(Error::Full) }
+    let fitting = tx.query(&statement, &[&ids, &numbers, &devices, &contents, &receipts, &expires_at, &most]).await?;
+    let fitting: HashSet<Uuid> = fitting.iter().map(|row| row.get(0)).collect();
+    Ok(ids.into_iter().map(|id| fitting.contains(&id).then_some(id)).collect())
 }
 
-/// What waits for a device, oldest first, `limit` at the most.
-///
-/// Concurrent senders may commit in another order than their ids have: with `after`, what appears behind it is not seen. Who must
-/// miss nothing asks without it, for as many as it can have in hand at once, and takes what was acknowledged.
+/// What waits for a device apart from what is `known`, oldest first: `limit` messages and `bytes` at the most, but one whatever its
+/// size. Concurrent senders may commit in another order than their ids have; who asks like this misses nothing.
+pub async fn next(
+    app: &App,
+    number: &Number,
+    device: i16,
+    known: &[Uuid],
+    limit: i64,
+    bytes: i64,
+) -> Result<Page, Error> {
+    let now = app.clock.now();
+    let rows = app.db.rows(NEXT, &[&number.as_str(), &device, &now, &known, &limit, &bytes]).await?;
+    let (mut stored, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        match open(app, row) {
+            Some(one) => stored.push(one),
+            None => unreadable.push(row.get(0)),
+        }
+    }
+    Ok(Page { stored, unreadable, rows: rows.len() })
+}
+
+/// What waits for a device, oldest first, `limit` at the most, whatever its size; with `after`, only what has a higher id.
 pub async fn waiting(
     app: &App,
     number: &Number,
@@ -143,16 +186,7 @@ pub async fn waiting(
 ) -> Result<Vec<Stored>, Error> {
     let after = after.unwrap_or(Uuid::nil());
     let rows = app.db.rows(WAITING, &[&number.as_str(), &device, &after, &app.clock.now(), &limit]).await?;
-    let open = |row| match read(app, row) {
-        Ok(stored) => Some(stored),
-        // One that does not open must not keep the others from being read.
-        Err(error) => {
-            let id: Uuid = row.get(0);
-            tracing::error!(%id, error = &error as &dyn std::error::Error, "a message cannot be read");
-            None
-        }
-    };
-    Ok(rows.iter().filter_map(open).collect())
+    Ok(rows.iter().filter_map(|row| open(app, row)).collect())
 }
 
 /// One message; none: it was taken, has expired, or its device was replaced.
@@ -192,6 +226,17 @@ fn rising(app: &App, n: usize) -> Vec<Uuid> {
         Uuid::from_u128(*last)
     };
     (0..n).map(next).collect()
+}
+
+/// One that does not open must not keep the others from being read.
+fn open(app: &App, row: &Row) -> Option<Stored> {
+    let error = match read(app, row) {
+        Ok(stored) => return Some(stored),
+        Err(error) => error,
+    };
+    let id: Uuid = row.get(0);
+    tracing::error!(%id, error = &error as &dyn std::error::Error, "a message cannot be read");
+    None
 }
 
 fn read(app: &App, row: &Row) -> Result<Stored, Error> {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub use listening::{Listener, Standing, concerned};
+pub use listening::{Listener, Listening, Standing, concerned};
 pub(crate) use operate::mark;
 pub use operate::{Phone, PhoneDevice, is_disabled, list, set_disabled, show, unregister};
 

@@ -24,7 +24,8 @@ pub struct Textsecure {
     pub body_limit: ByteSize,
     /// How long a message waits for its device.
     pub message_life: Period,
-    /// Messages that wait for one device; a further one is refused with 413, for nothing that was accepted is put aside.
+    /// Messages that wait for one device, receipts up to half of it; a further one is not taken, for nothing that was accepted is put
+    /// aside.
     pub messages_per_device: u32,
     /// Devices of one number.
     pub devices: u16,

@@ -4,6 +4,7 @@
 //! all of them together follows every two seconds. Nothing of this runs while nobody waits.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::{CHANNEL, mailbox};
 use crate::App;
 use crate::failure::chain;
-use crate::phones::{self, Device};
+use crate::phones::{self, Device, Listening};
 
 /// How often everybody's mailbox is looked into.
 const EVERY: Duration = Duration::from_secs(2);
@@ -41,12 +42,14 @@ struct Waits {
     device: Device,
     mailbox: String,
     wake: Arc<Notify>,
+    known: Arc<AtomicUsize>,
 }
 
 /// Somebody who waits; forgotten when this is dropped.
 pub struct Subscription {
     id: Uuid,
     wake: Arc<Notify>,
+    known: Arc<AtomicUsize>,
     news: Arc<Inner>,
 }
 
@@ -59,15 +62,22 @@ impl News {
     /// From now on: what appears in the mailbox of the device, and whatever befalls its connection ([`phones::Listener`]), is told. Call
     /// it inside the runtime.
     pub fn subscribe(&self, listener: Uuid, device: Device) -> Subscription {
-        let (wake, mailbox) = (Arc::new(Notify::new()), mailbox(&self.0.app, &device.number, device.id));
+        let (wake, known) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let mailbox = mailbox(&self.0.app, &device.number, device.id);
         let mut waiting = self.0.lock();
         waiting.at.entry(mailbox.clone()).or_default().push(listener);
-        waiting.all.insert(listener, Waits { device, mailbox, wake: Arc::clone(&wake) });
+        waiting.all.insert(listener, Waits { device, mailbox, wake: Arc::clone(&wake), known: Arc::clone(&known) });
         if !waiting.looking {
             waiting.looking = true;
             tokio::spawn(Arc::clone(&self.0).look_and_listen());
         }
-        Subscription { id: listener, wake, news: Arc::clone(&self.0) }
+        Subscription { id: listener, wake, known, news: Arc::clone(&self.0) }
+    }
+}
+
+impl Waits {
+    fn listening(&self, id: Uuid) -> Listening {
+        Listening { id, device: self.device.clone(), known: self.known.load(Ordering::Relaxed) }
     }
 }
 
@@ -75,6 +85,11 @@ impl Subscription {
     /// Waits until there is a reason to look: maybe there is nothing after all. What happened before this was called counts too.
     pub async fn something(&self) {
         self.wake.notified().await;
+    }
+
+    /// So many of the messages that are stored need not be told of: they are in hand. None are at first.
+    pub fn knows(&self, messages: usize) {
+        self.known.store(messages, Ordering::Relaxed);
     }
 }
 
@@ -117,10 +132,10 @@ impl Inner {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
-            let all: Vec<(Uuid, Device)> = {
+            let all: Vec<Listening> = {
                 let mut waiting = self.lock();
                 waiting.looking = !waiting.all.is_empty();
-                waiting.all.iter().map(|(id, waits)| (*id, waits.device.clone())).collect()
+                waiting.all.iter().map(|(id, waits)| waits.listening(*id)).collect()
             };
             if all.is_empty() {
                 return;

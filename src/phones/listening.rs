@@ -41,9 +41,10 @@ const STANDING: &str = "/* phones::Listener::standing */
 select d.listener = $4 from devices d join phones p on p.number = d.number
 where d.number = $1 and d.device = $2 and d.generation = $3 and p.disabled_at is null";
 
+/// The first one beyond as many as are known.
 const CONCERNED: &str = "/* phones::concerned */
-select l.id from unnest($1::uuid[], $2::text[], $3::int2[], $4::uuid[]) as l (id, number, device, generation)
-where exists (select from envelopes e where e.number = l.number and e.device = l.device)
+select l.id from unnest($1::uuid[], $2::text[], $3::int2[], $4::uuid[], $5::int8[]) as l (id, number, device, generation, known)
+where exists (select from envelopes e where e.number = l.number and e.device = l.device and e.expires_at > $6 offset l.known)
    or not exists (select from devices d join phones p on p.number = d.number
                   where d.number = l.number and d.device = l.device and d.generation = l.generation and d.listener = l.id
                     and p.disabled_at is null)";
@@ -74,12 +75,25 @@ impl Listener {
     }
 }
 
-/// Of these connections (id and device) those that should look: something waits for the device, or the connection does not hold.
-pub async fn concerned(app: &App, listeners: &[(Uuid, Device)]) -> Result<Vec<Uuid>, DbError> {
-    let ids: Vec<Uuid> = listeners.iter().map(|(id, _)| *id).collect();
-    let numbers: Vec<&str> = listeners.iter().map(|(_, device)| device.number.as_str()).collect();
-    let devices: Vec<i16> = listeners.iter().map(|(_, device)| device.id).collect();
-    let generations: Vec<Uuid> = listeners.iter().map(|(_, device)| device.generation).collect();
-    let rows = app.db.rows(CONCERNED, &[&ids, &numbers, &devices, &generations]).await?;
+/// A connection, and how many of the device's messages it has in hand already.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose.
+    pub device: Device,
+    /// Messages that are stored and known to it.
+    pub known: usize,
+}
+
+/// Of these connections those that should look: more waits for the device than they know, or the connection does not hold.
+pub async fn concerned(app: &App, listeners: &[Listening]) -> Result<Vec<Uuid>, DbError> {
+    let ids: Vec<Uuid> = listeners.iter().map(|listening| listening.id).collect();
+    let numbers: Vec<&str> = listeners.iter().map(|listening| listening.device.number.as_str()).collect();
+    let devices: Vec<i16> = listeners.iter().map(|listening| listening.device.id).collect();
+    let generations: Vec<Uuid> = listeners.iter().map(|listening| listening.device.generation).collect();
+    let known: Vec<i64> = listeners.iter().map(|listening| listening.known as i64).collect();
+    let now = app.clock.now();
+    let rows = app.db.rows(CONCERNED, &[&ids, &numbers, &devices, &generations, &known, &now]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -168,7 +168,7 @@ fn refused(error: TestError) -> Problem {
         TestError::NoDevice => Problem::field("device", "is none of this number's"),
         TestError::NoAddress => conflict("No device has a push address that could be tried."),
         TestError::NoService => conflict("No push service is configured for the kind of address that there is."),
-        TestError::Full => conflict("As many messages wait for the device as may (`textsecure.messages_per_device`)."),
+        TestError::Full => conflict("Too much waits for the device (half of `textsecure.messages_per_device`)."),
         TestError::Books(error) => error.into(),
     }
 }

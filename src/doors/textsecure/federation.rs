@@ -13,6 +13,7 @@ use super::request::Request;
 use super::{Door, attachments};
 use crate::config::textsecure::Peer;
 use crate::directory::listing;
+use crate::envelopes;
 use crate::federation::{self, Signal, UserCount, UserToken, UserTokens};
 use crate::limits;
 use crate::phones;
@@ -95,6 +96,9 @@ pub(super) async fn message(door: &Door, request: Request) -> Answer {
     let devices = phones::hold(&tx, &destination).await?;
     let device = first(&devices).ok_or(Refusal::NOT_FOUND)?;
     let posted = post(door, &tx, &[Letter { device, envelope, receipt: false }]).await?;
+    if posted.stored != [true] {
+        return Err(envelopes::Error::Full.into());
+    }
     tx.commit().await?;
     posted.go(door);
     Ok(done())

@@ -26,7 +26,7 @@ pub(super) async fn put(door: &Door, request: Request) -> Answer {
 }
 
 /// Tells `destination`, at this peer or here, that `source` has the message of that time. 404 where nobody can be reached. A
-/// device whose mailbox is full is not told: there is more to read for it than receipts.
+/// device whose mailbox is half full is not told: there is more to read for it than receipts.
 pub(super) async fn send(
     door: &Door,
     source: Source<'_>,
@@ -43,16 +43,10 @@ pub(super) async fn send(
     if first(&devices).is_none() {
         return Err(Refusal::NOT_FOUND);
     }
-    let mut told = Vec::new();
-    for device in devices.iter().filter(|device| device.active) {
-        let letter = Letter { device, envelope: source.envelope(RECEIPT, None, message), receipt: true };
-        match post(door, &tx, &[letter]).await {
-            Ok(posted) => told.push(posted),
-            Err(Refusal::LimitExceeded(_)) => {}
-            Err(refusal) => return Err(refusal),
-        }
-    }
+    let letter = |device| Letter { device, envelope: source.envelope(RECEIPT, None, message), receipt: true };
+    let letters: Vec<Letter<'_>> = devices.iter().filter(|device| device.active).map(letter).collect();
+    let posted = post(door, &tx, &letters).await?;
     tx.commit().await?;
-    told.into_iter().for_each(|posted| posted.go(door));
+    posted.go(door);
     Ok(())
 }

@@ -290,6 +290,9 @@ async fn a_list_says_who_was_reached() {
 
     let entry =
         |number: &str, body: &str| json!({"type": 1, "destination": number, "body": body, "timestamp": 1, "x": 1});
+    let too_many: Vec<Value> = (0..257).map(|_| entry(BOB, "YQ==")).collect();
+    insta::assert_snapshot!(post(&alice, json!(too_many)).await, @"415");
+    assert_eq!(node.value::<i64>("select count(*) from envelopes").await, 0);
     let mut elsewhere = entry("+19999999997", "YQ==");
     elsewhere["relay"] = json!("nowhere");
     let many = json!([
@@ -432,6 +435,54 @@ async fn what_is_too_much_is_refused_before_it_is_taken() {
     assert_eq!(bob.put(&path(CAROL), json!({"messages": both()})).await.status, 404, "another sender is another one");
     let receipts = async || alice.put("/v1/receipt/+19999999999/5", json!({})).await.status;
     assert_eq!((receipts().await, receipts().await), (404, 413));
+}
+
+async fn take_all(node: &Node, phone: &Phone) {
+    let ids: Vec<_> = waiting(node, phone).await.iter().map(|stored| stored.id).collect();
+    envelopes::take(&node.app, &phone.number, phone.device, &ids).await.expect("taken");
+}
+
+#[tokio::test]
+async fn a_full_mailbox_keeps_nobody_else_from_being_written_to() {
+    let scene = Scene::with(Net::new(), options(HOME).set("textsecure.messages_per_device", 2)).await;
+    let (alice, bob, carol) = (scene.phone(ALICE).await, scene.phone(BOB).await, scene.phone(CAROL).await);
+    let (node, second) = (&scene.node, bob.second_device(&scene.node).await);
+    let waits = async || (waiting(node, &bob).await.len(), waiting(node, &second).await.len());
+    let both = || json!([to(2, 0, "YQ=="), to(1, 0, "YQ==")]);
+    for _ in 0..2 {
+        assert_eq!(put(&alice, BOB, both()).await, "204");
+        assert_eq!(put(&alice, CAROL, json!([to(1, 0, "YQ==")])).await, "204");
+    }
+    // The first one is full, the other is not: nobody is written to.
+    take_all(node, &second).await;
+    insta::assert_snapshot!(put(&alice, BOB, both()).await, @"
+    413
+    retry-after: 300
+    ");
+    assert_eq!(waits().await, (2, 0));
+    // The other way round it is left out.
+    take_all(node, &bob).await;
+    for expected in [(1, 1), (2, 2)] {
+        assert_eq!(put(&alice, BOB, both()).await, "204");
+        assert_eq!(waits().await, expected);
+    }
+    take_all(node, &bob).await;
+    insta::assert_snapshot!(put(&alice, BOB, both()).await, @"204");
+    assert_eq!(waits().await, (1, 2));
+    // A list says who had no room.
+    let entry = |number: &str| json!({"type": 1, "destination": number, "body": "YQ=="});
+    insta::assert_snapshot!(post(&alice, json!([entry(CAROL), entry(BOB), entry(BOB)])).await, @r#"
+    200
+    content-type: application/json
+    {"success":["+14155550102"],"failure":["+14155550103","+14155550102"]}
+    "#);
+    assert_eq!((waits().await, waiting(node, &carol).await.len()), ((2, 2), 2));
+    // Receipts have half of the room, and nobody hears of it.
+    take_all(node, &bob).await;
+    for _ in 0..2 {
+        assert_eq!(alice.put("/v1/receipt/+14155550102/5", json!({})).await.status, 204);
+        assert_eq!(waits().await, (1, 2));
+    }
 }
 
 /// Whoever registers anew gets nothing that was written for the one before, and nobody is told that they were reached after that.

@@ -216,6 +216,73 @@ async fn so_many_are_under_way_and_the_others_follow() {
 }
 
 #[tokio::test]
+async fn so_many_bytes_are_read_in_one_piece() {
+    let scene = Scene::start().await;
+    let phone = scene.phone("+14155550120").await;
+    let large = ["a", "b", "c"].map(|letter| letter.repeat(100_000));
+    send(&scene.node, &phone, &large.each_ref().map(String::as_str)).await;
+    let mut known = Vec::new();
+    let mut read = async |bytes| {
+        let page = envelopes::next(&scene.node.app, &phone.number, 1, &known, 2, bytes).await.unwrap();
+        known.extend(page.stored.iter().map(|stored| stored.id));
+        assert_eq!((page.rows, page.unreadable.len()), (page.stored.len(), 0));
+        page.rows
+    };
+    assert_eq!(read(1).await, 1, "one whatever its size");
+    assert_eq!(read(150_000).await, 1);
+    assert_eq!(read(150_000).await, 1);
+    assert_eq!(read(150_000).await, 0);
+    known.clear();
+    let page = envelopes::next(&scene.node.app, &phone.number, 1, &known, 2, 1 << 20).await.unwrap();
+    assert_eq!(page.rows, 2, "the limit");
+    let mut device = Device::open(&phone, Way::Binary).await;
+    for text in &large {
+        assert_eq!(device.receive().await.text(), text);
+    }
+}
+
+/// Sealed with a key that is gone: more than are read in one piece, before one that opens.
+#[tokio::test]
+async fn what_cannot_be_read_is_not_in_the_way() {
+    let scene = Scene::start().await;
+    let phone = scene.phone("+14155550121").await;
+    send(&scene.node, &phone, &["lost"; 40]).await;
+    // The number of the key stands in bytes 1 and 2.
+    scene.node.execute("update envelopes set content = set_byte(set_byte(content, 1, 9), 2, 9)").await;
+    send(&scene.node, &phone, &["one"]).await;
+    let mut device = Device::open(&phone, Way::Text).await;
+    let one = device.receive().await;
+    assert_eq!(one.text(), "one");
+    device.take(&one).await;
+    stored_becomes(&scene.node, &phone, &[]).await;
+    assert_eq!(scene.node.value::<i64>("select count(*) from envelopes").await, 40, "for the key may come back");
+}
+
+#[tokio::test]
+async fn who_knows_what_waits_is_left_alone() {
+    let scene = Scene::start().await;
+    let phone = scene.phone("+14155550122").await;
+    let app = &scene.node.app;
+    let client = app.db.client().await.unwrap();
+    let device = phones::devices(&client, &phone.number).await.unwrap().remove(0);
+    let listener = phones::Listener::begin(app, device.clone()).await.unwrap().expect("it is still the one");
+    let concerned = async |known| {
+        let listening = phones::Listening { id: listener.id, device: device.clone(), known };
+        phones::concerned(app, &[listening]).await.unwrap() == [listener.id]
+    };
+    assert!(!concerned(0).await, "nothing waits");
+    send(&scene.node, &phone, &["one", "two"]).await;
+    assert!(concerned(0).await && concerned(1).await);
+    assert!(!concerned(2).await, "it has both");
+    let past = "update envelopes set expires_at = now() - interval '1 second'";
+    scene.node.execute(&format!("{past} where id in (select id from envelopes limit 1)")).await;
+    assert!(concerned(0).await && !concerned(1).await, "what has expired is nothing to look for");
+    // A later connection is the one: the earlier has to find out.
+    phones::Listener::begin(app, device.clone()).await.unwrap().expect("it is still the one");
+    assert!(concerned(2).await);
+}
+
+#[tokio::test]
 async fn a_process_has_room_for_so_many() {
     let scene = Scene::with(Net::new(), options("home.test").set("textsecure.websockets", 1)).await;
     let (one, other) = (scene.phone("+14155550106").await, scene.phone("+14155550107").await);

@@ -58,9 +58,11 @@ pub(in crate::doors::textsecure) struct Letter<'a> {
     pub(in crate::doors::textsecure) receipt: bool,
 }
 
-/// What is left to do when the transaction is committed.
+/// What was stored, and what is left to do when the transaction is committed.
 #[must_use]
 pub(in crate::doors::textsecure) struct Posted {
+    /// Whether there was room, for each letter.
+    pub(in crate::doors::textsecure) stored: Vec<bool>,
     mailboxes: Vec<(Number, i16)>,
     pushes: Option<ToPublish>,
 }
@@ -105,8 +107,9 @@ impl<'a> Letter<'a> {
     }
 }
 
-/// Messages for all devices of one number of this node: all are taken, or none is. 404 where nobody can be reached there, 409 where
-/// they are not for exactly its devices, 410 where one is for a registration that is over, 413 where a mailbox is full.
+/// Messages for all devices of one number of this node. 404 where nobody can be reached there, 409 where they are not for exactly its
+/// devices, 410 where one is for a registration that is over, 413 where the first device has no room: then none is taken. Another
+/// device that has none is left out (specification §1.9), for one that nobody reads must not keep the number from being written to.
 pub(in crate::doors::textsecure) async fn deliver(
     door: &Door,
     source: Source<'_>,
@@ -127,24 +130,30 @@ pub(in crate::doors::textsecure) async fn deliver(
         })
         .collect();
     let posted = post(door, &tx, &letters).await?;
+    if letters.iter().zip(&posted.stored).any(|(letter, stored)| letter.device.id == 1 && !stored) {
+        return Err(envelopes::Error::Full.into());
+    }
     tx.commit().await?;
     posted.go(door);
     Ok(())
 }
 
-/// Stores envelopes, and opens a delivery for each device that is to be woken. The devices are held by the transaction; after its
-/// commit: [`Posted::go`].
+/// Stores the envelopes that have room ([`Posted::stored`]), and opens a delivery for each device that is to be woken. The devices are
+/// held by the transaction; after its commit: [`Posted::go`].
 pub(in crate::doors::textsecure) async fn post(
     door: &Door,
     tx: &Transaction<'_>,
     letters: &[Letter<'_>],
 ) -> Result<Posted, Refusal> {
     let app = &door.app;
-    let stored: Vec<New<'_>> = letters.iter().map(Letter::to_store).collect();
-    let ids = envelopes::store_many(tx, app, &stored).await?;
+    let new: Vec<New<'_>> = letters.iter().map(Letter::to_store).collect();
+    let ids = envelopes::store_many(tx, app, &new).await?;
+    let stored = ids.iter().map(Option::is_some).collect();
     let expires_at = app.clock.now() + app.config.textsecure.message_life.duration();
-    let mut pushes = Vec::new();
+    let (mut mailboxes, mut pushes) = (BTreeSet::new(), Vec::new());
     for (letter, id) in letters.iter().zip(ids) {
+        let Some(id) = id else { continue };
+        mailboxes.insert((letter.device.number.clone(), letter.device.id));
         if let Some(destination) = pushes::destination_for(tx, app, letter.device).await? {
             pushes.push(ToPush::new(letter.device, id).message(destination, expires_at));
         }
@@ -153,8 +162,7 @@ pub(in crate::doors::textsecure) async fn post(
         true => None,
         false => Some(door.acceptor.accept_in(tx, pushes).await?.1),
     };
-    let mailboxes: BTreeSet<_> = letters.iter().map(|l| (l.device.number.clone(), l.device.id)).collect();
-    Ok(Posted { mailboxes: mailboxes.into_iter().collect(), pushes })
+    Ok(Posted { stored, mailboxes: mailboxes.into_iter().collect(), pushes })
 }
 
 impl Posted {
@@ -199,13 +207,21 @@ pub(in crate::doors::textsecure) fn first(devices: &[Device]) -> Option<&Device>
     devices.iter().find(|device| device.id == 1 && device.active)
 }
 
-/// Now, in milliseconds since 1970; never twice the same in one process, for receipts name messages by it.
+/// Now, in milliseconds since 1970; never twice the same in one process, for receipts name messages by it, unless the clock was set
+/// back.
 pub(in crate::doors::textsecure) fn moment(app: &App) -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now: Timestamp = app.clock.now();
     let now = now.as_millisecond().unsigned_abs();
-    let next = |last: u64| Some(now.max(last + 1));
-    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(now, |last| now.max(last + 1))
+    let next = |last: u64| Some(following(last, now));
+    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(now, |last| following(last, now))
+}
+
+/// The moment after the last one. After a clock has jumped back they begin anew from there, instead of staying in the future.
+fn following(last: u64, now: u64) -> u64 {
+    /// More than that no process gets ahead by counting.
+    const JUMP: u64 = 1000;
+    if last > now + JUMP { now } else { now.max(last + 1) }
 }
 
 fn refusal(status: StatusCode, what: &impl Serialize) -> Refusal {
@@ -288,5 +304,12 @@ mod tests {
         let app = App::for_tests("a.example");
         let times: Vec<u64> = (0..1000).map(|_| moment(&app)).collect();
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn moments_follow_a_clock_that_is_set_back() {
+        for (last, now, expected) in [(0, 5000, 5000), (5000, 5000, 5001), (6000, 5000, 6001), (6001, 5000, 5000)] {
+            assert_eq!(following(last, now), expected, "{last}, {now}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! 404, 409 and 410. Entries that name a device tell the two apart; without one, what both would do to a number with one device is
 //! the same, and the lists say who was reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ use super::super::request::Request;
 use super::{Letter, Source, ToDevice, ToNumber, decoded, first, kind, moment, post, send_to, spend};
 use crate::phones::{self, Device};
 use crate::textsecure::{Envelope, Number};
+
+/// Entries of one request. Each envelope of version 1 names the numbers of all, so that the work grows with their square.
+const ENTRIES: usize = 256;
 
 #[derive(Deserialize)]
 struct List {
@@ -49,7 +52,8 @@ struct Delivered {
 pub(in crate::doors::textsecure) async fn send_list(door: &Door, request: Request) -> Answer {
     let device = door.device(&request).await?;
     let List { messages } = request.json(door).await?;
-    if messages.iter().any(|entry| entry.destination.is_empty() || entry.message.body.is_empty()) {
+    let bare = |entry: &Entry| entry.destination.is_empty() || entry.message.body.is_empty();
+    if messages.len() > ENTRIES || messages.iter().any(bare) {
         return Err(Refusal::UNSUPPORTED);
     }
     match messages.iter().any(|entry| entry.message.device.is_some()) {
@@ -76,11 +80,12 @@ async fn to_one(door: &Door, device: &Device, mut entries: Vec<Entry>) -> Answer
 async fn to_many(door: &Door, device: &Device, entries: &[Entry]) -> Answer {
     spend(door, device).await?;
     let source = Source { number: &device.number, device: device.id, relay: None };
+    let everybody = everybody(entries);
     let mut reached = vec![false; entries.len()];
     let mut here = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
         let Ok(number) = entry.destination.parse::<Number>() else { continue };
-        let envelope = envelope(door, &source, entry, entries);
+        let envelope = envelope(door, &source, entry, &everybody);
         match entry.relay.as_deref().filter(|relay| !relay.is_empty()) {
             Some(peer) => reached[place] = relay::message(door, peer, &number, &envelope).await?,
             None => here.push((place, number, envelope)),
@@ -96,20 +101,22 @@ async fn to_many(door: &Door, device: &Device, entries: &[Entry]) -> Answer {
     json(&Reached { success: of(true), failure: of(false) })
 }
 
+/// The numbers of the request, each once, in their order.
+fn everybody(entries: &[Entry]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    entries.iter().map(|entry| entry.destination.as_str()).filter(|number| seen.insert(*number)).collect()
+}
+
 /// With the other numbers of the request.
-fn envelope(door: &Door, source: &Source<'_>, entry: &Entry, entries: &[Entry]) -> Envelope {
-    let mut destinations: Vec<String> = Vec::new();
-    for other in entries.iter().map(|other| &other.destination) {
-        if *other != entry.destination && !destinations.contains(other) {
-            destinations.push(other.clone());
-        }
-    }
+fn envelope(door: &Door, source: &Source<'_>, entry: &Entry, everybody: &[&str]) -> Envelope {
+    let others = everybody.iter().filter(|number| **number != entry.destination);
+    let destinations: Vec<String> = others.map(|number| (*number).to_owned()).collect();
     let message = &entry.message;
     let plain = source.envelope(kind(message.kind), decoded(&message.body), moment(&door.app));
     Envelope { destinations, ..plain }
 }
 
-/// All in one transaction; answers the places of those that were reached.
+/// All in one transaction; answers the places of those that were reached. A device without room is not (specification §1.11).
 async fn deliver_here(door: &Door, messages: Vec<(usize, Number, Envelope)>) -> Result<Vec<usize>, Refusal> {
     if messages.is_empty() {
         return Ok(Vec::new());
@@ -133,6 +140,8 @@ async fn deliver_here(door: &Door, messages: Vec<(usize, Number, Envelope)>) -> 
     }
     let posted = post(door, &tx, &letters).await?;
     tx.commit().await?;
+    let places = places.into_iter().zip(&posted.stored);
+    let reached = places.filter(|(_, stored)| **stored).map(|(place, _)| place).collect();
     posted.go(door);
-    Ok(places)
+    Ok(reached)
 }

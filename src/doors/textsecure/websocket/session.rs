@@ -36,7 +36,9 @@ use crate::textsecure::frames::{Form, Frame, Said};
 use crate::textsecure::seal::seal;
 
 /// Messages read in one piece.
-const PAGE: usize = 16;
+const PAGE: i64 = 16;
+/// Bytes of these, so that many connections together hold little.
+const PAGE_BYTES: i64 = 256 << 10;
 /// Frames that are looked at before anything else is done.
 const TOGETHER: usize = 64;
 /// How long a frame may take on its way out.
@@ -132,6 +134,7 @@ impl Session {
             if self.unread && self.window.has_room() {
                 self.look().await?;
             }
+            self.news.knows(self.window.known());
         }
         let silent = self.heard + self.door.app.config.textsecure.websocket_idle.duration();
         tokio::select! {
@@ -146,6 +149,8 @@ impl Session {
             () = sleep_until(silent) => Err(Ending::Idle),
             () = sleep_until(self.ping) => {
                 self.ping = Instant::now() + ping_every(&self.listener);
+                // Of what is known something may have expired: it counts, and others are not told of.
+                self.unread |= self.window.known() > 0;
                 self.send(Message::Ping(Bytes::new())).await
             }
         }
@@ -185,28 +190,28 @@ impl Session {
     async fn look(&mut self) -> Result<(), Ending> {
         while self.window.has_room() {
             let Device { number, id, .. } = &self.listener.device;
-            let limit = self.window.known() + PAGE;
             // From the oldest on, each time: what was stored late may have an early id.
-            let found = match envelopes::waiting(&self.door.app, number, *id, None, limit as i64).await {
-                Ok(found) => found,
+            let known = self.window.known_ids();
+            let page = match envelopes::next(&self.door.app, number, *id, &known, PAGE, PAGE_BYTES).await {
+                Ok(page) => page,
                 Err(error) => {
                     self.later(&error);
                     return Ok(());
                 }
             };
-            let last = found.len() < limit;
             // After reading: it says for whom was read.
             if !self.check().await? {
                 return Ok(());
             }
-            for stored in found {
-                if self.window.has_room() && !self.window.knows(stored.id) {
-                    self.send_envelope(stored).await?;
-                }
-            }
-            if last && self.window.has_room() {
+            if page.rows == 0 {
                 self.unread = false;
                 return Ok(());
+            }
+            self.window.skip(&page.unreadable);
+            for stored in page.stored {
+                if self.window.has_room() {
+                    self.send_envelope(stored).await?;
+                }
             }
         }
         Ok(())

@@ -23,7 +23,8 @@ pub(super) struct Window {
     bytes: usize,
     full: bool,
     acknowledged: Vec<Sent>,
-    /// Everything that is stored and must not be sent over this connection again: what was sent, acknowledged, or refused.
+    /// Everything that is stored and must not be sent over this connection again: what was sent, acknowledged, or refused, and what
+    /// cannot be read.
     known: HashSet<Uuid>,
 }
 
@@ -46,9 +47,14 @@ impl Window {
         self.known.len()
     }
 
-    /// Whether this is one of them.
-    pub(super) fn knows(&self, id: Uuid) -> bool {
-        self.known.contains(&id)
+    /// Which these are.
+    pub(super) fn known_ids(&self) -> Vec<Uuid> {
+        self.known.iter().copied().collect()
+    }
+
+    /// These cannot be sent: they must not be in the way of the others.
+    pub(super) fn skip(&mut self, ids: &[Uuid]) {
+        self.known.extend(ids);
     }
 
     /// Under which number this is sent.
@@ -142,13 +148,21 @@ mod tests {
             window.taken(number);
         }
         assert_eq!(window.to_take(), [Uuid::from_u128(1)]);
-        assert!(window.knows(Uuid::from_u128(1)), "it is still stored");
+        assert_eq!(window.known(), 2, "it is still stored");
         assert_eq!(window.forget().len(), 1);
-        assert!(!window.knows(Uuid::from_u128(1)) && window.to_take().is_empty());
+        assert!(window.known() == 1 && window.to_take().is_empty());
         window.refused(two);
         window.taken(two);
         assert!(window.to_take().is_empty());
-        assert!(window.knows(Uuid::from_u128(2)), "not again over this connection");
-        assert_eq!(window.known(), 1);
+        assert_eq!(window.known_ids(), [Uuid::from_u128(2)], "not again over this connection");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_known_and_takes_no_room() {
+        let mut window = Window::default();
+        let ids: Vec<Uuid> = (1..=2 * WINDOW as u128).map(Uuid::from_u128).collect();
+        window.skip(&ids);
+        assert!(window.has_room() && window.to_take().is_empty());
+        assert_eq!(window.known(), ids.len());
     }
 }
