@@ -4,6 +4,8 @@
 //! this node is no business of the client's, and counts like no answer. Without an answer there are no keys (404) and no
 //! attachment (503), but a message or a receipt is taken all the same: it goes into the books, and over when the peer is back.
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::StatusCode;
@@ -30,6 +32,12 @@ const LARGEST: usize = 192 << 10;
 struct Answered {
     status: StatusCode,
     body: String,
+}
+
+/// When the peer has it.
+enum Handed {
+    Now,
+    Later,
 }
 
 /// A key of each wanted device; in the form of version 1 without `wanted`.
@@ -62,17 +70,27 @@ pub(super) async fn messages(
     put(door, peer, path, body).await
 }
 
-/// A message for a number there (version 1); false: the peer knows nobody of that number, or is none of ours.
+/// A message for a number there (version 1); false: the peer knows nobody of that number, or is none of ours. One that is `away` is
+/// not waited for again: a list may have hundreds of entries for it.
 pub(super) async fn message(
     door: &Door,
     peer: &str,
     destination: &Number,
     envelope: &Envelope,
+    away: &mut HashSet<String>,
 ) -> Result<bool, Refusal> {
     let envelope = STANDARD_NO_PAD.encode(envelope.plaintext().as_slice());
     let signal = Signal { destination: destination.as_str().to_owned(), envelope };
-    match put(door, peer, String::from("/v1/federation/message"), &signal).await {
-        Ok(()) => Ok(true),
+    let call = call(door, peer, String::from("/v1/federation/message"), &signal)?;
+    if away.contains(peer) {
+        return later(door, &call).await.map(|()| true);
+    }
+    match hand_over(door, &call).await {
+        Ok(Handed::Now) => Ok(true),
+        Ok(Handed::Later) => {
+            away.insert(peer.to_owned());
+            Ok(true)
+        }
         Err(Refusal::Status(StatusCode::NOT_FOUND)) => Ok(false),
         Err(Refusal::LimitExceeded(after)) => Err(Refusal::LimitExceeded(after)),
         Err(_) => Err(Refusal::Unavailable),
@@ -98,17 +116,24 @@ async fn get(door: &Door, peer: &str, path: String) -> Result<Option<Answered>, 
     Ok(ask(door, call).await)
 }
 
-/// Hands it over now, or later where the peer gives no answer now.
 async fn put(door: &Door, peer: &str, path: String, body: &impl Serialize) -> Result<(), Refusal> {
+    hand_over(door, &call(door, peer, path, body)?).await.map(|_| ())
+}
+
+fn call(door: &Door, peer: &str, path: String, body: &impl Serialize) -> Result<CallPeer, Refusal> {
     let body = serde_json::to_string(body).map_err(|_| Refusal::Unavailable)?;
     if body.len() > LARGEST {
         return Err(Refusal::LimitExceeded(None));
     }
-    let call = CallPeer { peer: known(door, peer)?, get: false, path, body };
+    Ok(CallPeer { peer: known(door, peer)?, get: false, path, body })
+}
+
+/// Now, or later where the peer gives no answer now.
+async fn hand_over(door: &Door, call: &CallPeer) -> Result<Handed, Refusal> {
     match ask(door, call.clone()).await {
-        Some(answered) if answered.status.is_success() => Ok(()),
+        Some(answered) if answered.status.is_success() => Ok(Handed::Now),
         Some(answered) => Err(answered.refusal()),
-        None => later(door, &call).await,
+        None => later(door, call).await.map(|()| Handed::Later),
     }
 }
 

@@ -13,12 +13,9 @@ use super::super::Door;
 use super::super::answer::{Answer, Refusal, json};
 use super::super::relay;
 use super::super::request::Request;
-use super::{Letter, Source, ToDevice, ToNumber, decoded, first, kind, moment, post, send_to, spend};
+use super::{Letter, MOST, Source, ToDevice, ToNumber, decoded, first, kind, moment, post, send_to, spend};
 use crate::phones::{self, Device};
 use crate::textsecure::{Envelope, Number};
-
-/// Entries of one request. Each envelope of version 1 names the numbers of all, so that the work grows with their square.
-const ENTRIES: usize = 256;
 
 #[derive(Deserialize)]
 struct List {
@@ -53,7 +50,7 @@ pub(in crate::doors::textsecure) async fn send_list(door: &Door, request: Reques
     let device = door.device(&request).await?;
     let List { messages } = request.json(door).await?;
     let bare = |entry: &Entry| entry.destination.is_empty() || entry.message.body.is_empty();
-    if messages.len() > ENTRIES || messages.iter().any(bare) {
+    if messages.len() > MOST || messages.iter().any(bare) {
         return Err(Refusal::UNSUPPORTED);
     }
     match messages.iter().any(|entry| entry.message.device.is_some()) {
@@ -81,13 +78,14 @@ async fn to_many(door: &Door, device: &Device, entries: &[Entry]) -> Answer {
     spend(door, device).await?;
     let source = Source { number: &device.number, device: device.id, relay: None };
     let everybody = everybody(entries);
+    let mut away = HashSet::new();
     let mut reached = vec![false; entries.len()];
     let mut here = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
         let Ok(number) = entry.destination.parse::<Number>() else { continue };
         let envelope = envelope(door, &source, entry, &everybody);
         match entry.relay.as_deref().filter(|relay| !relay.is_empty()) {
-            Some(peer) => reached[place] = relay::message(door, peer, &number, &envelope).await?,
+            Some(peer) => reached[place] = relay::message(door, peer, &number, &envelope, &mut away).await?,
             None => here.push((place, number, envelope)),
         }
     }
