@@ -140,8 +140,10 @@ pub enum Verdict {
     Failing,
     /// The service does not take our credentials, or is not where the settings say: nothing goes until somebody repairs that.
     Misconfigured,
-    /// It will never take this.
+    /// It does not take this, and does not say whose fault that is.
     Refused,
+    /// It does not even take what only announces the message.
+    TooLarge,
     /// It did not answer.
     Silent(CallError),
 }
@@ -220,6 +222,7 @@ impl Line {
             500.. if pause.is_some() => Verdict::Busy(pause),
             408 | 500.. => Verdict::Failing,
             300..=399 | 401 | 403 | 404 | 405 => Verdict::Misconfigured,
+            413 => Verdict::TooLarge,
             _ => Verdict::Refused,
         }
     }

@@ -104,7 +104,7 @@ impl Fcm {
             Err(TooLarge) if data.is_whole() => self.send(&wake, data.without()).await,
             heard => heard,
         }
-        .unwrap_or_else(|TooLarge| Heard::without_a_call(Verdict::Refused, "too_large"))
+        .unwrap_or_else(|TooLarge| Heard::without_a_call(Verdict::TooLarge, "too_large"))
     }
 
     async fn send(&self, wake: &Wake<'_>, data: Data<'_>) -> Result<Heard, TooLarge> {
