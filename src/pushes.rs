@@ -1,9 +1,10 @@
 //! Push addresses of devices, and deliveries that wake them.
 //!
 //! Promises: what waits for a device is pushed to a new address of it as soon as that is known, in the same transaction, so nothing
-//! that came while it had none lies there unheard (a device that fetches what waits is woken for the newest only); an address is taken away or replaced only while it is the one that the push
-//! service spoke of; the directory follows. Addresses and signaling keys lie sealed. Leaves out the services
-//! ([`crate::providers`]), what their answers mean for a delivery (`workers/wake_device.rs`), and what waits ([`crate::envelopes`]).
+//! that came while it had none lies there unheard (a device that fetches what waits is woken for the newest only); an address is
+//! taken away or replaced only while it is the one that the push service spoke of; the directory follows. Addresses and signaling
+//! keys lie sealed. Leaves out the services ([`crate::providers`]), what their answers mean for a delivery
+//! (`workers/wake_device.rs`), and what waits ([`crate::envelopes`]).
 
 mod operate;
 
