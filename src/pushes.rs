@@ -1,9 +1,10 @@
 //! Push addresses of devices, and deliveries that wake them.
 //!
 //! Promises: what waits for a device is pushed to a new address of it as soon as that is known, in the same transaction, so nothing
-//! that came while it had none lies there unheard; an address is taken away or replaced only while it is the one that the push
-//! service spoke of; the directory follows. Addresses and signaling keys lie sealed. Leaves out the services
-//! ([`crate::providers`]), what their answers mean for a delivery (`workers/wake_device.rs`), and what waits ([`crate::envelopes`]).
+//! that came while it had none lies there unheard (a device that fetches what waits is woken for the newest only); an address is
+//! taken away or replaced only while it is the one that the push service spoke of; the directory follows. Addresses and signaling
+//! keys lie sealed. Leaves out the services ([`crate::providers`]), what their answers mean for a delivery
+//! (`workers/wake_device.rs`), and what waits ([`crate::envelopes`]).
 
 mod operate;
 
@@ -84,7 +85,7 @@ update devices set push = $4, push_address = $5, push_set_at = $6, push_failed_a
 where number = $1 and device = $2 and generation = $3";
 
 const WAITING: &str = "/* pushes::set_address (waiting) */
-select id, expires_at from envelopes where number = $1 and device = $2 and expires_at > $3 order by id";
+select id, expires_at from envelopes where number = $1 and device = $2 and expires_at > $3 order by id desc limit $4";
 
 const UNREGISTERED: &str = "/* pushes::unregistered */
 update devices set push = null, push_address = null, push_set_at = null, push_failed_at = $5
@@ -156,7 +157,7 @@ pub async fn recipient(app: &App, to: &ToPush) -> Result<Option<Recipient>, DbEr
     row.map(|row| read(app, number, to.device, &row)).transpose()
 }
 
-/// Says how a device is woken from now on. Whatever waits for it is pushed there, unless it is the address that it had.
+/// Says how a device is woken from now on. What waits for it is pushed there, unless it is the address that it had.
 pub async fn set_address(
     app: &App,
     acceptor: &Acceptor,
@@ -173,7 +174,7 @@ pub async fn set_address(
     change(&tx, &device.number, SET, device.id, device.generation, &[&push.number(), &sealed, &app.clock.now()])
         .await?;
     let deliveries = match destination_of(app, push, address) {
-        Some(destination) if !same => waiting(&tx, app, device, &destination).await?,
+        Some(destination) if !same => waiting(&tx, app, device, push, &destination).await?,
         _ => Vec::new(),
     };
     let (_, to_publish) = acceptor.accept_in(&tx, deliveries).await?;
@@ -221,17 +222,23 @@ async fn present(
     Ok(open_address(app, &device.number, device.id, sealed).ok().map(|text| (push, text)))
 }
 
-/// A delivery for everything that waits.
+/// A delivery for everything that waits, where the service carries all of it; else for the newest, which wakes the device: it
+/// fetches the others.
 async fn waiting(
     tx: &Transaction<'_>,
     app: &App,
     device: &Device,
+    push: Push,
     destination: &str,
 ) -> Result<Vec<NewMessage>, DbError> {
+    let most: Option<i64> = match push {
+        Push::Google => None,
+        Push::Apple | Push::Web => Some(1),
+    };
     let statement = tx.prepare_cached(WAITING).await?;
-    let rows = tx.query(&statement, &[&device.number.as_str(), &device.id, &app.clock.now()]).await?;
+    let rows = tx.query(&statement, &[&device.number.as_str(), &device.id, &app.clock.now(), &most]).await?;
     let message = |row: &Row| ToPush::new(device, row.get(0)).message(destination.to_owned(), row.get(1));
-    Ok(rows.iter().map(message).collect())
+    Ok(rows.iter().rev().map(message).collect())
 }
 
 async fn alter(app: &App, recipient: &Recipient, sql: &str, further: &[&(dyn ToSql + Sync)]) -> Result<bool, DbError> {

@@ -1,7 +1,8 @@
 //! Sends a code to whom it was made for: by short message, by a call or by mail.
 //!
 //! One try asks every carrier of its kind in turn until one takes it. What a carrier may have taken without saying so is handed
-//! to the next one all the same: a code that comes twice is a nuisance, one that does not come keeps somebody out. Before every
+//! to the next one all the same: a code that comes twice is a nuisance, one that does not come keeps somebody out. But after two
+//! tries that may have reached somebody it ends: each further one may cost a message, and is one more. Before every
 //! call the code is looked for anew and the clock is asked, so that what was replaced, used or has expired is not sent any more,
 //! and no call outlasts the code. How a carrier is, is this process's own knowledge, and says nothing of the destination: a breaker
 //! there would hold back codes that another carrier could take.
@@ -23,6 +24,8 @@ use crate::worker::{Channel, Crew, Hold, Report, Sign};
 
 /// How long a code waits for a database that is away.
 const SOON: Duration = Duration::from_secs(1);
+/// Noted on a delivery after a try that may have reached somebody.
+const UNSURE: &str = "unsure";
 
 /// The channel of one kind.
 pub struct SendCode {
@@ -59,7 +62,7 @@ impl SendCode {
         if !self.carriers.has(self.kind) {
             return Report::untried(Advice::Never("no-carrier"));
         }
-        let mut round = Round::default();
+        let mut round = Round { unsure: delivery.reason.as_deref() == Some(UNSURE), ..Round::default() };
         for carrier in self.carriers.in_turn(self.kind) {
             let live = match self.live(what.code, delivery.expires_at).await {
                 Ok(Some(live)) => live,
@@ -82,6 +85,10 @@ impl SendCode {
                 Said::Never(why) => return round.ended(Advice::Never(why)),
                 Said::Refused | Said::NotNow | Said::Trouble { .. } => {}
             }
+        }
+        if round.unsure && round.outcome == Some(Outcome::Unknown) {
+            self.forget(delivery, what.code).await;
+            return round.ended(Advice::Unknown);
         }
         let advice = round.advice(self.carriers.pause(self.kind));
         round.ended(advice)
@@ -116,7 +123,7 @@ impl SendCode {
         word
     }
 
-    /// What was sent need not be kept. If it is kept, its end comes all the same.
+    /// What was sent, or will not be, need not be kept. If it is kept, its end comes all the same.
     async fn forget(&self, delivery: &ClaimedDelivery, code: Uuid) {
         if let Err(error) = subject::sent(&self.crew.app, code).await {
             tracing::warn!(%error, delivery = %delivery.id, "that a code was sent could not be noted");
@@ -131,6 +138,8 @@ struct Round {
     said: Vec<String>,
     outcome: Option<Outcome>,
     status: Option<u16>,
+    /// Whether an earlier try may have reached somebody.
+    unsure: bool,
     /// Whether one of them may take it later.
     may_change: bool,
 }
@@ -157,10 +166,13 @@ impl Round {
     }
 
     fn ended(self, advice: Advice) -> Report {
+        let goes_on = advice != Advice::Unknown;
         let mut report = match self.outcome {
             Some(outcome) => Report::of(outcome, advice),
             None => Report::untried(advice),
         };
+        let doubt = self.unsure || self.outcome == Some(Outcome::Unknown);
+        report.note = (doubt && goes_on).then_some(UNSURE);
         let good = matches!(self.outcome, Some(Outcome::Delivered | Outcome::RefusedForGood));
         report.sign = Some(if good { Sign::Good } else { Sign::NotTried });
         report.status = self.status;
@@ -217,6 +229,11 @@ mod tests {
             let report = round(&words).ended(Advice::Later);
             assert_eq!((report.outcome, report.code.as_deref()), (Some(outcome), Some("c=http_503 c=http_503")));
         }
+        // The next try knows of the doubt, and of an earlier one.
+        assert_eq!(round(&[trouble(Unknown)]).ended(Advice::Later).note, Some(UNSURE));
+        assert_eq!(round(&[trouble(RefusedForNow)]).ended(Advice::Later).note, None);
+        let later = Round { unsure: true, ..round(&[trouble(RefusedForNow)]) };
+        assert_eq!(later.ended(Advice::Later).note, Some(UNSURE));
         let untried = round(&[]).ended(Advice::Later);
         assert!(untried.outcome.is_none() && untried.code.is_none() && untried.sign() == Sign::NotTried);
     }

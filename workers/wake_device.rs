@@ -78,7 +78,8 @@ impl WakeDevice {
         report(heard, applied)
     }
 
-    /// What an answer changes about the device. False: it could not be written down.
+    /// What an answer changes about the device. False: it could not be written down, or was of an address that the device has no
+    /// more; whoever tries again reads the present one.
     async fn apply(
         &self,
         delivery: &ClaimedDelivery,
@@ -103,11 +104,15 @@ impl WakeDevice {
                 // Whatever could not be written: the device has it.
                 return true;
             }
-            Verdict::Unregistered => pushes::unregistered(app, recipient, address).await.map(|gone| {
-                if gone {
+            Verdict::Unregistered => match pushes::unregistered(app, recipient, address).await {
+                Ok(true) => {
                     tracing::info!(delivery = %delivery.id, "a push service knows a device no more: its address is taken away");
+                    Ok(())
                 }
-            }),
+                // Another delivery's answer, or the device itself, has replaced the address meanwhile.
+                Ok(false) => return false,
+                Err(error) => Err(error),
+            },
             Verdict::Misconfigured => {
                 let service = delivery.destination.as_str();
                 tracing::error!(service, "a push service refuses our credentials, or is not where the settings say");
@@ -152,7 +157,9 @@ fn judge(verdict: &Verdict, applied: bool) -> (Outcome, Advice, Sign) {
         Verdict::DeviceLater(pause) => (Outcome::RefusedForNow, after(pause), Sign::Good),
         Verdict::Busy(pause) => (Outcome::RefusedForNow, after(pause), Sign::Overloaded { retry_after: *pause }),
         Verdict::Failing | Verdict::Misconfigured => (Outcome::RefusedForNow, Advice::Later, Sign::Failed),
-        Verdict::Refused => (Outcome::RefusedForGood, Advice::Never("refused"), Sign::Good),
+        // It may be about us, or about everything: the message must not be lost for it.
+        Verdict::Refused => (Outcome::RefusedForNow, Advice::Later, Sign::Good),
+        Verdict::TooLarge => (Outcome::RefusedForGood, Advice::Never("too-large"), Sign::Good),
         Verdict::Silent(error) if error.nothing_sent() => (Outcome::NotSent, Advice::Later, Sign::Failed),
         Verdict::Silent(_) => (Outcome::Unknown, Advice::Later, Sign::Failed),
     }
@@ -170,7 +177,7 @@ mod tests {
         let table = [
             (accepted, true, (Outcome::Delivered, Advice::Done, Sign::Good)),
             (Verdict::Unregistered, true, (Outcome::RefusedForGood, Advice::Never("unregistered"), Sign::Good)),
-            // The next try hears it again.
+            // The next try hears it again, or has another address.
             (Verdict::Unregistered, false, (Outcome::RefusedForNow, Advice::In(SOON), Sign::Good)),
             // One device must not hold up the others.
             (Verdict::DeviceLater(pause), true, (Outcome::RefusedForNow, Advice::In(wait), Sign::Good)),
@@ -186,7 +193,9 @@ mod tests {
             ),
             (Verdict::Failing, true, (Outcome::RefusedForNow, Advice::Later, Sign::Failed)),
             (Verdict::Misconfigured, true, (Outcome::RefusedForNow, Advice::Later, Sign::Failed)),
-            (Verdict::Refused, true, (Outcome::RefusedForGood, Advice::Never("refused"), Sign::Good)),
+            // A gateway that refuses without a reason refuses everything: nothing is given up for it.
+            (Verdict::Refused, true, (Outcome::RefusedForNow, Advice::Later, Sign::Good)),
+            (Verdict::TooLarge, true, (Outcome::RefusedForGood, Advice::Never("too-large"), Sign::Good)),
         ];
         for (verdict, applied, follows) in table {
             assert_eq!(judge(&verdict, applied), follows, "{verdict:?}");

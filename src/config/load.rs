@@ -24,10 +24,20 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         figment = figment.merge(Toml::file_exact(path));
     }
     // HANDFAST_CONFIG names the file itself and HANDFAST_API_… is the command line's; neither is a setting.
-    let figment = figment.merge(
-        Env::prefixed("HANDFAST_").filter(|key| key.as_str().contains("__") || is_top_level(key.as_str())).split("__"),
-    );
+    let variables =
+        Env::prefixed("HANDFAST_").filter(|key| key.as_str().contains("__") || is_top_level(key.as_str())).split("__");
+    let as_text: Vec<_> = variables.iter().filter(|(_, text)| changes_as_a_number(text)).collect();
+    figment = figment.merge(variables);
+    for (key, text) in as_text {
+        figment = figment.merge((key.as_str(), text.trim()));
+    }
     read(&figment)
+}
+
+/// Whether it would be written otherwise once it was read as a number, as with noughts in front: then a secret would be another.
+fn changes_as_a_number(text: &str) -> bool {
+    let text = text.trim();
+    text.parse::<i128>().is_ok_and(|number| number.to_string() != text)
 }
 
 fn is_top_level(key: &str) -> bool {
@@ -201,6 +211,44 @@ mod tests {
         for key in ["größe", "delivery.settle_every"] {
             assert!(mistakes.iter().any(|m| m.trim_start().starts_with(&format!("{key}:"))), "{key} in {mistakes:#?}");
         }
+    }
+
+    #[test]
+    fn the_periods_and_sizes_of_the_textsecure_door_have_bounds() {
+        let found = |key: &str, value: &str| {
+            let text = format!("domain = \"shop.example\"\ndata_dir = \"/tmp\"\n[textsecure]\n{key} = \"{value}\"");
+            let mistakes = read_text(&text).err().map(|ConfigError(mistakes)| mistakes).unwrap_or_default();
+            mistakes.iter().any(|m| m.trim_start().starts_with(&format!("textsecure.{key}:")))
+        };
+        for (key, least, below) in [
+            ("message_life", "1m", "59s"),
+            ("message_life", "365d", "366d"),
+            ("relay_deadline", "1s", "999ms"),
+            ("sync_every", "1s", "999ms"),
+            ("body_limit", "1KiB", "1023B"),
+        ] {
+            assert!(!found(key, least) && found(key, below), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_digits_is_one_and_is_shown_to_nobody() {
+        let bare = || Figment::from(Toml::string("domain = \"shop.example\"\ndata_dir = \"/tmp\""));
+        let key = "providers.push.gcm.key";
+        for (figment, text) in [
+            (bare().merge((key, 12_345_678_u64)), "12345678"),
+            (bare().merge((key, -12_345_678_i64)), "-12345678"),
+            (bare().merge((key, true)), "true"),
+        ] {
+            assert_eq!(read(&figment).unwrap().providers.push.gcm.key.reveal(), text);
+        }
+        for (text, changes) in
+            [("12345678", false), ("0123", true), ("+1", true), (" 7 ", false), ("0x1", false), ("", false)]
+        {
+            assert_eq!(changes_as_a_number(text), changes, "{text:?}");
+        }
+        let ConfigError(mistakes) = read(&bare().merge((key, 1234.5678))).unwrap_err();
+        assert!(!mistakes.is_empty() && mistakes.iter().all(|m| !m.contains("5678")), "{mistakes:?}");
     }
 
     #[test]

@@ -125,6 +125,8 @@ pub struct Limits {
     pub allocate_device: Bucket,
     /// Tries with such a code, per number.
     pub verify_device: Bucket,
+    /// Push addresses given, per number: each new one is pushed what waits.
+    pub push_addresses: Bucket,
 }
 
 /// A federated node.
@@ -153,6 +155,18 @@ impl Textsecure {
         }
         if self.websocket_idle < Period::seconds(1) || self.websocket_idle > Period::hours(24) {
             wrong("websocket_idle", "must be between 1s and 24h");
+        }
+        if self.message_life < Period::seconds(60) || self.message_life > Period::days(365) {
+            wrong("message_life", "must be between 1m and 365d");
+        }
+        if self.relay_deadline < Period::seconds(1) {
+            wrong("relay_deadline", "must be at least 1s");
+        }
+        if self.sync_every < Period::seconds(1) {
+            wrong("sync_every", "must be at least 1s");
+        }
+        if self.body_limit < ByteSize::kib(1) {
+            wrong("body_limit", "must be at least 1KiB");
         }
         let numbers = [
             ("code_tries", self.code_tries > 0),
@@ -223,7 +237,7 @@ fn is_http_url(text: &str, mode: Mode) -> bool {
 
 impl Limits {
     /// All, with their names.
-    fn all(&self) -> [(&'static str, Bucket); 11] {
+    fn all(&self) -> [(&'static str, Bucket); 12] {
         [
             ("sms", self.sms),
             ("voice", self.voice),
@@ -236,6 +250,7 @@ impl Limits {
             ("receipts", self.receipts),
             ("allocate_device", self.allocate_device),
             ("verify_device", self.verify_device),
+            ("push_addresses", self.push_addresses),
         ]
     }
 }
@@ -298,6 +313,7 @@ impl Default for Limits {
             receipts: bucket(1000, 1000.0),
             allocate_device: bucket(2, 0.5),
             verify_device: bucket(2, 2.0),
+            push_addresses: bucket(10, 2.0),
         }
     }
 }

@@ -10,8 +10,8 @@
 //! Promises: one try, which ends within `providers.timeout` (two at the most where the service wants a new token); an address is
 //! called unknown only when its service says so of this very address, never for what may be a mistake of ours; keys, tokens and
 //! addresses are in no log. Endpoints of Web Push come from strangers: they are called behind the guard like everything else
-//! ([`crate::outbound`]), and only on the ports that are allowed to webhooks. Leaves out what follows for device and delivery
-//! (`workers/wake_device.rs`).
+//! ([`crate::outbound`]), and only on the ports that are allowed to webhooks. The other services stand in the settings, and are
+//! called wherever they are. Leaves out what follows for device and delivery (`workers/wake_device.rs`).
 
 mod apns;
 mod fcm;
@@ -34,7 +34,9 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::clock::Clock;
-use crate::outbound::{Answer, AnswerLimit, Call, CallError, Outbound, Ports, Redirects, Target, TargetError};
+use crate::outbound::{
+    Answer, AnswerLimit, Call, CallError, Outbound, OutboundError, Ports, Redirects, Target, TargetError,
+};
 use crate::phones::Push;
 
 /// Of an answer: the services say what is wrong in a few hundred bytes.
@@ -91,6 +93,9 @@ pub enum LoadError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// The HTTP client.
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
 }
 
 /// What one device is to be told.
@@ -140,28 +145,31 @@ pub enum Verdict {
     Failing,
     /// The service does not take our credentials, or is not where the settings say: nothing goes until somebody repairs that.
     Misconfigured,
-    /// It will never take this.
+    /// It does not take this, and does not say whose fault that is.
     Refused,
+    /// It does not even take what only announces the message.
+    TooLarge,
     /// It did not answer.
     Silent(CallError),
 }
 
 impl Services {
-    /// Reads keys and credentials. Names every way of waking that is set up.
-    pub fn load(app: &App, outbound: &Outbound) -> Result<Self, LoadError> {
+    /// Reads keys and credentials. `guarded` is for the endpoints that strangers choose.
+    pub fn load(app: &App, guarded: &Outbound) -> Result<Self, LoadError> {
         let set = &app.config.providers.push;
         let line = Line {
-            outbound: outbound.clone(),
+            outbound: Outbound::to_configured(&app.config)?,
             clock: app.clock.clone(),
             timeout: app.config.providers.timeout.duration(),
         };
+        let guarded = Line { outbound: guarded.clone(), ..line.clone() };
         let google = match (set.fcm.is_set(), set.gcm.is_set()) {
             (true, _) => Some(Google::Fcm(Box::new(fcm::Fcm::load(&set.fcm, line.clone())?))),
             (false, true) => Some(Google::Gcm(gcm::Gcm::load(&set.gcm, line.clone())?)),
             (false, false) => None,
         };
-        let apns = set.apns.is_set().then(|| apns::Apns::load(&set.apns, line.clone())).transpose()?;
-        let web = set.web.is_set().then(|| web::Web::load(&set.web, Ports::of(&app.config), line)).transpose()?;
+        let apns = set.apns.is_set().then(|| apns::Apns::load(&set.apns, line)).transpose()?;
+        let web = set.web.is_set().then(|| web::Web::load(&set.web, Ports::of(&app.config), guarded)).transpose()?;
         Ok(Self { google, apns, web })
     }
 
@@ -220,6 +228,7 @@ impl Line {
             500.. if pause.is_some() => Verdict::Busy(pause),
             408 | 500.. => Verdict::Failing,
             300..=399 | 401 | 403 | 404 | 405 => Verdict::Misconfigured,
+            413 => Verdict::TooLarge,
             _ => Verdict::Refused,
         }
     }

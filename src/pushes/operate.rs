@@ -115,8 +115,8 @@ pub async fn enable(app: &App, acceptor: &Acceptor, number: &Number) -> Result<b
     phones::mark(&tx, app, number, false).await?;
     let mut deliveries = Vec::new();
     for device in phones::devices(&tx, number).await? {
-        if let Some(destination) = destination_for(&tx, app, &device).await? {
-            deliveries.extend(waiting(&tx, app, &device, &destination).await?);
+        if let Some((push, destination)) = device.push.zip(destination_for(&tx, app, &device).await?) {
+            deliveries.extend(waiting(&tx, app, &device, push, &destination).await?);
         }
     }
     let (_, to_publish) = acceptor.accept_in(&tx, deliveries).await?;

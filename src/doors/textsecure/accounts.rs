@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::Door;
-use super::answer::{Answer, Refusal, done};
+use super::answer::{Answer, Refusal, done, within};
 use super::request::Request;
+use crate::limits;
 use crate::phones::{self, Push};
 use crate::pushes;
 
@@ -18,7 +19,7 @@ struct PushAddress {
     address: String,
 }
 
-/// `PUT /v1/accounts/{gcm,apn,web}`: setting one clears the others.
+/// `PUT /v1/accounts/{gcm,apn,web}`: setting one clears the others. Each new one pushes what waits, so it may not be done at will.
 pub(super) async fn set_push(door: &Door, request: Request) -> Answer {
     let device = door.device(&request).await?;
     let push = push_of(&request)?;
@@ -26,6 +27,8 @@ pub(super) async fn set_push(door: &Door, request: Request) -> Answer {
     if address.len() > LONGEST_ADDRESS || !pushes::is_address(&door.app, push, &address) {
         return Err(Refusal::UNSUPPORTED);
     }
+    let (app, limit) = (&door.app, door.app.config.textsecure.limits.push_addresses);
+    within(limits::spend(app, "push-addresses", device.number.as_str(), limit, 1).await?)?;
     pushes::set_address(&door.app, &door.acceptor, &device, push, &address).await?;
     Ok(done())
 }

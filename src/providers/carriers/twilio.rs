@@ -17,7 +17,7 @@ use crate::webhooks::{AGENT, Auth};
 
 /// "To" is no number, or none that can take messages.
 const NO_SUCH_NUMBER: [u32; 5] = [21211, 21217, 21401, 21421, 21614];
-/// The recipient has answered STOP.
+/// The recipient has answered STOP to this sender's number; other senders may go on.
 const UNSUBSCRIBED: u32 = 21610;
 
 /// One account.
@@ -131,7 +131,7 @@ fn judge(answer: &Answer, now: jiff::Timestamp) -> Word {
     let Some(Refusal { code }) = refusal else { return word };
     let said = match code {
         code if NO_SUCH_NUMBER.contains(&code) => Said::Never("no-such-number"),
-        UNSUBSCRIBED => Said::Never("unsubscribed"),
+        UNSUBSCRIBED => Said::Refused,
         _ => word.said,
     };
     Word::new(said, answer.status, format!("{}/{code}", word.code))
@@ -158,7 +158,7 @@ mod tests {
                 "http_400/21211",
             ),
             (400, r#"{"code":21614}"#, Said::Never("no-such-number"), "http_400/21614"),
-            (400, r#"{"code":21610}"#, Said::Never("unsubscribed"), "http_400/21610"),
+            (400, r#"{"code":21610}"#, Said::Refused, "http_400/21610"),
             (400, r#"{"code":21606}"#, Said::Refused, "http_400/21606"),
             (400, "what?", Said::Refused, "http_400"),
             (401, r#"{"code":20003}"#, trouble, "http_401/20003"),

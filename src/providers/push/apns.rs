@@ -34,7 +34,16 @@ pub(super) struct Apns {
     topic: String,
     team: String,
     signer: Signer,
-    token: Mutex<Option<(String, Instant)>>,
+    token: Mutex<Option<Token>>,
+}
+
+/// What we sign in with.
+#[derive(Clone)]
+struct Token {
+    text: String,
+    /// When it was signed, by the clock of that moment, in Unix seconds.
+    iat: i64,
+    until: Instant,
 }
 
 /// What it answers where it refuses.
@@ -75,17 +84,20 @@ impl Apns {
     }
 
     async fn send(&self, wake: &Wake<'_>, target: Target, payload: String) -> Heard {
-        let mut refused = None;
+        let mut refused: Option<Token> = None;
         loop {
-            let Ok(token) = self.token(refused.as_deref()) else {
+            let Ok(token) = self.token(refused.as_ref()) else {
                 return Heard::without_a_call(Verdict::Misconfigured, "no_token");
             };
-            let answer = match self.try_with(&token, wake, target.clone(), payload.clone()).await {
+            let answer = match self.try_with(&token.text, wake, target.clone(), payload.clone()).await {
                 Ok(answer) => answer,
                 Err(error) => return Heard::silent(error),
             };
             let said = serde_json::from_slice::<Said>(&answer.body).unwrap_or_default();
-            if answer.status == 403 && refused.is_none() && said.reason.as_deref() == Some("ExpiredProviderToken") {
+            if answer.status == 403
+                && refused.is_none()
+                && said.asks_for_another(&token, self.line.clock.unix_seconds())
+            {
                 refused = Some(token);
                 continue;
             }
@@ -120,9 +132,9 @@ impl Apns {
             // The device fetches it: Apple keeps one notification for a device that is away, and only the last.
             (200, _) => Verdict::Accepted { whole: false, canonical: None },
             (410, _) if said.is_older_than(since) => Verdict::DeviceLater(self.line.pause(answer)),
-            (410, _) | (400, Some("BadDeviceToken")) => Verdict::Unregistered,
-            // Of another app: perhaps the device's mistake, perhaps ours, so nobody loses an address for it.
-            (400, Some("DeviceTokenNotForTopic")) => Verdict::DeviceLater(None),
+            (410, _) => Verdict::Unregistered,
+            // Of another environment or app: perhaps the device's mistake, perhaps ours, so nobody loses an address for it.
+            (400, Some("BadDeviceToken" | "DeviceTokenNotForTopic")) => Verdict::DeviceLater(None),
             (429, Some("TooManyRequests")) => Verdict::DeviceLater(self.line.pause(answer)),
             (400, Some("BadTopic" | "TopicDisallowed" | "MissingTopic")) => Verdict::Misconfigured,
             _ => self.line.by_status(answer),
@@ -130,21 +142,33 @@ impl Apns {
     }
 
     /// The present token, or a new one where that is old or `refused`.
-    fn token(&self, refused: Option<&str>) -> Result<String, KeyError> {
+    fn token(&self, refused: Option<&Token>) -> Result<Token, KeyError> {
         let mut present = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((token, until)) = &*present
-            && !until.is_past()
-            && refused != Some(token)
+        if let Some(token) = &*present
+            && !token.until.is_past()
+            && refused.is_none_or(|refused| refused.text != token.text)
         {
             return Ok(token.clone());
         }
-        let token = self.signer.sign(&json!({"iss": self.team, "iat": self.line.clock.unix_seconds()}))?;
-        *present = Some((token.clone(), Instant::now().after(TOKEN)));
+        let iat = self.line.clock.unix_seconds();
+        let text = self.signer.sign(&json!({"iss": self.team, "iat": iat}))?;
+        let token = Token { text, iat, until: Instant::now().after(TOKEN) };
+        *present = Some(token.clone());
         Ok(token)
     }
 }
 
 impl Said {
+    /// Whether a new token may be taken where this one was not: it is too old, or of a time that has not come, for our clock was
+    /// wrong when it was signed.
+    fn asks_for_another(&self, token: &Token, now: i64) -> bool {
+        match self.reason.as_deref() {
+            Some("ExpiredProviderToken") => true,
+            Some("InvalidProviderToken") => token.iat > now,
+            _ => false,
+        }
+    }
+
     /// Whether the device has given its token after Apple had found it unknown: then it is known again.
     fn is_older_than(&self, since: Option<Timestamp>) -> bool {
         let found = self.timestamp.and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -155,6 +179,20 @@ impl Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_renewed_where_it_is_old_or_of_the_future() {
+        let token = Token { text: String::new(), iat: 1000, until: Instant::now() };
+        for (reason, now, renewed) in [
+            ("ExpiredProviderToken", 1000, true),
+            ("InvalidProviderToken", 999, true),
+            ("InvalidProviderToken", 1000, false),
+            ("BadTopic", 999, false),
+        ] {
+            let said = Said { reason: Some(reason.into()), timestamp: None };
+            assert_eq!(said.asks_for_another(&token, now), renewed, "{reason} at {now}");
+        }
+    }
 
     #[test]
     fn a_token_given_after_it_was_unknown_is_known_again() {

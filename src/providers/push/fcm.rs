@@ -27,6 +27,8 @@ const MARGIN: Duration = Duration::from_secs(120);
 const REST: Duration = Duration::from_secs(1);
 /// Most that data may have, in bytes: names and values.
 const LONGEST: usize = 4096;
+/// How long Google is left alone where it asks for that, and does not say how long (its documentation: a minute).
+const PAUSE: Duration = Duration::from_secs(60);
 const CREDENTIALS: &str = "providers.push.fcm.credentials";
 
 /// The service.
@@ -104,7 +106,7 @@ impl Fcm {
             Err(TooLarge) if data.is_whole() => self.send(&wake, data.without()).await,
             heard => heard,
         }
-        .unwrap_or_else(|TooLarge| Heard::without_a_call(Verdict::Refused, "too_large"))
+        .unwrap_or_else(|TooLarge| Heard::without_a_call(Verdict::TooLarge, "too_large"))
     }
 
     async fn send(&self, wake: &Wake<'_>, data: Data<'_>) -> Result<Heard, TooLarge> {
@@ -145,7 +147,7 @@ impl Fcm {
         if (200..300).contains(&answer.status) {
             return Ok(Heard::accepted(answer, data.is_whole()));
         }
-        let said = Said::of(&answer.body);
+        let (said, pause) = (Said::of(&answer.body), self.line.pause(answer));
         let verdict = match (answer.status, said.code.as_deref()) {
             (_, Some("UNREGISTERED")) => Verdict::Unregistered,
             (400, _) if said.blames_token => Verdict::Unregistered,
@@ -153,6 +155,9 @@ impl Fcm {
             (400, _) if said.blames_size => return Err(TooLarge),
             // Of another project: perhaps the device's mistake, perhaps ours, so nobody loses an address for it.
             (_, Some("SENDER_ID_MISMATCH")) => Verdict::DeviceLater(None),
+            // Each device has a quota, and so has the project: only the latter is everybody's.
+            (429, Some("QUOTA_EXCEEDED")) if !said.blames_project => Verdict::DeviceLater(pause.or(Some(PAUSE))),
+            (429, _) => Verdict::Busy(pause.or(Some(PAUSE))),
             _ => self.line.by_status(answer),
         };
         Ok(Heard::of(answer, verdict, said.code))
@@ -233,6 +238,7 @@ struct Said {
     code: Option<String>,
     blames_token: bool,
     blames_size: bool,
+    blames_project: bool,
 }
 
 impl Said {
@@ -243,11 +249,15 @@ impl Said {
         let code = details.iter().find_map(|detail| detail["errorCode"].as_str()).or(error["status"].as_str());
         let fields = details.iter().filter_map(|detail| detail["fieldViolations"].as_array()).flatten();
         let message = error["message"].as_str().unwrap_or_default();
+        let of_the_project = |detail: &serde_json::Value| {
+            detail["reason"] == "RATE_LIMIT_EXCEEDED" || !detail["metadata"]["quota_limit"].is_null()
+        };
         Self {
             code: code.map(str::to_owned),
             blames_token: fields.filter_map(|field| field["field"].as_str()).any(|field| field == "message.token")
                 || message.contains("registration token is not a valid"),
             blames_size: message.contains("too big") || message.contains("too large"),
+            blames_project: details.iter().any(of_the_project),
         }
     }
 }
@@ -302,5 +312,18 @@ mod tests {
             );
         }
         assert!(Said::of(b"<html>").code.is_none());
+    }
+
+    #[test]
+    fn a_quota_is_the_device_s_unless_it_is_named_as_the_project_s() {
+        for (detail, project) in [
+            (r#"{"errorCode":"QUOTA_EXCEEDED"}"#, false),
+            (r#"{"errorCode":"QUOTA_EXCEEDED"},{"reason":"RATE_LIMIT_EXCEEDED"}"#, true),
+            (r#"{"errorCode":"QUOTA_EXCEEDED"},{"metadata":{"quota_limit":"PerMinutePerProject"}}"#, true),
+            (r#"{"reason":"OTHER","metadata":{}}"#, false),
+        ] {
+            let said = Said::of(format!(r#"{{"error":{{"code":429,"details":[{detail}]}}}}"#).as_bytes());
+            assert_eq!(said.blames_project, project, "{detail}");
+        }
     }
 }

@@ -86,6 +86,7 @@ impl Gcm {
             }
             Some("DeviceMessageRateExceeded" | "MismatchSenderId") => Verdict::DeviceLater(self.line.pause(answer)),
             Some("TopicsMessageRateExceeded") => Verdict::Busy(self.line.pause(answer)),
+            Some("MessageTooBig") => Verdict::TooLarge,
             Some(_) => Verdict::Refused,
         };
         Heard::of(answer, verdict, error)

@@ -165,6 +165,8 @@ impl Web {
             404 | 410 => Verdict::Unregistered,
             // Of other credentials, say some services: perhaps of a key that we had before.
             401 | 403 => Verdict::DeviceLater(None),
+            // Limits there are a subscription's: one device must not hold up the others.
+            429 => Verdict::DeviceLater(self.line.pause(answer)),
             _ => match self.line.by_status(answer) {
                 Verdict::Misconfigured => Verdict::Refused,
                 verdict => verdict,

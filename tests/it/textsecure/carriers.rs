@@ -342,6 +342,35 @@ async fn no_call_outlasts_its_code() {
     assert!(silent.seen().len() <= 1);
 }
 
+#[tokio::test]
+async fn a_code_that_may_have_been_sent_is_tried_once_more_and_not_for_ever() {
+    let net = Net::new();
+    let silent = Receiver::start(&net, OWN, |_, n| match n {
+        1 => status(503),
+        _ => slowly(status(204), Duration::from_secs(60)),
+    })
+    .await;
+    let stage = Stage::with(net, carried_by("sms", &[through_own()]).set("providers.timeout", "1s")).await;
+    let id = stage.sms().await;
+    assert_eq!(
+        stage.ended(&id).await,
+        "unconfirmed (own=timeout_after_sending): own=timeout_after_sending, own=http_503, own=timeout_after_sending"
+    );
+    assert_eq!(silent.seen().len(), 3);
+    eventually("the code is forgotten", async || stage.sealed_codes().await == 0).await;
+}
+
+#[tokio::test]
+async fn who_has_answered_stop_to_one_sender_is_reached_by_another() {
+    let net = Net::new();
+    let _first =
+        Receiver::start(&net, TWILIO, |_, _| twilio::refuse(400, 21610, "Attempt to send to unsubscribed")).await;
+    let _second = Receiver::start(&net, OWN, |_, _| status(204)).await;
+    let stage = Stage::with(net, carried_by("sms", &[through_twilio(), through_own()])).await;
+    let id = stage.sms().await;
+    assert_eq!(stage.ended(&id).await, "delivered: twilio=http_400/21610 own=sent");
+}
+
 fn at(scheme: &str, password: &str, rest: &str) -> String {
     format!("{scheme}://{}:{password}@{MAIL}{rest}", mail::USER.replace('@', "%40"))
 }

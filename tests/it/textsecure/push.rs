@@ -89,6 +89,21 @@ fn open(phone: &Phone, sealed: &Value) -> Vec<u8> {
     cipher.decrypt_padded_vec_mut::<Pkcs7>(&body[17..]).expect("padding")
 }
 
+#[tokio::test]
+async fn addresses_are_not_given_at_will() {
+    let (bucket, per_minute) =
+        ("textsecure.limits.push_addresses.bucket", "textsecure.limits.push_addresses.per_minute");
+    let scene = Scene::with(Net::new(), options(HOME).set(bucket, 1).set(per_minute, 0.001)).await;
+    let phone = scene.phone("+14155550101").await;
+    // What is none takes nothing.
+    assert_eq!(phone.put("/v1/accounts/gcm/", json!({"gcmRegistrationId": ""})).await.status, 415);
+    set(&phone, "gcm", "device-1").await;
+    let over = phone.put("/v1/accounts/apn/", json!({"apnRegistrationId": "aa"})).await;
+    assert_eq!(over.status, 413);
+    assert!(over.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().unwrap() > 0));
+    set(&scene.phone("+14155550102").await, "gcm", "device-2").await;
+}
+
 /// Not the node's own.
 mod hmac_of_the_device {
     use aws_lc_rs::hmac;

@@ -60,7 +60,17 @@ impl Scene {
 pub(crate) fn options(domain: &str) -> Options {
     let mut options =
         Options::of(domain).set("textsecure.enabled", true).set("textsecure.name", domain.replace('.', "-"));
-    for limit in ["sms", "voice", "verify", "codes_per_ip", "prekeys", "messages", "allocate_device", "verify_device"] {
+    for limit in [
+        "sms",
+        "voice",
+        "verify",
+        "codes_per_ip",
+        "prekeys",
+        "messages",
+        "allocate_device",
+        "verify_device",
+        "push_addresses",
+    ] {
         options = options
             .set(&format!("textsecure.limits.{limit}.bucket"), 10_000)
             .set(&format!("textsecure.limits.{limit}.per_minute"), 10_000.0);

@@ -125,7 +125,10 @@ async fn only_the_service_s_word_on_an_address_takes_it_away() {
         // Of a wrong project, of a wrong place: our mistakes.
         (0, _) => refused(404, "NOT_FOUND", "NOT_FOUND"),
         (1, _) => refused(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"),
-        (2, _) => refused(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED"),
+        (2, _) => refused(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED").map(|mut answer| {
+            answer.headers_mut().insert("retry-after", "1".parse().unwrap());
+            answer
+        }),
         (3, _) => None,
         (_, "gone") => refused(404, "NOT_FOUND", "UNREGISTERED"),
         (_, "junk") => says(

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use http::Response;
 use serde_json::json;
 
 use super::gateway::{Gateway, Seen, Speaks, pause, says};
 use super::*;
 use crate::node::Port;
+use crate::webhooks::receiver::{Receiver, slowly};
 
 const GATE: &str = "gcm.test";
 
@@ -16,11 +18,11 @@ fn with_gcm() -> Options {
         .set("providers.push.gcm.key", "the key of the test")
 }
 
-fn accepted() -> Option<http::Response<String>> {
+fn accepted() -> Option<Response<String>> {
     says(200, json!({"success": 1, "failure": 0, "results": [{"message_id": "1:1"}]}))
 }
 
-fn failed(error: &str) -> Option<http::Response<String>> {
+fn failed(error: &str) -> Option<Response<String>> {
     says(200, json!({"success": 0, "failure": 1, "results": [{"error": error}]}))
 }
 
@@ -139,4 +141,49 @@ async fn a_service_that_is_down_is_called_again_until_it_is_up() {
     let mut got: Vec<Vec<u8>> = gate.seen().iter().map(|seen| open(&phone, &seen.json()["data"]["message"])).collect();
     got.sort();
     assert_eq!(got, [b"one", b"six", b"two"]);
+}
+
+#[tokio::test]
+async fn a_word_on_an_id_that_was_replaced_meanwhile_loses_nothing() {
+    let net = Net::new();
+    let gate = Receiver::start(&net, GATE, |seen, n| {
+        let said = |result: Value| Response::new(json!({"results": [result]}).to_string());
+        match (seen.json()["registration_ids"][0].as_str(), n) {
+            (Some("old"), 0) => {
+                slowly(said(json!({"message_id": "1:1", "registration_id": "new"})), Duration::from_millis(300))
+            }
+            // By then the node has the new one.
+            (Some("old"), _) => slowly(said(json!({"error": "NotRegistered"})), Duration::from_millis(700)),
+            _ => said(json!({"message_id": "1:1"})),
+        }
+    })
+    .await;
+    let scene = Scene::with(net, with_gcm()).await;
+    let phone = pushed(&scene, "+14155550101").await;
+    for text in [b"one", b"two"] {
+        waits(&scene.node, &phone, text, false).await;
+    }
+    set(&phone, "gcm", "old").await;
+    until_taken(&scene.node).await;
+    assert_eq!(gate.seen().last().unwrap().json()["registration_ids"][0], "new");
+    assert_eq!(listed(&scene.node, &phone.number).await, 1, "the new address stays");
+}
+
+#[tokio::test]
+async fn a_refusal_that_names_no_reason_ends_nothing() {
+    let net = Net::new();
+    Gateway::start(&net, GATE, Speaks::Http1, |_, n| match n {
+        0 => says(400, "no"),
+        1 => says(422, "no"),
+        _ => accepted(),
+    })
+    .await;
+    let scene = Scene::with(net, with_gcm()).await;
+    let phone = pushed(&scene, "+14155550101").await;
+    waits(&scene.node, &phone, b"an envelope", false).await;
+    set(&phone, "gcm", "device-1").await;
+    until_taken(&scene.node).await;
+    for code in ["http_400", "http_422"] {
+        until_tried(&scene.node, code).await;
+    }
 }
