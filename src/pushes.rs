@@ -85,7 +85,8 @@ update devices set push = $4, push_address = $5, push_set_at = $6, push_failed_a
 where number = $1 and device = $2 and generation = $3";
 
 const WAITING: &str = "/* pushes::set_address (waiting) */
-select id, expires_at from envelopes where number = $1 and device = $2 and expires_at > $3 order by id desc limit $4";
+select id, expires_at from envelopes where number = $1 and device = $2 and expires_at > $3
+order by receipt, id desc limit $4";
 
 const UNREGISTERED: &str = "/* pushes::unregistered */
 update devices set push = null, push_address = null, push_set_at = null, push_failed_at = $5
@@ -223,7 +224,7 @@ async fn present(
 }
 
 /// A delivery for everything that waits, where the service carries all of it; else for the newest, which wakes the device: it
-/// fetches the others.
+/// fetches the others. A receipt calls nobody to the screen, so it is the newest only where nothing else waits.
 async fn waiting(
     tx: &Transaction<'_>,
     app: &App,

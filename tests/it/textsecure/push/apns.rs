@@ -86,17 +86,21 @@ async fn a_device_is_alerted_with_the_envelope_where_it_fits_and_fetches_it_all_
     let seen = gate.got(4).await;
     let tokens = tokens(&seen);
     assert!(tokens[0] == tokens[1] && tokens[1] == tokens[2] && tokens[2] != tokens[3], "{tokens:?}");
-    // A receipt calls nobody to the screen.
+    // A receipt calls nobody to the screen, and so does not stand for what else waits.
     waits(&scene.node, &phone, b"a receipt", true).await;
     set(&phone, "apn", OTHER).await;
-    let seen = gate.got(5).await;
-    let receipt = &seen[4];
+    assert_eq!(gate.got(5).await[4].header("apns-push-type"), "alert");
+    let phone = pushed(&scene, "+14155550102").await;
+    waits(&scene.node, &phone, b"a receipt", true).await;
+    set(&phone, "apn", ONE).await;
+    let seen = gate.got(6).await;
+    let receipt = &seen[5];
     assert_eq!(receipt.header("apns-push-type"), "background");
     assert_eq!((receipt.header("apns-priority"), &receipt.json()["aps"]), ("5", &json!({"content-available": 1})));
     assert_eq!(open(&phone, &receipt.json()["m"]), b"a receipt");
     scene.node.drain().await;
-    assert_eq!(gate.seen().len(), 5);
-    assert_eq!(waiting(&scene.node).await, 3, "it stays until the device takes it");
+    assert_eq!(gate.seen().len(), 6);
+    assert_eq!(waiting(&scene.node).await, 4, "it stays until the device takes it");
 }
 
 #[tokio::test]
