@@ -165,15 +165,17 @@ pub async fn set_address(
     device: &Device,
     push: Push,
     address: &str,
-) -> Result<(), BooksError> {
+) -> Result<bool, BooksError> {
     let mut client = app.db.client().await?;
     let tx = client.transaction().await.map_err(DbError::from)?;
     phones::lock(&tx, &device.number).await?;
     let same = present(&tx, app, device).await?.is_some_and(|(kind, text)| kind == push && *text == *address);
     let sealed =
         app.keys.seal(Purpose::Credential, &phones::push_context(&device.number, device.id), address.as_bytes());
-    change(&tx, &device.number, SET, device.id, device.generation, &[&push.number(), &sealed, &app.clock.now()])
-        .await?;
+    let values: [&(dyn ToSql + Sync); 3] = [&push.number(), &sealed, &app.clock.now()];
+    if !change(&tx, &device.number, SET, device.id, device.generation, &values).await? {
+        return Ok(false);
+    }
     let deliveries = match destination_of(app, push, address) {
         Some(destination) if !same => waiting(&tx, app, device, push, &destination).await?,
         _ => Vec::new(),
@@ -181,7 +183,7 @@ pub async fn set_address(
     let (_, to_publish) = acceptor.accept_in(&tx, deliveries).await?;
     tx.commit().await.map_err(DbError::from)?;
     acceptor.publish(to_publish);
-    Ok(())
+    Ok(true)
 }
 
 /// The push service knows nothing of this address: it is taken away, unless the device has given another one meanwhile. True: it was.

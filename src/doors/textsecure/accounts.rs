@@ -12,25 +12,41 @@ use crate::pushes;
 /// Longest push address: a Web Push subscription has a few hundred characters.
 const LONGEST_ADDRESS: usize = 4096;
 
-/// One of the three, by the path.
+/// The one that the path is for; another kind of address would be a mistake.
 #[derive(Deserialize)]
 struct PushAddress {
-    #[serde(rename = "gcmRegistrationId", alias = "apnRegistrationId", alias = "webPushSubscription")]
-    address: String,
+    #[serde(rename = "gcmRegistrationId")]
+    google: Option<String>,
+    #[serde(rename = "apnRegistrationId")]
+    apple: Option<String>,
+    #[serde(rename = "webPushSubscription")]
+    web: Option<String>,
+}
+
+impl PushAddress {
+    fn of(self, push: Push) -> Result<String, Refusal> {
+        let address = match push {
+            Push::Google => self.google,
+            Push::Apple => self.apple,
+            Push::Web => self.web,
+        };
+        address.ok_or(Refusal::UNSUPPORTED)
+    }
 }
 
 /// `PUT /v1/accounts/{gcm,apn,web}`: setting one clears the others. Each new one pushes what waits, so it may not be done at will.
 pub(super) async fn set_push(door: &Door, request: Request) -> Answer {
     let device = door.device(&request).await?;
     let push = push_of(&request)?;
-    let PushAddress { address } = request.json(door).await?;
+    let address = request.json::<PushAddress>(door).await?.of(push)?;
     if address.len() > LONGEST_ADDRESS || !pushes::is_address(&door.app, push, &address) {
         return Err(Refusal::UNSUPPORTED);
     }
     let (app, limit) = (&door.app, door.app.config.textsecure.limits.push_addresses);
     within(limits::spend(app, "push-addresses", device.number.as_str(), limit, 1).await?)?;
-    pushes::set_address(&door.app, &door.acceptor, &device, push, &address).await?;
-    Ok(done())
+    // Where another device has registered since, this one is nobody.
+    let is_set = pushes::set_address(&door.app, &door.acceptor, &device, push, &address).await?;
+    if is_set { Ok(done()) } else { Err(Refusal::Unauthorized) }
 }
 
 /// `DELETE` of the same.
