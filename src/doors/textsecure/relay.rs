@@ -81,6 +81,9 @@ pub(super) async fn message(
 ) -> Result<bool, Refusal> {
     let envelope = STANDARD_NO_PAD.encode(envelope.plaintext().as_slice());
     let signal = Signal { destination: destination.as_str().to_owned(), envelope };
+    if known(door, peer).is_err() {
+        return Ok(false);
+    }
     let call = call(door, peer, String::from("/v1/federation/message"), &signal)?;
     if away.contains(peer) {
         return later(door, &call).await.map(|()| true);
