@@ -99,10 +99,6 @@ with given as materialized (
 )
 select id from fitting";
 
-const WAITING: &str = "/* envelopes::waiting */
-select id, number, device, content, receipt from envelopes
-where number = $1 and device = $2 and id > $3 and expires_at > $4 order by id limit $5";
-
 /// The lengths are read without the contents. The first one goes whatever its size.
 const NEXT: &str = "/* envelopes::next */
 select id, number, device, content, receipt from (
@@ -174,19 +170,6 @@ pub async fn next(
         }
     }
     Ok(Page { stored, unreadable, rows: rows.len() })
-}
-
-/// What waits for a device, oldest first, `limit` at the most, whatever its size; with `after`, only what has a higher id.
-pub async fn waiting(
-    app: &App,
-    number: &Number,
-    device: i16,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Stored>, Error> {
-    let after = after.unwrap_or(Uuid::nil());
-    let rows = app.db.rows(WAITING, &[&number.as_str(), &device, &after, &app.clock.now(), &limit]).await?;
-    Ok(rows.iter().filter_map(|row| open(app, row)).collect())
 }
 
 /// One message; none: it was taken, has expired, or its device was replaced.

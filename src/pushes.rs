@@ -17,19 +17,17 @@ use zeroize::Zeroizing;
 pub use operate::{Test, TestError, enable, test};
 
 use crate::App;
-use crate::books::{Acceptor, BooksError, ChannelName, Expiry, Lane, NewMessage, Way};
+use crate::books::{Acceptor, BooksError, ChannelName, NewMessage};
 use crate::crypto::Purpose;
 use crate::db::{DbError, GenericClient, Row, Transaction};
 use crate::directory;
 use crate::outbound::Ports;
 use crate::phones::{self, Device, Push, SIGNALING_KEY_BYTES};
 use crate::providers::push::Subscription;
-use crate::textsecure::Number;
+use crate::textsecure::{Number, SERVICE};
 
 /// What the names of push services begin with, among destinations.
 pub const PREFIX: &str = "push:";
-/// Who sends what the node itself sends.
-const SENDER: &str = "textsecure";
 
 /// What a delivery says: which envelope is for which device. The envelope itself lies elsewhere, and goes when it is taken.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,20 +101,9 @@ impl ToPush {
 
     /// The delivery that says so, to be given up when the envelope expires.
     pub fn message(&self, destination: String, expires_at: Timestamp) -> NewMessage {
-        NewMessage {
-            sender: SENDER.into(),
-            way: Way::Own { channel: ChannelName::Push, destination },
-            lane: Lane::Interactive,
-            tag: None,
-            // Unwrap safety: text and numbers are always JSON.
-            content: serde_json::to_vec(self).expect("ids are JSON"),
-            expiry: Expiry::At(expires_at),
-            deliver_at: None,
-            order: None,
-            campaign: None,
-            held: false,
-            key: None,
-        }
+        // Unwrap safety: text and numbers are always JSON.
+        let content = serde_json::to_vec(self).expect("ids are JSON");
+        NewMessage::own(SERVICE, ChannelName::Push, destination, content, expires_at)
     }
 
     /// From a delivery's content.
@@ -158,7 +145,8 @@ pub async fn recipient(app: &App, to: &ToPush) -> Result<Option<Recipient>, DbEr
     row.map(|row| read(app, number, to.device, &row)).transpose()
 }
 
-/// Says how a device is woken from now on. What waits for it is pushed there, unless it is the address that it had.
+/// Says how a device is woken from now on. What waits for it is pushed there, unless it is the address that it had. False: another
+/// device has registered in its place, and nothing was changed.
 pub async fn set_address(
     app: &App,
     acceptor: &Acceptor,

@@ -12,3 +12,6 @@ mod token;
 pub use envelope::Envelope;
 pub use number::{Number, NumberError};
 pub use token::{TOKEN_BYTES, Token, TokenText};
+
+/// Whose deliveries those of this protocol are in the books, and which service its codes speak of.
+pub const SERVICE: &str = "textsecure";

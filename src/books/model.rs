@@ -139,6 +139,31 @@ pub struct NewMessage {
     pub key: Option<Key>,
 }
 
+impl NewMessage {
+    /// What the node itself sends: somebody waits for it, and it may be sent until `expires_at`.
+    pub fn own(
+        sender: &str,
+        channel: ChannelName,
+        destination: String,
+        content: Vec<u8>,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            sender: sender.to_owned(),
+            way: Way::Own { channel, destination },
+            lane: Lane::Interactive,
+            tag: None,
+            content,
+            expiry: Expiry::At(expires_at),
+            deliver_at: None,
+            order: None,
+            campaign: None,
+            held: false,
+            key: None,
+        }
+    }
+}
+
 /// Over what a message goes, and where.
 #[derive(Debug, Clone)]
 pub enum Way {

@@ -9,7 +9,7 @@ use super::answer::{Answer, Refusal, done, status, within};
 use super::newcomer::Newcomer;
 use super::request::Request;
 use crate::App;
-use crate::books::{ChannelName, Expiry, Lane, NewMessage, Way};
+use crate::books::{ChannelName, NewMessage};
 use crate::codes::subject::{self, ToSend};
 use crate::codes::{self};
 use crate::config::textsecure::Bucket;
@@ -17,10 +17,8 @@ use crate::directory;
 use crate::guessing::network;
 use crate::limits;
 use crate::phones::{self, Registered};
-use crate::textsecure::Number;
+use crate::textsecure::{Number, SERVICE};
 
-/// Whose deliveries these are in the books, and which service their words speak of.
-const SERVICE: &str = "textsecure";
 const PER_NETWORK: &str = "codes-ip";
 
 /// How a code gets to somebody.
@@ -47,12 +45,11 @@ impl Transport {
         }
     }
 
-    fn way(self) -> Way {
-        let (channel, destination) = match self {
+    fn way(self) -> (ChannelName, &'static str) {
+        match self {
             Self::Sms => (ChannelName::Sms, "sms:codes"),
             Self::Voice => (ChannelName::Voice, "voice:codes"),
-        };
-        Way::Own { channel, destination: destination.to_owned() }
+        }
     }
 
     fn limit(self, app: &App) -> Bucket {
@@ -107,19 +104,9 @@ async fn send_code(door: &Door, transport: Transport, number: &Number) -> Result
         return Ok(());
     }
     let to_send = ToSend { code: made.id, to: number.as_str().to_owned(), service: SERVICE.to_owned() };
-    let message = NewMessage {
-        sender: SERVICE.to_owned(),
-        way: transport.way(),
-        lane: Lane::Interactive,
-        tag: None,
-        content: serde_json::to_vec(&to_send).map_err(|_| Refusal::Unavailable)?,
-        expiry: Expiry::At(made.expires_at),
-        deliver_at: None,
-        order: None,
-        campaign: None,
-        held: false,
-        key: None,
-    };
+    let content = serde_json::to_vec(&to_send).map_err(|_| Refusal::Unavailable)?;
+    let (channel, destination) = transport.way();
+    let message = NewMessage::own(SERVICE, channel, destination.to_owned(), content, made.expires_at);
     let (_, to_publish) = door.acceptor.accept_in(&tx, vec![message]).await?;
     tx.commit().await?;
     door.acceptor.publish(to_publish);

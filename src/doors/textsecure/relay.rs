@@ -14,16 +14,14 @@ use serde::Serialize;
 use super::Door;
 use super::answer::{self, Answer, Refusal};
 use super::messages::Source;
-use crate::books::{ChannelName, Expiry, Lane, NewMessage, Way};
+use crate::books::{ChannelName, NewMessage};
 use crate::federation::{self, Signal};
 use crate::jobs::{Ask, CallPeer, Reply};
 use crate::prekeys::DeviceWanted;
-use crate::textsecure::{Envelope, Number};
+use crate::textsecure::{Envelope, Number, SERVICE};
 
 /// What the names of peers begin with, among destinations.
 const PREFIX: &str = "relay:";
-/// Who sends what the node itself sends.
-const SENDER: &str = "textsecure";
 
 /// Largest body for a peer, in bytes: asks travel together through the broker, which takes so much at once and no more.
 const LARGEST: usize = 192 << 10;
@@ -157,19 +155,9 @@ async fn ask(door: &Door, call: CallPeer) -> Option<Answered> {
 /// A delivery of the books, with all its tries.
 async fn later(door: &Door, call: &CallPeer) -> Result<(), Refusal> {
     let app = &door.app;
-    let message = NewMessage {
-        sender: SENDER.into(),
-        way: Way::Own { channel: ChannelName::Relay, destination: format!("{PREFIX}{}", call.peer) },
-        lane: Lane::Interactive,
-        tag: None,
-        content: serde_json::to_vec(call).map_err(|_| Refusal::Unavailable)?,
-        expiry: Expiry::At(app.clock.now() + app.config.textsecure.message_life.duration()),
-        deliver_at: None,
-        order: None,
-        campaign: None,
-        held: false,
-        key: None,
-    };
+    let content = serde_json::to_vec(call).map_err(|_| Refusal::Unavailable)?;
+    let expires_at = app.clock.now() + app.config.textsecure.message_life.duration();
+    let message = NewMessage::own(SERVICE, ChannelName::Relay, format!("{PREFIX}{}", call.peer), content, expires_at);
     door.acceptor.accept(message).await?;
     Ok(())
 }
@@ -189,6 +177,29 @@ impl Answered {
             // These two say which devices. Another body is a proxy's, and may quote the path with its numbers.
             status @ (StatusCode::CONFLICT | StatusCode::GONE) => Refusal::Json(status, self.body),
             status => Refusal::Status(status),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: StatusCode, body: &str) -> Refusal {
+        Answered { status, body: body.to_owned() }.refusal()
+    }
+
+    /// A proxy puts a page on its 404, which is none the less one; and the page may quote the path, with its numbers.
+    #[test]
+    fn of_a_peers_refusals_only_what_names_devices_is_passed_on() {
+        let page = "<p>/v1/federation/message: not found</p>";
+        for status in [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST, StatusCode::UNSUPPORTED_MEDIA_TYPE] {
+            assert_eq!(refused(status, page), Refusal::Status(status));
+        }
+        assert_eq!(refused(StatusCode::PAYLOAD_TOO_LARGE, page), Refusal::LimitExceeded(None));
+        let devices = r#"{"staleDevices":[1]}"#;
+        for status in [StatusCode::CONFLICT, StatusCode::GONE] {
+            assert_eq!(refused(status, devices), Refusal::Json(status, devices.to_owned()));
         }
     }
 }

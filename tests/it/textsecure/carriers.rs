@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use handfast::books::{Accepted, Acceptor, ChannelName, Expiry, Lane, NewMessage, Way};
+use handfast::books::{Accepted, Acceptor, ChannelName, NewMessage};
 use handfast::codes::Purpose;
 use handfast::codes::subject::{self, ToSend};
 use handfast::queue::Publisher;
@@ -71,19 +71,8 @@ impl Stage {
         let to_send = ToSend { code: made.id, to: to.into(), service: "textsecure".into() };
         let kind = serde_json::to_value(channel).unwrap();
         let destination = format!("{}:codes", kind.as_str().unwrap());
-        let message = NewMessage {
-            sender: "test".into(),
-            way: Way::Own { channel, destination },
-            lane: Lane::Interactive,
-            tag: None,
-            content: serde_json::to_vec(&to_send).unwrap(),
-            expiry: Expiry::At(made.expires_at),
-            deliver_at: None,
-            order: None,
-            campaign: None,
-            held: false,
-            key: None,
-        };
+        let content = serde_json::to_vec(&to_send).unwrap();
+        let message = NewMessage::own("test", channel, destination, content, made.expires_at);
         let (accepted, to_publish) = self.acceptor.accept_in(&tx, vec![message]).await.unwrap();
         tx.commit().await.unwrap();
         self.acceptor.publish(to_publish);

@@ -1,12 +1,12 @@
 //! Two nodes that are federated, in both dialects and both ways.
 
 use handfast::directory;
-use handfast::envelopes;
 use handfast::textsecure::{Envelope, Number};
 use serde_json::{Value, json};
 
-use super::scene::{Phone, basic, call, options, shown};
+use super::scene::{Phone, basic, call, options, shown, stored_for};
 use crate::node::{Net, Node, Options, eventually};
+use crate::support::fresh_app_with;
 
 const EAST: &str = "east.test";
 const WEST: &str = "west.test";
@@ -35,19 +35,18 @@ impl Pair {
     }
 }
 
-/// A node that knows the other one as its domain, without the dot.
+/// A peer as its domain, without the dot; no certificate is pinned where none is given.
+fn peer_of(domain: &str, certificate: &str) -> toml::Table {
+    let url = format!("https://{domain}");
+    let name = name(domain);
+    let all = [("name", name.as_str()), ("url", &url), ("token", SECRET), ("certificate", certificate)];
+    all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.to_owned(), value.into())).collect()
+}
+
+/// A node that knows the other one.
 fn federated(domain: &str, peer: &str, certificate: &str) -> Options {
-    let mut table = toml::Table::new();
-    for (key, value) in [
-        ("name", name(peer).as_str()),
-        ("url", &format!("https://{peer}")),
-        ("token", SECRET),
-        ("certificate", certificate),
-    ] {
-        table.insert(key.into(), value.into());
-    }
     options(domain)
-        .set("textsecure.peers", toml::Value::Array(vec![table.into()]))
+        .set("textsecure.peers", vec![toml::Value::Table(peer_of(peer, certificate))])
         .set("textsecure.sync_every", "1s")
         .set("delivery.webhook_schedule", vec!["200ms", "300ms", "500ms", "1s", "1s", "1s", "1s", "1s", "1s", "1s"])
 }
@@ -57,8 +56,7 @@ fn name(domain: &str) -> String {
 }
 
 async fn mailbox(node: &Node, number: &Number) -> Vec<Envelope> {
-    let waiting = envelopes::waiting(&node.app, number, 1, None, 100).await.unwrap();
-    waiting.iter().map(|stored| Envelope::from_plaintext(&stored.content).unwrap()).collect()
+    stored_for(node, number, 1).await.iter().map(|stored| Envelope::from_plaintext(&stored.content).unwrap()).collect()
 }
 
 fn one(body: &str) -> Value {
@@ -316,4 +314,98 @@ async fn another_certificate_than_the_pinned_one_is_no_peer() {
     eventually("the sync has failed", async || states().await.iter().any(|state| state.failures > 0)).await;
     let client = east.app.db.client().await.unwrap();
     assert_eq!(directory::relay_of(&client, &bob.number).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn receipts_from_a_peer_cost_their_sender_no_messages_and_guesses_are_counted() {
+    let net = Net::new();
+    let limits = ("textsecure.limits.messages.bucket", "textsecure.limits.messages.per_minute");
+    let east = Node::start(
+        &net,
+        federated(EAST, WEST, "").set(limits.0, 1).set(limits.1, 0.001).set("textsecure.wrong_passwords_per_ip", 3),
+    )
+    .await;
+    Phone::register(&east, "+14155550101").await;
+    let (node, west) = (east.attacker(), basic("west-test", SECRET));
+    let receipt = "/v1/receipt/+4915112345678/1/+14155550101/1";
+    for _ in 0..3 {
+        assert_eq!(call(&node, "PUT", receipt, Some(&west), Some(json!({}))).await.status, 204);
+    }
+    let messages = "/v1/federation/messages/+4915112345678/1/+14155550101";
+    let message = || Some(json!({"messages": [one("aGk=")]}));
+    assert_eq!(call(&node, "PUT", messages, Some(&west), message()).await.status, 204);
+    assert_eq!(call(&node, "PUT", messages, Some(&west), message()).await.status, 413);
+    let guess = basic("west-test", "guess");
+    for expected in [401, 401, 401, 413] {
+        let reply = call(&node, "GET", "/v1/federation/user_count", Some(&guess), None).await;
+        assert_eq!(reply.status, expected);
+    }
+    // Who knows the secret is not kept out by who does not.
+    assert_eq!(call(&node, "GET", "/v1/federation/user_count", Some(&west), None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_keeps_nobody_from_the_others() {
+    let net = Net::new();
+    // It takes connections and never says a word.
+    let deaf = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    net.name("deaf.test", deaf.local_addr().unwrap());
+    net.socket_of(WEST);
+    let peers = [WEST, "deaf.test"].map(|peer| toml::Value::Table(peer_of(peer, "")));
+    let options = federated(EAST, WEST, "")
+        .set("textsecure.peers", peers.to_vec())
+        .set("textsecure.relay_deadline", "8s")
+        .set("outbound.connect_timeout", "60s");
+    let east = Node::start(&net, options).await;
+    let west = Node::start(&net, federated(WEST, EAST, "")).await;
+    let ann = Phone::register(&east, "+14155550101").await;
+    let bob = Phone::register(&west, "+4915112345678").await;
+    upload_keys(&bob).await;
+    // More than a worker takes at once, so that without a limit nothing else would be answered before they have had their time.
+    let waiting: Vec<_> = (0..150)
+        .map(|id| {
+            let ann = ann.clone();
+            tokio::spawn(async move { ann.get(&format!("/v1/attachments/{id}?relay=deaf-test")).await.status })
+        })
+        .collect();
+    let is_answered =
+        |statuses: &[tokio::task::JoinHandle<u16>]| statuses.iter().filter(|one| one.is_finished()).count();
+    eventually("those beyond the limit are refused", async || is_answered(&waiting) >= 150 - 16).await;
+    let keys = ann.get(&format!("/v1/keys/{}?relay=west-test", bob.number.as_str())).await;
+    assert_eq!(keys.status, 200);
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), 503);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_no_more_takes_its_entries_with_it() {
+    let configured = |names: &[&str]| {
+        let peers = names.iter().map(|name| handfast::config::textsecure::Peer {
+            name: (*name).to_owned(),
+            url: format!("https://{name}.test"),
+            token: String::from(SECRET).into(),
+            certificate: None,
+        });
+        peers.collect::<Vec<_>>()
+    };
+    let app = fresh_app_with(|config| config.textsecure.peers = configured(&["east", "west"])).await;
+    directory::peers::follow_settings(&app).await.unwrap();
+    let number = |n: u32| format!("+1415555{n:04}").parse::<Number>().unwrap();
+    for n in 0..4 {
+        let sql = "insert into directory (token, relay) values ($1, $2)";
+        let (number, relay) = (number(n), if n < 3 { "west" } else { "east" });
+        app.db.execute(sql, &[&number.token().0.as_slice(), &relay]).await.unwrap();
+    }
+    let mut config = (*app.config).clone();
+    config.textsecure.peers = configured(&["east"]);
+    let without = handfast::App { config: std::sync::Arc::new(config), ..app.clone() };
+    directory::peers::follow_settings(&without).await.unwrap();
+    let client = app.db.client().await.unwrap();
+    for n in 0..4 {
+        let relay = directory::relay_of(&client, &number(n)).await.unwrap();
+        assert_eq!(relay.as_deref(), if n < 3 { None } else { Some("east") }, "{n}");
+    }
+    let names: Vec<_> = directory::peers::states(&app).await.unwrap().into_iter().map(|state| state.name).collect();
+    assert_eq!(names, ["east"]);
 }

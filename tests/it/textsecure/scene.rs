@@ -5,6 +5,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use handfast::envelopes::{self, Stored};
 use handfast::phones::{self, Registration, SIGNALING_KEY_BYTES};
 use handfast::textsecure::Number;
 use serde_json::{Value, json};
@@ -157,6 +158,12 @@ fn registration(password: &str) -> Registration {
         fetches_messages: true,
         supports_sms: false,
     }
+}
+
+/// What waits for a device, oldest first.
+pub(crate) async fn stored_for(node: &Node, number: &Number, device: i16) -> Vec<Stored> {
+    let page = envelopes::next(&node.app, number, device, &[], 1000, i64::MAX).await.expect("read");
+    page.stored
 }
 
 /// HTTP Basic.

@@ -10,7 +10,7 @@ use handfast::textsecure::Envelope;
 use serde_json::json;
 
 use self::device::{Device, Way};
-use super::scene::{Phone, Scene, options, shown};
+use super::scene::{Phone, Scene, options, shown, stored_for};
 use crate::node::{Net, Node, Port, eventually};
 use crate::peers::{Attacker, Reply};
 
@@ -46,7 +46,7 @@ fn envelope(text: &str) -> Envelope {
 
 /// Texts that are stored for a device, oldest first.
 async fn stored(node: &Node, phone: &Phone) -> Vec<String> {
-    let waiting = envelopes::waiting(&node.app, &phone.number, phone.device, None, 1000).await.unwrap();
+    let waiting = stored_for(node, &phone.number, phone.device).await;
     let text =
         |stored: &envelopes::Stored| Envelope::from_plaintext(&stored.content).unwrap().message.unwrap_or_default();
     waiting.iter().map(|stored| String::from_utf8(text(stored)).unwrap()).collect()
