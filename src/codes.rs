@@ -34,6 +34,10 @@ pub enum Purpose {
     PhoneNumber = 2,
     /// Lets a further device join a phone number.
     FurtherDevice = 3,
+    /// Signs somebody in to an application.
+    Login = 4,
+    /// Proves a mailbox to which notices are to go.
+    Mailbox = 5,
 }
 
 impl Purpose {
@@ -44,7 +48,7 @@ impl Purpose {
     fn key(self) -> crypto::Purpose {
         match self {
             Self::PassCode => crypto::Purpose::PassCode,
-            Self::PhoneNumber | Self::FurtherDevice => crypto::Purpose::Code,
+            Self::PhoneNumber | Self::FurtherDevice | Self::Login | Self::Mailbox => crypto::Purpose::Code,
         }
     }
 }

@@ -5,13 +5,19 @@
 //! [`Secret`], which prints dots. What only tests and demonstrations may do lives in [`Development`], and is refused unless
 //! `mode = "development"`.
 
+mod bucket;
+pub mod homing;
 mod load;
+pub mod mesibo;
 pub mod providers;
 mod secret;
 mod size;
 pub mod textsecure;
 
+pub use bucket::Bucket;
+pub use homing::Homing;
 pub use load::{ConfigError, load};
+pub use mesibo::Mesibo;
 pub use providers::Providers;
 pub use secret::Secret;
 pub use size::{ByteSize, Period};
@@ -50,6 +56,10 @@ pub struct Config {
     pub openmsg: Openmsg,
     /// The TextSecure door.
     pub textsecure: Textsecure,
+    /// The mesibo door, and logins by code.
+    pub mesibo: Mesibo,
+    /// The Homing Space doors: a merchant's gateway, and a hub.
+    pub homing: Homing,
     /// What carries codes and wakes devices.
     pub providers: Providers,
     /// Pass codes.
@@ -329,6 +339,19 @@ pub struct Development {
     pub resolve: BTreeMap<String, SocketAddr>,
     /// Addresses that may be connected to although the guard would refuse them.
     pub allow_addresses: Vec<IpAddr>,
+}
+
+/// Whether it is a URL to put a path behind: https, or in development http.
+fn is_http_url(text: &str, mode: Mode) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let scheme = url.scheme() == "https" || mode == Mode::Development && url.scheme() == "http";
+    scheme && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
+}
+
+/// Whether it is the name of a host as it stands in `Host`: lower-case, without a port.
+fn is_host(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+    !text.is_empty() && text.len() <= 253 && text.chars().all(plain)
 }
 
 impl Config {

@@ -42,6 +42,104 @@ pub enum Ask {
     ConfirmMessage(ConfirmMessage),
     /// A request of one of our devices that a federated node has to answer.
     CallPeer(CallPeer),
+    /// Something that an application's own back end has to do before somebody is signed in to it.
+    CallBackend(CallBackend),
+    /// A welcome that a Homing Space hub has to make, or a captcha that somebody else has to verify.
+    CallHub(CallHub),
+}
+
+/// What an application's own back end is asked. Where it is, and its secrets, the worker reads from the books.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CallBackend {
+    /// Which application.
+    pub app: String,
+    /// What is asked.
+    pub call: BackendCall,
+}
+
+/// A question to an application's back end.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendCall {
+    /// mesibo: make a code (`op=otp`).
+    MakeCode {
+        /// For whom.
+        address: String,
+    },
+    /// mesibo: add a user, or find it, and make a token (`op=useradd`).
+    AddUser {
+        /// Who.
+        address: String,
+        /// What the user is called.
+        name: String,
+        /// The code, where mesibo made it.
+        code: Option<String>,
+    },
+    /// mesibo: revoke a token, where the application says with which operation.
+    Revoke {
+        /// Whose.
+        address: String,
+        /// The token.
+        token: String,
+    },
+    /// The application's own verifier: somebody wants to sign in.
+    BeginElsewhere(Elsewhere),
+    /// The application's own verifier: is this the secret?
+    VerifyElsewhere(Elsewhere),
+}
+
+/// What an application's own verifier is told.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The user's id, as it was typed.
+    pub user: String,
+    /// What was typed as the secret; empty when somebody begins.
+    pub secret: String,
+    /// The device's id, if it says one.
+    pub device: String,
+    /// Where the request came from, if that is known.
+    pub ip: Option<std::net::IpAddr>,
+}
+
+/// What came of a [`CallBackend`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendAnswer {
+    /// It was done; there is nothing to tell.
+    Done,
+    /// The code that it made.
+    Code(String),
+    /// The token that it made, and its id of the user where it said one.
+    Token {
+        /// The token.
+        token: String,
+        /// mesibo's id of the user.
+        uid: Option<String>,
+    },
+    /// The verifier knows this user: how the user is to be called from now on, where it says.
+    Verified {
+        /// The address to remember; none: the user's id as it was typed.
+        address: Option<String>,
+        /// What the user is called.
+        name: Option<String>,
+    },
+    /// It said no, and will again. Its own word, or ours.
+    Refused(String),
+    /// It did not say anything that could be used; later it may. A word why.
+    Unavailable(String),
+}
+
+/// A request to a hub, or to a captcha service.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallHub {
+    /// `POST …/api/v1/welcome` with this JSON.
+    Welcome(String),
+    /// The answer of a captcha, and the address it came from.
+    Captcha {
+        /// The answer.
+        response: String,
+    },
 }
 
 /// A request to a federated node, complete but for its credentials.
@@ -117,6 +215,15 @@ pub enum Reply {
     Body(String),
     /// What a federated node answered.
     Peer {
+        /// HTTP status.
+        status: u16,
+        /// JSON, or nothing.
+        body: String,
+    },
+    /// What an application's back end said.
+    Backend(BackendAnswer),
+    /// What a hub, or a captcha service, answered.
+    Hub {
         /// HTTP status.
         status: u16,
         /// JSON, or nothing.

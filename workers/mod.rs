@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | [`confirm_sender`] | an ask of the door's `auth` | asks the sending domain, stores the connection |
 //! | [`confirm_message`] | an ask of the door's `message-receive` | asks the sender's domain, decrypts, stores in the inbox |
+//! | [`call_backend`] | an ask of a login | has an application's own back end make a token, or verify somebody |
+//! | [`call_hub`] | an ask of the Homing Space gateway | has a hub make a welcome, or a captcha verified |
 //! | [`call_peer`] | an ask of the TextSecure door | asks a federated node |
 //! | [`start_handshake`] | a job of our API | asks another node's `auth`, stores the connection |
 //! | [`deliver_openmsg`] | a delivery of the books | posts to another node's `message-receive` |
@@ -21,6 +23,8 @@
 //! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
 //! | [`keep_time`] | the clock | follows the database's clock |
 
+pub mod call_backend;
+pub mod call_hub;
 pub mod call_peer;
 pub mod carry_operations;
 pub mod confirm_message;
@@ -61,6 +65,8 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
         Ask::ConfirmSender(ask) => confirm_sender::run(crew, id, deadline, ask).await,
         Ask::ConfirmMessage(ask) => confirm_message::run(crew, deadline, ask).await,
         Ask::CallPeer(ask) => call_peer::run(crew, deadline, ask).await,
+        Ask::CallBackend(ask) => call_backend::run(crew, deadline, ask).await,
+        Ask::CallHub(ask) => call_hub::run(crew, deadline, ask).await,
     }
 }
 

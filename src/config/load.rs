@@ -64,7 +64,7 @@ fn read(figment: &Figment) -> Result<Config, ConfigError> {
 }
 
 /// Maps whose keys are the user's own.
-const OPEN_MAPS: [&str; 1] = ["development.resolve"];
+const OPEN_MAPS: [&str; 2] = ["development.resolve", "homing.gateway.scope_notes"];
 
 fn unknown_keys(path: &str, given: &Dict, known: &Dict, mistakes: &mut Vec<String>) {
     let names: BTreeSet<&String> = known.keys().collect();
@@ -162,8 +162,9 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
             wrong(key, what);
         }
     }
-    for (key, what) in config.textsecure.mistakes(config.mode).into_iter().chain(config.providers.mistakes(config.mode))
-    {
+    let doors =
+        [config.textsecure.mistakes(config.mode), config.mesibo.mistakes(config), config.homing.mistakes(config)];
+    for (key, what) in doors.into_iter().flatten().chain(config.providers.mistakes(config.mode)) {
         wrong(&key, &what);
     }
     let prefix_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

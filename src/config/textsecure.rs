@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Mode, Period, Secret};
+use super::{Bucket, ByteSize, Mode, Period, Secret, is_http_url};
 
 /// The TextSecure door.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,17 +86,6 @@ pub enum Store {
     Local,
     /// In an S3-compatible store.
     S3,
-}
-
-/// A leaky bucket: how much it holds, and how much leaks out in a minute. Each is read alone, so that each mistake is named; the one
-/// that is not given is then 0, which is a mistake too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Bucket {
-    /// How much at once.
-    pub bucket: u32,
-    /// How much a minute in the long run.
-    pub per_minute: f64,
 }
 
 /// How often what may be done.
@@ -186,8 +175,8 @@ impl Textsecure {
             wrong(&format!("attachments.{key}"), what);
         }
         for (key, limit) in self.limits.all() {
-            if limit.bucket == 0 || !(limit.per_minute > 0.0 && limit.per_minute.is_finite()) {
-                wrong(&format!("limits.{key}"), "bucket must be at least 1, and per_minute above 0");
+            if !limit.is_one() {
+                wrong(&format!("limits.{key}"), Bucket::MUST);
             }
         }
         let mut names = std::collections::BTreeSet::from([self.name.as_str()]);
@@ -226,13 +215,6 @@ impl Attachments {
         ];
         checks.into_iter().filter(|(_, good, _)| !good).map(|(key, _, what)| (key, what)).collect()
     }
-}
-
-/// Whether it is a URL to put a path behind: https, or in development http.
-fn is_http_url(text: &str, mode: Mode) -> bool {
-    let Ok(url) = url::Url::parse(text) else { return false };
-    let scheme = url.scheme() == "https" || mode == Mode::Development && url.scheme() == "http";
-    scheme && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
 }
 
 impl Limits {

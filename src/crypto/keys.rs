@@ -73,6 +73,10 @@ purposes! {
     Credential = "credential",
     /// URLs of files.
     Attachment = "attachment",
+    /// Logins by code: addresses, tokens, what is known of an application's back end.
+    Login = "login",
+    /// Homing Space: the hub's keys and sauces, a gateway's attempts and sessions.
+    Homing = "homing",
 }
 
 /// The keys of the node. Cloning is for start-up; share it in an `Arc`.

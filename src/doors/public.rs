@@ -4,11 +4,8 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use super::{attachments, openmsg, textsecure};
-use crate::App;
+use super::{Serve, attachments, openmsg, textsecure};
 use crate::attachments::Attachments;
-use crate::books::Acceptor;
-use crate::queue::Asker;
 
 /// `/openmsg/…`, `/v1/…` and `/v2/…` where these doors are open, `/attachments/…` where files are kept in a directory of this node;
 /// anything else is an empty 404. `files` is there where the TextSecure door is open. Call it inside the runtime.
@@ -16,11 +13,10 @@ use crate::queue::Asker;
 /// # Errors
 /// When the configured domain is none.
 pub fn public_routes(
-    app: &App,
-    acceptor: &Acceptor,
-    asker: &Asker,
+    serve: &Serve,
     files: Option<&Attachments>,
 ) -> Result<BoxedFilter<(Response,)>, crate::openmsg::DomainError> {
+    let Serve { app, acceptor, asker, .. } = serve;
     let mut routes = warp::path::full().map(|_| http::StatusCode::NOT_FOUND.into_response()).boxed();
     if let Some(files) = files {
         routes = textsecure::routes(app, acceptor, asker, files).or(routes).unify().boxed();

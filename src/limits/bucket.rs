@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::stored_key;
 use crate::App;
-use crate::config::textsecure::Bucket;
+use crate::config::Bucket;
 use crate::db::DbError;
 
 /// A bucket that was not used for this long is empty, whatever it held.

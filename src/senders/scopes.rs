@@ -29,13 +29,19 @@ pub enum Scope {
     Destinations,
     /// Phone numbers, and the nodes they are shared with.
     Phones,
+    /// Signing people in by code: begin, verify, look a token up.
+    Logins,
+    /// Applications that people sign in to, and their sessions.
+    Apps,
+    /// Homing Space: whom a session of the gateway belongs to.
+    Homing,
     /// API keys.
     Keys,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
@@ -47,6 +53,9 @@ impl Scope {
         Self::Destinations,
         Self::Events,
         Self::Phones,
+        Self::Logins,
+        Self::Apps,
+        Self::Homing,
         Self::Keys,
     ];
 
@@ -70,6 +79,9 @@ impl Scope {
             Self::Webhooks => "webhooks",
             Self::Destinations => "destinations",
             Self::Phones => "phones",
+            Self::Logins => "logins",
+            Self::Apps => "apps",
+            Self::Homing => "homing",
             Self::Keys => "keys",
         }
     }

@@ -48,7 +48,9 @@ async fn run(door: &Door, ip: IpAddr, request: AuthRequest) -> Result<Vec<u8>, H
     let Ok(asked) = asked else { return Err(give_back(door, ask).await) };
     match door.asker.ask(ask, door.deadline(), Ask::ConfirmSender(asked)).await {
         Ok(Reply::Body(body)) => Ok(body.into_bytes()),
-        Ok(Reply::Peer { .. } | Reply::Temporarily) | Err(_) => Err(give_back(door, ask).await),
+        Ok(Reply::Peer { .. } | Reply::Backend(_) | Reply::Hub { .. } | Reply::Temporarily) | Err(_) => {
+            Err(give_back(door, ask).await)
+        }
     }
 }
 

@@ -52,7 +52,9 @@ async fn run(door: &Door, request: &MessageReceiveRequest) -> Result<Vec<u8>, Co
     let ask = confirm_message(&found, secrets, request, nonce)?;
     match door.asker.ask(door.app.new_id(), door.deadline(), Ask::ConfirmMessage(ask)).await {
         Ok(Reply::Body(body)) => Ok(body.into_bytes()),
-        Ok(Reply::Peer { .. } | Reply::Temporarily) | Err(_) => Err(Code::RejectedForNow),
+        Ok(Reply::Peer { .. } | Reply::Backend(_) | Reply::Hub { .. } | Reply::Temporarily) | Err(_) => {
+            Err(Code::RejectedForNow)
+        }
     }
 }
 

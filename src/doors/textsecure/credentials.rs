@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::Door;
 use super::answer::{Refusal, within};
 use super::request::Request;
-use crate::config::textsecure::Bucket;
+use crate::config::Bucket;
 use crate::guessing::network;
 use crate::limits;
 use crate::phones::{self, Device, SignIn};

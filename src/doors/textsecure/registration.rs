@@ -12,7 +12,7 @@ use crate::App;
 use crate::books::{ChannelName, NewMessage};
 use crate::codes::subject::{self, ToSend};
 use crate::codes::{self};
-use crate::config::textsecure::Bucket;
+use crate::config::Bucket;
 use crate::directory;
 use crate::guessing::network;
 use crate::limits;

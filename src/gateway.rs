@@ -1,0 +1,1 @@
+//! A Homing Space merchant's side: attempts to sign in, accounts, sessions.

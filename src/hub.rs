@@ -1,0 +1,1 @@
+//! A Homing Space hub: spaces with their personas, sites with their sauces, welcomes.

@@ -1,0 +1,3 @@
+//! Logins by code: applications, the codes that sign somebody in, sessions.
+
+pub mod apps;
