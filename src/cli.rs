@@ -303,7 +303,7 @@ mod tests {
             "homing login https://shop.test/ --persona a --ca-file ca.pem --resolve shop.test=127.0.0.1:8443",
             "homing site add --persona shop --name Shop --endpoint https://shop.example/e --otp md5 --fingerprint global",
             "homing site list",
-            "homing site rotate hst_x",
+            "homing site rotate hst_x --at-once",
             "homing site stats hst_x",
             "homing site delete hst_x",
             "homing notice add email a@b.example",

@@ -151,7 +151,7 @@ impl WebAnswer {
 }
 
 /// https, or http that does not leave this machine.
-pub fn may_be_called(url: &Url) -> bool {
+pub(crate) fn may_be_called(url: &Url) -> bool {
     let here = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
@@ -192,7 +192,10 @@ mod tests {
 
     #[test]
     fn where_a_name_leads_can_be_said() {
-        assert_eq!(resolution("hub.test=127.0.0.1:8443").unwrap(), ("hub.test".into(), "127.0.0.1:8443".parse().unwrap()));
+        assert_eq!(
+            resolution("hub.test=127.0.0.1:8443").unwrap(),
+            ("hub.test".into(), "127.0.0.1:8443".parse().unwrap())
+        );
         for wrong in ["hub.test", "hub.test=127.0.0.1", "=127.0.0.1:1", "hub.test:127.0.0.1:1"] {
             assert!(resolution(wrong).is_err(), "{wrong}");
         }

@@ -196,8 +196,7 @@ impl Agent {
     pub async fn add_persona(&self, name: &str) -> Result<Persona, AgentError> {
         let index = self.hub.personas().await?.next_index;
         let keys = self.vault.root.persona(index);
-        let body =
-            json!({"name": name, "index": index, "box_pk": keys.box_public(), "sign_pk": keys.sign_public()});
+        let body = json!({"name": name, "index": index, "box_pk": keys.box_public(), "sign_pk": keys.sign_public()});
         let made = self.hub.call(Method::POST, &["personas"], Some(body)).await?;
         serde_json::from_value(made).map_err(|e| AgentError::Odd(e.to_string()))
     }

@@ -186,7 +186,16 @@ mod tests {
 
     #[test]
     fn what_is_no_html_does_no_harm() {
-        for html in ["<", "<form", "<form =", "<form a=\"", "<input name='a", "<!--", "<a b=c", "&#xd800;<form action=&#xd800;>"] {
+        for html in [
+            "<",
+            "<form",
+            "<form =",
+            "<form a=\"",
+            "<input name='a",
+            "<!--",
+            "<a b=c",
+            "&#xd800;<form action=&#xd800;>",
+        ] {
             forms(html);
         }
     }

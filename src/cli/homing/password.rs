@@ -36,7 +36,9 @@ pub(super) fn new(file: Option<&Path>) -> Result<Secret, Failure> {
         }
     };
     if password.reveal().chars().count() < FEWEST {
-        return Err(Failure::Usage(format!("a password has at least {FEWEST} characters: it is all that keeps the space shut")));
+        return Err(Failure::Usage(format!(
+            "a password has at least {FEWEST} characters: it is all that keeps the space shut"
+        )));
     }
     Ok(password)
 }

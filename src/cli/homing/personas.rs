@@ -12,8 +12,11 @@ use crate::cli::Failure;
 use crate::cli::output::harmless;
 use crate::cli::table::{Column, Show};
 
-const COLUMNS: [Column; 3] =
-    [Column("NAME", "name", Show::Text), Column("SLOT", "slot", Show::Text), Column("CREATED", "created_at", Show::Time)];
+const COLUMNS: [Column; 3] = [
+    Column("NAME", "name", Show::Text),
+    Column("SLOT", "slot", Show::Text),
+    Column("CREATED", "created_at", Show::Time),
+];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {

@@ -95,7 +95,9 @@ impl std::fmt::Display for Refusal {
 fn words(code: &str) -> &'static str {
     match code {
         "BAD_SCOPES" => "the scopes are not written as they must be: `mandatory;names|optional;names`",
-        "BAD_USERNAME" => "that is no name for a persona: 3 to 32 of a-z, 0-9, _ and -, a letter first, and not one that is kept back",
+        "BAD_USERNAME" => {
+            "that is no name for a persona: 3 to 32 of a-z, 0-9, _ and -, a letter first, and not one that is kept back"
+        }
         "BAD_SIGNATURE" => "the hub does not accept the signature: is this the space's own password and hub?",
         "BAD_OTP" => "the one-time password is not the site's: its sauce has been rotated, or its clock is wrong",
         "TRIAL_ENDED" => "the site's trial is over",
@@ -110,7 +112,10 @@ fn words(code: &str) -> &'static str {
         "MISSING_SCOPE" => "something that must be given is not given",
         "RATE_LIMITED" => "too often; the hub asks for patience",
         "TAKEN" => "somebody has that name already",
-        "FULL" => "this space has its seven personas already",
+        "FULL" => "there is no room for more: a space has seven personas at most",
+        "BAD_INDEX" | "CONFLICT" => "something was changed from elsewhere at the same moment; try again",
+        "SIGNED_OUT" => "the session at the hub has ended",
+        "WRONG_CODE" => "that is not the code that was sent",
         _ => "",
     }
 }

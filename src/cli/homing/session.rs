@@ -48,6 +48,7 @@ impl Options {
     pub(super) async fn unlock(&self) -> Result<Session, Failure> {
         let file = self.file()?;
         let SpaceFile { hub, space, vault } = SpaceFile::read(&file)?;
+        let hub = hub.parse().map_err(|_| Failure::Refused(format!("{}: names no hub", file.display())))?;
         let password = password::known(self.password_file.as_deref())?;
         let agent = Agent::unlock(self.hub(hub)?, &space, vault, &password).await?;
         Ok(Session { agent, out: Output::new(self.json), password, file })
@@ -102,7 +103,7 @@ async fn begin(mut session: Session) -> Result<(), Failure> {
 impl Session {
     /// Writes the vault down as it is now.
     pub(super) fn keep(&self) -> Result<(), Failure> {
-        let (hub, space) = (self.agent.hub().base().clone(), self.agent.space().to_owned());
+        let (hub, space) = (self.agent.hub().base().to_string(), self.agent.space().to_owned());
         SpaceFile { hub, space, vault: self.agent.sealed().to_owned() }.write(&self.file)
     }
 
@@ -142,7 +143,7 @@ impl Session {
     }
 
     fn here(&self) -> Value {
-        json!({"hub": self.agent.hub().base(), "space": self.agent.space(), "file": self.file})
+        json!({"hub": self.agent.hub().base().as_str(), "space": self.agent.space(), "file": self.file})
     }
 }
 

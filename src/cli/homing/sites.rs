@@ -45,6 +45,9 @@ pub(super) enum What {
     Rotate {
         /// The site's ID, hst_…
         site: String,
+        /// The old sauces are good no longer from now on: somebody else has one
+        #[arg(long)]
+        at_once: bool,
     },
     /// Revoke a website: nobody signs in there any more
     Delete {
@@ -102,8 +105,9 @@ impl What {
                 let answer = hub.call(Method::GET, &["sites"], None).await?;
                 list(out, &SITES, answer["sites"].as_array().map(Vec::as_slice).unwrap_or_default())
             }
-            Self::Rotate { site } => {
-                let answer = hub.call(Method::POST, &["sites", &site, "sauce"], None).await?;
+            Self::Rotate { site, at_once } => {
+                let body = json!({"at_once": at_once});
+                let answer = hub.call(Method::POST, &["sites", &site, "sauce"], Some(body)).await?;
                 let words = || answer["sauce"].as_str().map(harmless).unwrap_or_default();
                 out.answer(&answer.to_string(), words)
             }

@@ -56,8 +56,9 @@ impl Visit {
         };
         let sent = browser.submit(&action, &form.fields, from).await?;
         let welcome = redirection(&sent, &action).ok_or_else(|| refused_entry(&sent))?;
-        let challenge = challenge_at(&welcome, hub)
-            .ok_or_else(|| AgentError::Suspicious(format!("the merchant leads to {}, not to the hub", place(&welcome))))?;
+        let challenge = challenge_at(&welcome, hub).ok_or_else(|| {
+            AgentError::Suspicious(format!("the merchant leads to {}, not to the hub", place(&welcome)))
+        })?;
         Ok(Self { browser, page: page.clone(), welcome, challenge })
     }
 
@@ -68,8 +69,7 @@ impl Visit {
     pub async fn arrive(&mut self, approval: &Approval) -> Result<Landing, AgentError> {
         let host = approval.action.host_str().unwrap_or_default().to_owned();
         // The hub's pages have `Referrer-Policy: no-referrer`.
-        let answer =
-            self.browser.submit(&approval.action, &approval.fields, From::SilentPage(&self.welcome)).await?;
+        let answer = self.browser.submit(&approval.action, &approval.fields, From::SilentPage(&self.welcome)).await?;
         let session = cookie_set(&answer).and_then(|name| {
             let value = self.browser.cookie(&host, &name)?.to_owned();
             Some((name, value))

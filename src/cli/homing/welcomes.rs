@@ -113,7 +113,8 @@ impl Approve {
             approval.fields.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
         let said = json!({"action": approval.action_text, "method": "POST", "fields": fields});
         session.out.answer(&said.to_string(), || {
-            let mut text = format!("approved; post within seconds, from where the login began:\n{}", approval.action_text);
+            let mut text =
+                format!("approved; post within seconds, from where the login began:\n{}", approval.action_text);
             approval.fields.iter().for_each(|(name, value)| text.push_str(&format!("\n  {name}={}", harmless(value))));
             text
         })
@@ -156,13 +157,14 @@ impl Login {
         }
         let (name, value) = landing.session.clone().unzip();
         let mut said = json!({
-            "merchant": welcome.envelope.merchant, "landed": landing.url, "status": landing.status, "session": name,
+            "merchant": welcome.envelope.merchant, "landed": landing.url.as_str(), "status": landing.status, "session": name,
         });
         if self.show_session {
             said["session_value"] = json!(value);
         }
         session.out.answer(&said.to_string(), || {
-            let mut text = format!("signed in at {} as {}", harmless(&welcome.envelope.merchant), harmless(&self.persona));
+            let mut text =
+                format!("signed in at {} as {}", harmless(&welcome.envelope.merchant), harmless(&self.persona));
             text.push_str(&format!("\nlanded at  {} ({})", landing.url, landing.status));
             match (name, value.filter(|_| self.show_session)) {
                 (Some(name), Some(value)) => text.push_str(&format!("\nsession    {name}={value}")),
