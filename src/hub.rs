@@ -24,7 +24,7 @@
 //! Leaves out HTTP (`doors/homing/hub`), the merchant's side ([`crate::gateway`]) and what both share ([`crate::homing`]).
 
 mod bell;
-mod blocks;
+pub mod blocks;
 pub mod challenges;
 pub mod decisions;
 pub mod keys;
