@@ -92,7 +92,9 @@ create table hub_sites (
     otp_alg smallint not null check (otp_alg in (1, 2)),
     trial_ends_at timestamptz,
     created_at timestamptz not null,
-    revoked_at timestamptz
+    revoked_at timestamptz,
+    deleted boolean not null default false,
+    check (revoked_at is not null or not deleted)
 );
 create index hub_sites_by_space on hub_sites (space_id, id);
 create index hub_sites_by_persona on hub_sites (persona);
@@ -100,6 +102,8 @@ comment on table hub_sites is 'Where personas are welcomed. Its keys are those o
 comment on column hub_sites.scope_prefix is 'What scopes of its own begin with.';
 comment on column hub_sites.fingerprint_mode is 'Whom a fingerprint is for: 1 this site, 2 all sites of the same space, 3 everybody.';
 comment on column hub_sites.otp_alg is '1 crypto_auth, 2 the MD5 of the original''s sample as well.';
+comment on column hub_sites.revoked_at is 'Nobody is welcomed there from then on: its owner has deleted it, or its persona, or an operator has taken it back.';
+comment on column hub_sites.deleted is 'By its owner: it is not shown any more, and does not come back.';
 comment on column hub_sites.trial_ends_at is 'Null: it has none, or an operator has lifted it.';
 
 create table hub_endpoints (

@@ -83,9 +83,6 @@ const PURGE: &str = "/* hub::challenges::purge */
 delete from hub_challenges where id = any (array(
     select id from hub_challenges where expires_at <= $1 order by expires_at limit 1000))";
 
-const ORIGIN: &str = "/* hub::challenges::endpoint_origins */
-select e.url from hub_challenges c join hub_endpoints e on e.site_id = c.site_id where c.id = $1 order by e.url";
-
 impl State {
     /// As others read it.
     pub fn name(self) -> &'static str {
@@ -159,15 +156,6 @@ pub async fn find(app: &App, space: Uuid, id: &str) -> Result<Challenge, Error> 
         state: State::at(row.get(3), expires_at, app.clock.now()),
         expires_at,
     })
-}
-
-/// Where a welcome may lead: the origins of its site's endpoints, for the page that shows it. Of one that does not exist: nowhere.
-pub async fn origins(app: &App, id: &str) -> Result<Vec<String>, DbError> {
-    let rows = app.db.rows(ORIGIN, &[&id]).await?;
-    let origin = |row: &Row| Some(url::Url::parse(row.get(0)).ok()?.origin().ascii_serialization());
-    let mut origins: Vec<String> = rows.iter().filter_map(origin).collect();
-    origins.dedup();
-    Ok(origins)
 }
 
 /// Ends up to 1,000 welcomes that nobody decided, counts them, and forgets up to 1,000 that are long over; returns how many ended.

@@ -63,7 +63,7 @@ where username = $1 and space_id = $2 and state = 0";
 pub async fn create(app: &App, space: Uuid, wanted: &Wanted<'_>) -> Result<Persona, Error> {
     let name = wanted.name.as_str();
     if app.config.homing.hub.reserved.iter().any(|reserved| names::skeleton(reserved) == names::skeleton(name)) {
-        return Err(Refusal::Taken.into());
+        return Err(Refusal::BadUsername.into());
     }
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;

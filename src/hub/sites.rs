@@ -83,6 +83,8 @@ pub struct Site {
     pub created_at: Timestamp,
     /// Since when not any more.
     pub revoked_at: Option<Timestamp>,
+    /// Its owner has given it up.
+    pub deleted: bool,
     /// Where its users may be sent.
     pub endpoints: Vec<String>,
     /// Its persona's.
@@ -109,7 +111,7 @@ macro_rules! select {
             $name,
             " */
 select s.id, s.space_id, s.persona, s.name, s.scope_prefix, s.fingerprint_mode, s.otp_alg, s.trial_ends_at, s.created_at,
-       s.revoked_at, array(select e.url from hub_endpoints e where e.site_id = s.id order by e.url), p.sign_pk, p.box_pk
+       s.revoked_at, array(select e.url from hub_endpoints e where e.site_id = s.id order by e.url), p.sign_pk, p.box_pk, s.deleted
 from hub_sites s join hub_personas p on p.name = s.persona ",
             $rest
         )
@@ -117,14 +119,14 @@ from hub_sites s join hub_personas p on p.name = s.persona ",
 }
 
 const FIND: &str = select!("find", "where s.id = $1");
-const OF_SPACE: &str = select!("list", "where s.space_id = $1 order by s.created_at, s.id");
+const OF_SPACE: &str = select!("list", "where s.space_id = $1 and not s.deleted order by s.created_at, s.id");
 const ALL: &str = select!("page", "where ($1::text is null or s.id > $1) order by s.id limit $2");
 
-const REVOKE: &str = "/* hub::sites::revoke */
-update hub_sites set revoked_at = $3 where id = $1 and ($2::uuid is null or space_id = $2) and revoked_at is null";
+const DELETE: &str = "/* hub::sites::delete */
+update hub_sites set revoked_at = coalesce(revoked_at, $3), deleted = true where id = $1 and space_id = $2 and not deleted";
 
 const REVOKE_OF: &str = "/* hub::sites::revoke_of */
-update hub_sites set revoked_at = $2 where persona = $1 and revoked_at is null";
+update hub_sites set revoked_at = coalesce(revoked_at, $2), deleted = true where persona = $1 and not deleted";
 
 impl FingerprintMode {
     fn from_number(number: i16) -> Option<Self> {
@@ -206,7 +208,7 @@ pub async fn find(app: &App, id: &str) -> Result<Option<Site>, DbError> {
 
 /// A space's own site.
 pub async fn own(app: &App, space: Uuid, id: &str) -> Result<Site, Error> {
-    let found = find(app, id).await?.filter(|site| site.space == space);
+    let found = find(app, id).await?.filter(|site| site.space == space && !site.deleted);
     Ok(found.ok_or(Refusal::NotFound)?)
 }
 
@@ -220,10 +222,9 @@ pub async fn page(app: &App, after: Option<&str>, limit: i64) -> Result<Vec<Site
     app.db.rows(ALL, &[&after, &limit]).await?.iter().map(read).collect()
 }
 
-/// Takes a site back: nobody is welcomed there from now on. False: there is none, of this space where one is given, or it was
-/// revoked before.
-pub async fn revoke(app: &App, id: &str, space: Option<Uuid>) -> Result<bool, DbError> {
-    Ok(app.db.execute(REVOKE, &[&id, &space, &app.clock.now()]).await? == 1)
+/// Gives a site of that space up: nobody is welcomed there from now on. False: there is none.
+pub async fn delete(app: &App, space: Uuid, id: &str) -> Result<bool, DbError> {
+    Ok(app.db.execute(DELETE, &[&id, &space, &app.clock.now()]).await? == 1)
 }
 
 /// The sites of a persona that is deleted.
@@ -252,6 +253,7 @@ fn read(row: &Row) -> Result<Site, DbError> {
         trial_ends_at: row.get(7),
         created_at: row.get(8),
         revoked_at: row.get(9),
+        deleted: row.get(13),
         endpoints: row.get(10),
         sign_pk: row.get::<_, &[u8]>(11).try_into().map_err(|_| stored())?,
         box_pk: row.get::<_, &[u8]>(12).try_into().map_err(|_| stored())?,

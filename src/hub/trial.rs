@@ -14,15 +14,14 @@ pub struct Change {
     pub revoked: Option<bool>,
 }
 
-/// A site comes back only while its persona is there.
+/// What its owner has given up does not come back.
 const SET: &str = "/* hub::trial::change */
-update hub_sites s
+update hub_sites
 set trial_ends_at = case when $2::bool then $3 else trial_ends_at end,
     revoked_at = case when $4::bool is null then revoked_at when $4 then coalesce(revoked_at, $5) end
-where id = $1 and ($4::bool is distinct from false
-    or exists (select from hub_personas p where p.name = s.persona and p.deleted_at is null))";
+where id = $1 and not (deleted and $4::bool is not distinct from false)";
 
-/// Changes a site. False: there is none, or it is to come back and its persona is gone.
+/// Changes a site. False: there is none, or it is to come back and its owner has given it up.
 pub async fn change(app: &App, site: &str, change: Change) -> Result<bool, DbError> {
     let (sets, end) = (change.trial_ends_at.is_some(), change.trial_ends_at.flatten());
     Ok(app.db.execute(SET, &[&site, &sets, &end, &change.revoked, &app.clock.now()]).await? == 1)
