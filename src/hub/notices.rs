@@ -158,8 +158,7 @@ pub async fn add(hub: &Hub, space: Uuid, kind: Kind, address: &str) -> Result<Ad
     tx.execute(&lock, &[&space]).await?;
     let add = tx.prepare_cached(ADD).await?;
     let values = (kind as i16, &sealed, &sealed_secret);
-    let added =
-        tx.execute(&add, &[&id, &space, &values.0, &destination, values.1, values.2, &now, &MOST]).await?;
+    let added = tx.execute(&add, &[&id, &space, &values.0, &destination, values.1, values.2, &now, &MOST]).await?;
     if added == 0 {
         return Err(Refusal::Full.into());
     }
@@ -217,13 +216,8 @@ pub(super) async fn of_welcome(
     let rows = tx.query(&statement, &[&space.unwrap_or_default()]).await?;
     let (link, at) = (format!("{}/w/{id}", url(app)), app.clock.now());
     let message = |row: &Row| {
-        let what = ToTell {
-            notice: row.get(0),
-            persona: persona.to_string(),
-            site: site.to_owned(),
-            at,
-            link: link.clone(),
-        };
+        let what =
+            ToTell { notice: row.get(0), persona: persona.to_string(), site: site.to_owned(), at, link: link.clone() };
         let content = serde_json::to_vec(&what).map_err(|_| DbError::Stored("notice"))?;
         Ok(welcomes::message(row.get(1), content, expires_at))
     };

@@ -189,11 +189,7 @@ async fn check_otp(hub: &Hub, site: &Site, payload: &Payload) -> Result<(), Erro
     };
     let mut fits = false;
     for sauce in sauces::good(&hub.app, &site.id).await? {
-        let wanted = if md5 {
-            otp::md5(parts.username, parts.ts, &sauce.text())
-        } else {
-            otp::hmac(&sauce, &parts)
-        };
+        let wanted = if md5 { otp::md5(parts.username, parts.ts, &sauce.text()) } else { otp::hmac(&sauce, &parts) };
         fits |= same(wanted.as_bytes(), payload.otp.as_bytes());
     }
     if fits { Ok(()) } else { Err(Refusal::BadOtp.into()) }
@@ -211,7 +207,8 @@ async fn make(hub: &Hub, checked: Checked, now: Timestamp) -> Result<Made, Error
     see(&tx, &checked, now).await?;
     store(&tx, hub, &checked, &id, &asked, &sealed, (now, expires_at)).await?;
     stats::note(&tx, &checked.site.id, now, Event::Requested).await?;
-    let told = notices::of_welcome(&tx, app, asked.space, &checked.persona, &checked.site.name, &id, expires_at).await?;
+    let told =
+        notices::of_welcome(&tx, app, asked.space, &checked.persona, &checked.site.name, &id, expires_at).await?;
     let (_, to_publish) = hub.acceptor.accept_in(&tx, told).await?;
     tx.commit().await?;
     hub.acceptor.publish(to_publish);

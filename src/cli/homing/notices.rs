@@ -59,8 +59,9 @@ impl What {
                 let answer = hub.call(Method::POST, &["notices"], Some(body)).await?;
                 out.answer(&answer.to_string(), || {
                     let id = answer["id"].as_str().map_or_else(|| answer["id"].to_string(), harmless);
-                    match kind.as_deref() {
-                        Some("email") => format!("{id}: confirm it with the code that comes by mail"),
+                    match (kind.as_deref(), answer["secret"].as_str()) {
+                        (Some("email"), _) => format!("{id}: confirm it with the code that comes by mail"),
+                        (_, Some(secret)) => format!("{id}\nsigned with  {}  (shown this once)", harmless(secret)),
                         _ => id,
                     }
                 })
