@@ -3,6 +3,7 @@
 
 mod commands;
 mod flow;
+mod gateway;
 mod merchant;
 mod release;
 mod scene;
