@@ -228,13 +228,19 @@ async fn a_space_moves_with_its_code_and_its_password() {
     user.set("email", Some("alice@mail.example"), &password).await.expect("written down");
     let other = Agent::open(hub(&scene.web), user.space(), &password).await.expect("opened elsewhere");
     assert_eq!(other.properties()["email"], "alice@mail.example");
-    assert_eq!(other.keys("alice").await.expect("keys").sign_public(), user.keys("alice").await.expect("keys").sign_public());
+    assert_eq!(
+        other.keys("alice").await.expect("keys").sign_public(),
+        user.keys("alice").await.expect("keys").sign_public()
+    );
 
     let wrong = Agent::open(hub(&scene.web), user.space(), &Secret::from("another".to_owned())).await;
     assert!(matches!(wrong, Err(AgentError::Locked)));
     let unknown = Agent::open(hub(&scene.web), "hsp_AAAAAAAAAAAAAAAAAAAAAA", &password).await;
     assert_eq!(unknown.unwrap_err().code(), Some("NOT_FOUND"));
-    assert_eq!(user.set("email", Some("no address"), &password).await.unwrap_err().to_string(), "that is not a value for email");
+    assert_eq!(
+        user.set("email", Some("no address"), &password).await.unwrap_err().to_string(),
+        "that is not a value for email"
+    );
 
     let made = scene.site.welcome(&scene.web, "alice", "email|", "{own}").await;
     let welcome = other.welcome(&made.challenge).await.expect("the other device opens it, too");
@@ -307,11 +313,6 @@ async fn who_signs_out_is_signed_out() {
     assert_eq!(visit.arrive(&again).await.expect("an answer").endpoint_status, 400);
 }
 
-async fn user_call(
-    agent: &Agent,
-    method: Method,
-    path: &[&str],
-    body: Option<serde_json::Value>,
-) -> serde_json::Value {
+async fn user_call(agent: &Agent, method: Method, path: &[&str], body: Option<serde_json::Value>) -> serde_json::Value {
     agent.hub().call(method, path, body).await.expect("the hub does it")
 }

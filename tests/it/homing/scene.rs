@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use handfast::cli::homing::{
-    Agent, AgentError, Approval, Browser, ComesFrom, Gift, Hub, Landing, NewSite, Reach, Visit, Web, WebAnswer, WebRequest,
+    Agent, AgentError, Approval, Browser, ComesFrom, Gift, Hub, Landing, NewSite, Reach, Visit, Web, WebAnswer,
+    WebRequest,
 };
 use handfast::config::Secret;
 use handfast::crypto::SigningKey;
@@ -23,6 +24,7 @@ use crate::node::{Net, Node, Options};
 
 pub(crate) const HUB: &str = "hub.test";
 pub(crate) const SHOP: &str = "shop.test";
+pub(crate) const PLAIN: &str = "plain.test";
 pub(crate) const LOGIN: &str = "https://shop.test/homing/login";
 pub(crate) const ENDPOINT: &str = "https://shop.test/homing/endpoint";
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -110,6 +112,7 @@ impl Scene {
             .args(["--space".as_ref(), file.as_os_str(), "--ca-file".as_ref(), ca.as_os_str()])
             .args(["--resolve", &format!("{HUB}={}", self.hub.public)])
             .args(["--resolve", &format!("{SHOP}={}", self.shop.public)])
+            .args(["--resolve", &format!("{PLAIN}={}", self.net.socket_of(PLAIN))])
             .env("HANDFAST_HOMING_PASSWORD", PASSWORD)
             .stdin(std::process::Stdio::null())
             .output()
@@ -232,7 +235,7 @@ pub(crate) async fn open(browser: &mut Browser, address: &str) -> WebAnswer {
 fn web(net: &Net, dir: &tempfile::TempDir) -> Web {
     let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, net.ca.pem()).expect("written");
-    let resolve = [HUB, SHOP].map(|name| (name.to_owned(), net.socket_of(name))).to_vec();
+    let resolve = [HUB, SHOP, PLAIN].map(|name| (name.to_owned(), net.socket_of(name))).to_vec();
     Web::new(&Reach { ca_file: Some(ca), resolve }).expect("a client")
 }
 
