@@ -16,6 +16,7 @@ pub mod api;
 pub mod attachments;
 pub mod form;
 pub mod health;
+mod homing;
 pub mod openmsg;
 pub mod textsecure;
 

@@ -27,5 +27,10 @@ pub fn public_routes(
     if app.config.openmsg.enabled {
         routes = openmsg::routes(app, asker)?.or(routes).unify().boxed();
     }
+    let homing = &app.config.homing;
+    if homing.hub.enabled {
+        let hub = super::homing::hub::routes(serve);
+        routes = super::hosts::on_hosts(hub, &homing.hub.hosts, &homing.gateway.hosts).or(routes).unify().boxed();
+    }
     Ok(routes)
 }

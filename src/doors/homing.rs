@@ -1,0 +1,3 @@
+//! The Homing Space doors.
+
+pub(super) mod hub;
