@@ -2,10 +2,14 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use handfast::crypto::sodium::{seal_to, verify};
+use handfast::homing::keys::{KeyFile, Root};
+use handfast::homing::vault::{Vault, VaultError};
+use handfast::homing::{decode, encode, signed};
 use serde_json::{Value, json};
 
 use super::super::driver::Browser;
-use super::scene::{Scene, hub};
+use super::scene::{PASSWORD, Scene, hub};
 
 /// Runs a function body with the page's own modules `keys`, `sodium` and `vault` at hand.
 async fn compute(browser: &Browser, body: &str, arguments: Value) -> Value {
@@ -47,5 +51,68 @@ async fn the_browser_computes_the_vectors() {
             r#"{"v":1,"site":"hst_demo","username":"alice"}"#
         ])
     );
+    browser.close().await;
+}
+
+/// Vaults travel between browsers and agents.
+#[tokio::test]
+async fn a_vault_of_the_browser_opens_in_the_node_and_the_other_way_round() {
+    let scene = Scene::start().await;
+    let browser = scene.browser().await;
+    browser.open(&hub("")).await;
+    browser.see("#start").await;
+    let seal = "const opened = vault.locked(given[0], keys.newRoot(), {fullname: 'Zoë \u{1f40e}'});
+         return [sodium.toText(opened.root), vault.seal(opened), vault.seal(opened)];";
+    let sealed = compute(&browser, seal, json!([PASSWORD])).await;
+    let [root, text, again] = [0, 1, 2].map(|n| sealed[n].as_str().unwrap().to_owned());
+    assert_ne!(text, again, "a nonce was used twice");
+    for text in [&text, &again] {
+        let opened = Vault::open(text, PASSWORD).unwrap();
+        assert_eq!(encode(opened.root.bytes()), root);
+        assert_eq!(opened.properties["fullname"], "Zoë 🐎");
+        assert_eq!(Vault::open(text, "another").err(), Some(VaultError::Password));
+    }
+
+    let root = Root::generate();
+    let properties = [("email".to_owned(), "ann@mail.test".to_owned())].into();
+    let text = Vault { root: root.clone(), properties }.seal(PASSWORD).unwrap();
+    let open = "const opened = vault.open(given[0], given[1]); const wrong = [];
+         for (const bad of [given[1] + 'x', '']) { try { vault.open(given[0], bad); } catch (error) { wrong.push(error instanceof vault.WrongPassword); } }
+         return [sodium.toText(opened.root), opened.properties, wrong];";
+    let opened = compute(&browser, open, json!([text, PASSWORD])).await;
+    assert_eq!(opened, json!([encode(root.bytes()), {"email": "ann@mail.test"}, [true, true]]));
+    browser.close().await;
+}
+
+/// What a browser makes of a root is what a merchant's server and an agent make of it.
+#[tokio::test]
+async fn keys_signatures_and_boxes_are_the_same_in_browser_and_node() {
+    let scene = Scene::start().await;
+    let browser = scene.browser().await;
+    browser.open(&hub("")).await;
+    browser.see("#start").await;
+    let root = Root::generate();
+    for index in [1, 7, 300] {
+        let persona = root.persona(index);
+        let sealed = encode(&seal_to("für dich".as_bytes(), persona.opening.public()));
+        let body = "const root = sodium.toBytes(given[0]), pair = keys.personaKeys(root, given[1]);
+             return {
+                 space: sodium.toText(keys.spaceKeys(root).publicKey),
+                 sign: sodium.toText(pair.sign.publicKey), box: sodium.toText(pair.box.publicKey),
+                 files: keys.keyFiles(root, given[1]), opened: keys.openSealed(pair.box, sodium.toBytes(given[2])),
+                 sig: keys.sign(pair.sign, 'homing/approve/v1', ['hsc_x', 'approve', 'email;phone1']),
+             };";
+        let made = compute(&browser, body, json!([encode(root.bytes()), index, sealed])).await;
+        assert_eq!(made["space"], encode(root.space().public()));
+        assert_eq!((&made["sign"], &made["box"]), (&json!(persona.sign_public()), &json!(persona.box_public())));
+        assert_eq!(made["opened"], "für dich");
+        let sig = decode(made["sig"].as_str().unwrap()).unwrap();
+        assert!(verify(&signed::approval("hsc_x", "email;phone1"), &sig, persona.sign.public()));
+        let file = |n: usize| (made["files"][n]["name"].as_str().unwrap(), made["files"][n]["text"].as_str().unwrap());
+        assert_eq!(file(0).0, "homing-sign.key");
+        assert_eq!(*KeyFile::Sign.parse(file(0).1).unwrap(), *persona.sign.seed());
+        assert_eq!(file(1).0, "homing-box.key");
+        assert_eq!(*KeyFile::Box.parse(file(1).1).unwrap(), *persona.opening.secret());
+    }
     browser.close().await;
 }
