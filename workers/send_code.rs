@@ -114,6 +114,7 @@ impl SendCode {
             service: &what.service,
             expires_at: live.expires_at,
             now: live.now,
+            words: None,
         };
         let within = self.crew.app.config.providers.timeout.duration().min(live.left);
         let word = self.carriers.hand(carrier, &letter, within).await;

@@ -1,3 +1,3 @@
-//! The Homing Space doors.
+//! The Homing Space doors. They never share a host name: what one keeps in a browser must not be the other's.
 
-pub(super) mod hub;
+pub mod hub;

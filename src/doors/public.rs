@@ -4,10 +4,11 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use super::{Serve, attachments, openmsg, textsecure};
+use super::hosts::on_hosts;
+use super::{Serve, attachments, homing, openmsg, textsecure};
 use crate::attachments::Attachments;
 
-/// `/openmsg/…`, `/v1/…` and `/v2/…` where these doors are open, `/attachments/…` where files are kept in a directory of this node;
+/// `/openmsg/…`, `/v1/…`, `/v2/…` and `/homing/…` where these doors are open, `/attachments/…` where files are kept in a directory of this node;
 /// anything else is an empty 404. `files` is there where the TextSecure door is open. Call it inside the runtime.
 ///
 /// # Errors
@@ -27,10 +28,10 @@ pub fn public_routes(
     if app.config.openmsg.enabled {
         routes = openmsg::routes(app, asker)?.or(routes).unify().boxed();
     }
-    let homing = &app.config.homing;
-    if homing.hub.enabled {
-        let hub = super::homing::hub::routes(serve);
-        routes = super::hosts::on_hosts(hub, &homing.hub.hosts, &homing.gateway.hosts).or(routes).unify().boxed();
+    let (hub, gateway) = (&app.config.homing.hub, &app.config.homing.gateway);
+    if hub.enabled {
+        let door = on_hosts(homing::hub::routes(serve), &hub.hosts, &gateway.hosts);
+        routes = door.or(routes).unify().boxed();
     }
     Ok(routes)
 }

@@ -1,4 +1,4 @@
-//! A code on its way to somebody, and the words it goes with.
+//! A code on its way to somebody, and the words it goes with; or, by mail, other words.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub struct Letter<'a> {
     pub id: Uuid,
     /// A number with `+`, or a mailbox.
     pub to: &'a str,
-    /// Digits.
+    /// Digits; none where it says something else.
     pub code: &'a str,
     /// Of what: `textsecure`.
     pub service: &'a str,
@@ -30,6 +30,17 @@ pub struct Letter<'a> {
     pub expires_at: Timestamp,
     /// Now.
     pub now: Timestamp,
+    /// What it says, where it carries no code.
+    pub words: Option<Words<'a>>,
+}
+
+/// A mail that carries no code.
+#[derive(Clone, Copy)]
+pub struct Words<'a> {
+    /// Its subject.
+    pub subject: &'a str,
+    /// Its text, in lines.
+    pub text: &'a str,
 }
 
 impl Kind {
@@ -44,8 +55,16 @@ impl Kind {
 }
 
 impl Letter<'_> {
+    /// As in a webhook's `type`.
+    pub(super) fn type_name(&self) -> &'static str {
+        if self.words.is_some() { "notice.email" } else { self.kind.name() }
+    }
+
     /// As it is written. The clients of TextSecure look for exactly these words, and take the dash out.
     pub fn text(&self) -> String {
+        if let Some(words) = self.words {
+            return words.text.to_owned();
+        }
         match (self.service_name(), self.code.split_at_checked(3)) {
             (Some(service), Some((first, rest))) => format!("Your {service} verification code: {first}-{rest}"),
             (Some(service), None) => format!("Your {service} verification code: {}", self.code),
@@ -62,6 +81,9 @@ impl Letter<'_> {
 
     /// A mail's subject: without the code, which lock screens would show.
     pub(super) fn subject(&self) -> String {
+        if let Some(words) = self.words {
+            return words.subject.to_owned();
+        }
         let service = self.service_name().map(|name| format!("{name} ")).unwrap_or_default();
         format!("Your {service}verification code")
     }
@@ -70,6 +92,7 @@ impl Letter<'_> {
     fn service_name(&self) -> Option<&'static str> {
         match self.service {
             "textsecure" => Some("TextSecure"),
+            "homing" => Some("Homing Space"),
             _ => None,
         }
     }
@@ -85,6 +108,7 @@ pub(super) fn of_tests() -> Letter<'static> {
         service: "textsecure",
         expires_at: Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(600),
         now: Timestamp::UNIX_EPOCH,
+        words: None,
     }
 }
 

@@ -98,7 +98,7 @@ async fn an_eighth_name_is_refused_in_words_and_a_deleted_one_is_nobodys() {
     ann.browser.hears("#status", "ann-3 is deleted.").await;
     ann.browser.type_into("#persona-name", "ann-3").await;
     ann.browser.click("#persona-form button").await;
-    ann.browser.hears("#alert", "This name is taken, or was taken once.").await;
+    ann.browser.hears("#alert", "Somebody has, or had, this name").await;
     ann.take("ann-9").await;
     ann.browser.close().await;
 }

@@ -42,8 +42,11 @@ export async function call(method, path, body, { token, signal } = {}) {
 
 const WORDS = {
   UNREACHABLE: "The hub cannot be reached. Are you online? Please try again.",
-  TAKEN: "This name is taken, or was taken once. Please choose another.",
-  FULL: "A space has seven personas at most. Delete one first; its name will not be given out again.",
+  SIGNED_OUT: "The session is over. Please reload the page and unlock the space again.",
+  TAKEN: "Somebody has, or had, this name or one that looks like it. Please choose another.",
+  FULL: "There are as many as there may be. Delete one first.",
+  CONFLICT: "It was changed on another phone or in another tab meanwhile. Reload the page and try again.",
+  WRONG_CODE: "This is not the code that was sent, or it is too old. After five wrong ones, add the address anew.",
   BAD_USERNAME:
     "A name has 3 to 32 characters: small letters, digits, _ and -, and begins with a letter. Some names are reserved.",
   BAD_INDEX: "Another tab or phone took a persona at the same time. Please try again.",

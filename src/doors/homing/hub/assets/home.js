@@ -63,7 +63,11 @@ async function drop(name) {
 }
 
 onSubmit($("persona-form"), "Taking the name…", async (fields) => {
-  const { name } = await space.take(fields.get("name").trim().toLowerCase());
+  const { name } = await space.take(fields.get("name").trim().toLowerCase()).catch((error) => {
+    throw error.code === "FULL"
+      ? new Error("A space has seven personas at most. Delete one first; its name will not be given out again.")
+      : error;
+  });
   $("persona-form").reset();
   await showPersonas();
   say(`${name} is yours.`);
@@ -149,16 +153,18 @@ async function showNotices() {
   $("notices").replaceChildren(...notices.map(noticeRow));
 }
 
-function noticeRow({ id, kind, address: to, confirmed }) {
-  const open = kind === "email" && confirmed === false;
-  const row = make("li", {}, make("span", {}, `${kind === "email" ? "Mail to" : "Call of"} ${to}`),
+const KINDS = { email: "Mail to", webhook: "A call of", webpush: "A push through" };
+
+function noticeRow({ id, kind, address: to, confirmed, failed_at }) {
+  const row = make("li", {}, make("span", {}, `${KINDS[kind] ?? kind} ${to}`),
+    failed_at ? make("small", {}, `Nothing goes there since ${shown(failed_at)}: its service no longer knows it.`) : null,
     button("Delete", "", async () => {
       await space.call("DELETE", `notices/${encodeURIComponent(id)}`);
       await showNotices();
       $("notices-heading").focus();
       say("The notice is deleted.");
     }, { class: "quiet", "aria-label": `Delete the notice to ${to}` }));
-  if (open) row.append(confirmation(id));
+  if (kind === "email" && !confirmed) row.append(confirmation(id));
   return row;
 }
 
@@ -177,10 +183,13 @@ function confirmation(id) {
 
 onSubmit($("notice-form"), "Adding…", async (fields) => {
   const kind = fields.get("kind");
-  await space.call("POST", "notices", { kind, address: fields.get("address").trim() });
+  const { secret } = await space.call("POST", "notices", { kind, address: fields.get("address").trim() });
   $("notice-form").reset();
   await showNotices();
-  say(kind === "email" ? "A code is on its way to this address. Type it in below." : "The notice is added.");
+  $("notice-secret-part").hidden = !secret;
+  $("notice-secret").value = secret ?? "";
+  $("notice-secret-copy").replaceChildren(copyButton(() => secret, "the secret"));
+  say(kind === "email" ? "A code is on its way to this address. Type it in beside the address." : "The notice is added.");
 });
 
 // The space itself

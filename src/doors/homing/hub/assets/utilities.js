@@ -63,13 +63,14 @@ async function siteRow(site) {
       ["State", state(stats)],
     ].filter(([, value]) => value).flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, value)])),
     statsTable(site.name, stats.days ?? []),
-    make("p", { class: "row" }, act("New sauce", "", () => rotate(site)), act("Delete", "", () => remove(site), { class: "quiet" })));
+    make("p", { class: "row" }, act("New sauce", "", () => rotate(site, false)),
+      act("Replace a stolen sauce", "", () => rotate(site, true), { class: "quiet" }), act("Delete", "", () => remove(site), { class: "quiet" })));
 }
 
 function state({ state: now, trial_ends_at }) {
-  if (now && now !== "active" && now !== "trial") return now;
-  if (!trial_ends_at) return "in use, without end";
-  return `${new Date(trial_ends_at) < new Date() ? "trial ended" : "trial until"} ${shown(trial_ends_at)}`;
+  if (now === "revoked") return "taken back";
+  if (!trial_ends_at) return "in use, without an end";
+  return `${now === "trial-ended" ? "trial ended" : "trial until"} ${shown(trial_ends_at)}`;
 }
 
 const COLUMNS = { day: "Day", requests: "Asked", approved: "Approved", denied: "Refused", expired: "Expired", failed: "Failed", unique_fing: "People" };
@@ -90,10 +91,12 @@ async function makeSite(fields) {
   await showSauce({ ...body, ...made }, "The site is made.");
 }
 
-async function rotate(site) {
-  const question = `Make a new sauce for ${site.name}? The one in use stays good for a while; put the new one in before that ends.`;
+async function rotate(site, at_once) {
+  const question = at_once
+    ? `Replace the sauce of ${site.name} at once? Nobody can sign in there until the new one is in its settings.`
+    : `Make a new sauce for ${site.name}? The one in use stays good for a while; put the new one in before that ends.`;
   if (!(await sure(question, "New sauce"))) return;
-  const { sauce } = await space.call("POST", `sites/${encodeURIComponent(site.site)}/sauce`);
+  const { sauce } = await space.call("POST", `sites/${encodeURIComponent(site.site)}/sauce`, { at_once });
   await showSauce({ ...site, sauce }, "The new sauce is made.");
 }
 
