@@ -42,6 +42,8 @@ pub struct Crew {
     pub peers: crate::federation::Peers,
     /// Places for confirm callbacks.
     pub callbacks: crate::workers::peer::Callbacks,
+    /// Calls the Homing Space hub.
+    pub hub: crate::workers::call_hub::Hub,
     /// Publishes jobs.
     pub publisher: Publisher,
     /// Answers asks.

@@ -26,6 +26,7 @@ mod deliveries;
 mod destinations;
 mod events;
 mod fields;
+mod homing;
 mod inbox;
 mod keys;
 mod messages;

@@ -8,15 +8,23 @@ use super::hosts::on_hosts;
 use super::{Serve, attachments, homing, openmsg, textsecure};
 use crate::attachments::Attachments;
 
-/// `/openmsg/…`, `/v1/…`, `/v2/…` and `/homing/…` where these doors are open, `/attachments/…` where files are kept in a directory of this node;
+/// Why a door of the public listener cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The configured domain is none.
+    #[error(transparent)]
+    Domain(#[from] crate::openmsg::DomainError),
+    /// A Homing Space site.
+    #[error(transparent)]
+    Site(#[from] crate::gateway::SiteError),
+}
+
+/// `/openmsg/…`, `/v1/…` and `/v2/…`, `/homing/…` where these doors are open, `/attachments/…` where files are kept in a directory of this node;
 /// anything else is an empty 404. `files` is there where the TextSecure door is open. Call it inside the runtime.
 ///
 /// # Errors
-/// When the configured domain is none.
-pub fn public_routes(
-    serve: &Serve,
-    files: Option<&Attachments>,
-) -> Result<BoxedFilter<(Response,)>, crate::openmsg::DomainError> {
+/// When a door cannot open with these settings.
+pub fn public_routes(serve: &Serve, files: Option<&Attachments>) -> Result<BoxedFilter<(Response,)>, DoorError> {
     let Serve { app, acceptor, asker, .. } = serve;
     let mut routes = warp::path::full().map(|_| http::StatusCode::NOT_FOUND.into_response()).boxed();
     if let Some(files) = files {
@@ -29,9 +37,11 @@ pub fn public_routes(
         routes = openmsg::routes(app, asker)?.or(routes).unify().boxed();
     }
     let (hub, gateway) = (&app.config.homing.hub, &app.config.homing.gateway);
+    if gateway.enabled {
+        routes = on_hosts(homing::gateway::routes(serve)?, &gateway.hosts, &hub.hosts).or(routes).unify().boxed();
+    }
     if hub.enabled {
-        let door = on_hosts(homing::hub::routes(serve), &hub.hosts, &gateway.hosts);
-        routes = door.or(routes).unify().boxed();
+        routes = on_hosts(homing::hub::routes(serve), &hub.hosts, &gateway.hosts).or(routes).unify().boxed();
     }
     Ok(routes)
 }

@@ -8,8 +8,8 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, phones,
-    webhooks,
+    accounts, campaigns, connections, deliveries, destinations, events, homing, inbox, keys, messages, passcodes,
+    phones, webhooks,
 };
 
 /// One endpoint.
@@ -135,6 +135,9 @@ static ROUTES: &[Route] = routes! {
         DELETE "phones/{number}" => phones::unregister;
         POST "phones/{number}/test-push" => phones::test_push;
         GET "peers" => phones::peers;
+    }
+    Homing {
+        POST "homing/introspect" => homing::introspect;
     }
     Keys {
         POST "keys" => keys::create;
