@@ -1,0 +1,3 @@
+//! Homing Space, by whoever speaks it.
+
+mod hub;
