@@ -1,3 +1,4 @@
-//! The Homing Space doors.
+//! Homing Space, by whoever speaks it.
 
 mod gateway;
+mod hub;
