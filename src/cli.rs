@@ -13,6 +13,7 @@ mod connections;
 mod deliveries;
 mod destinations;
 mod events;
+mod hub;
 mod inbox;
 mod list;
 mod operations;
@@ -35,6 +36,7 @@ pub use connections::{ConnectCommand, ConnectionCommand};
 pub use deliveries::{DeadCommand, DeliveryCommand};
 pub use destinations::DestinationCommand;
 pub use events::EventsCommand;
+pub use hub::HubCommand;
 pub use inbox::InboxCommand;
 pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
@@ -96,6 +98,8 @@ pub enum Command {
     Phones(PhoneCommand),
     /// See how the directories of federated nodes were last read
     Peers(PeerCommand),
+    /// Look after a Homing Space hub: sites, their trials, the hub's keys
+    Hub(HubCommand),
     /// Create, list and revoke API keys
     Apikey(ApiKeyCommand),
 }
@@ -122,6 +126,7 @@ impl Command {
             Self::Destination(command) => command.run().await,
             Self::Phones(command) => command.run().await,
             Self::Peers(command) => command.run().await,
+            Self::Hub(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
         match done {

@@ -8,7 +8,7 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, phones,
+    accounts, campaigns, connections, deliveries, destinations, events, hub, inbox, keys, messages, passcodes, phones,
     webhooks,
 };
 
@@ -135,6 +135,13 @@ static ROUTES: &[Route] = routes! {
         DELETE "phones/{number}" => phones::unregister;
         POST "phones/{number}/test-push" => phones::test_push;
         GET "peers" => phones::peers;
+    }
+    Homing {
+        GET "homing/sites" => hub::list;
+        GET "homing/sites/{id}" => hub::show;
+        PATCH "homing/sites/{id}" => hub::change;
+        GET "homing/keys" => hub::keys;
+        POST "homing/keys/rotate" => hub::rotate;
     }
     Keys {
         POST "keys" => keys::create;
