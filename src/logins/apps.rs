@@ -1,6 +1,8 @@
 //! Applications that people sign in to.
 
+use crate::App;
 use crate::config::Secret;
+use crate::db::DbError;
 
 /// An application, with its secrets opened.
 #[derive(Clone)]
@@ -88,4 +90,9 @@ pub struct Verifier {
     pub url: String,
     /// Signs the calls, as webhooks are signed: `whsec_…`.
     pub secret: Secret,
+}
+
+/// The application of this id, opened.
+pub async fn find(_app: &App, _appid: &str) -> Result<Option<Application>, DbError> {
+    Ok(None)
 }
