@@ -243,7 +243,7 @@ mod tests {
         for name in ["c", "e", "j"] {
             assert_eq!(fields.value(name), Some(&Value::Other), "{name}");
         }
-        assert!(!format!("{:?} {fields:?}", fields.value("b")).contains("1)"));
+        assert_eq!(format!("{:?} {fields:?}", fields.value("b")), "Some(Number(…)) Fields(11)");
     }
 
     #[test]
@@ -277,15 +277,18 @@ mod tests {
 
         #[test]
         fn every_text_survives_every_shape(text in "\\PC{1,40}", word in "[a-z]{1,12}") {
-            let json = serde_json::json!({"op": text, "name": word}).to_string();
-            prop_assert_eq!(Fields::read(json.as_bytes(), "").value("op").map(Value::text), Some(text.as_str()));
-            let relaxed = format!("{{op:{},name:'{word}',}}", serde_json::json!(text));
-            if text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() < MOST_OPENED {
-                prop_assert_eq!(Fields::read(relaxed.as_bytes(), "").value("op").map(Value::text), Some(text.as_str()));
-            }
+            let read = |body: &str, query: &str| {
+                let fields = Fields::read(body.as_bytes(), query);
+                fields.value("op").map(|value| value.text().to_owned())
+            };
+            let quoted = serde_json::json!(text).to_string();
             let form = form_urlencoded::Serializer::new(String::new()).append_pair("op", &text).finish();
-            prop_assert_eq!(Fields::read(form.as_bytes(), "").value("op").map(Value::text), Some(text.as_str()));
-            prop_assert_eq!(Fields::read(b"", &form).value("op").map(Value::text), Some(text.as_str()));
+            prop_assert_eq!(read(&format!("{{\"op\":{quoted}}}"), ""), Some(text.clone()));
+            prop_assert_eq!(read(&form, ""), Some(text.clone()));
+            prop_assert_eq!(read("", &form), Some(text.clone()));
+            if text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() < MOST_OPENED {
+                prop_assert_eq!(read(&format!("{{op:{quoted},name:'{word}',}}"), ""), Some(text));
+            }
         }
     }
 }
