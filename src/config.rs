@@ -17,7 +17,7 @@ pub mod textsecure;
 pub use bucket::Bucket;
 pub use homing::Homing;
 pub use load::{ConfigError, load};
-pub use mesibo::Mesibo;
+pub use mesibo::{Mesibo, TestCode};
 pub use providers::Providers;
 pub use secret::Secret;
 pub use size::{ByteSize, Period};

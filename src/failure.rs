@@ -45,6 +45,16 @@ impl Failure for BooksError {
     }
 }
 
+impl Failure for crate::logins::Error {
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_passing(),
+            Self::Books(error) => error.is_passing(),
+            Self::Json(_) => false,
+        }
+    }
+}
+
 impl Failure for crate::webhooks::Unread {
     fn is_passing(&self) -> bool {
         self.passing

@@ -1,8 +1,32 @@
 //! Logins by code: applications, the codes that sign somebody in, sessions.
+//!
+//! | file | what |
+//! |---|---|
+//! | `address`, `parse`, `country` | who signs in |
+//! | `apps` | applications, and their table |
+//! | `start` | step 1: a code on its way |
+//! | `verify` | step 2: a token for it |
+//! | `ladder`, `standings` | how often an address may be written to, and may be wrong; its table |
+//! | `rooms` | how often a network, an application, a country may |
+//! | `backend` | asks a worker for what an application's own back end does |
+//! | `sessions` | who is signed in |
+//!
+//! Promises: nobody learns whether an address is known; a code is good once, for its life, for so many tries, which are counted
+//! before they are judged; limits are shared by all processes; addresses, codes and tokens are hashed or sealed at rest and in no
+//! log. Leaves out how a request looks (the doors) and how a message is carried (`workers/send_code.rs`).
 
 pub mod address;
 pub mod apps;
+pub mod country;
+pub mod ladder;
 pub mod parse;
+pub mod sessions;
+
+mod backend;
+mod rooms;
+mod standings;
+mod start;
+mod verify;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,7 +41,10 @@ use crate::db::DbError;
 use crate::queue::Asker;
 
 pub use address::Address;
-pub use apps::Application;
+pub use apps::{Application, Mode, Way};
+
+/// Under which name messages with codes are in the books.
+const SENDER: &str = "logins";
 
 /// What logins need; cheap to clone.
 #[derive(Clone)]
@@ -98,6 +125,9 @@ pub enum Error {
     /// The message could not be taken.
     #[error(transparent)]
     Books(#[from] BooksError),
+    /// The message could not be written.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
 }
 
 impl From<tokio_postgres::Error> for Error {
@@ -112,31 +142,31 @@ impl Logins {
         Self { app: app.clone(), acceptor: acceptor.clone(), asker: asker.clone() }
     }
 
-    /// Step 1: sends a code, or begins whatever the application's own verifier does.
-    pub async fn start(
-        &self,
-        _application: &Application,
-        _address: &Address,
-        _origin: &Origin,
-    ) -> Result<Started, Error> {
-        let _ = (&self.app, &self.acceptor, &self.asker);
-        Ok(Started::Unavailable)
+    /// Lets an address sign in again that was wrong too often; false: nothing was counted against it. What it may be sent stays as
+    /// it is. `text` may be any kind of address.
+    pub async fn unlock(&self, appid: &str, text: &str) -> Result<bool, Error> {
+        let mut client = self.app.db.client().await?;
+        let tx = client.transaction().await?;
+        let mut changed = false;
+        for address in parse::all(text) {
+            let mut locked = standings::lock(&tx, &self.app, appid, &address, false).await?;
+            let before = locked.standing.clone();
+            locked.standing.unlock();
+            changed |= locked.standing != before;
+            locked.save(&tx, self.app.clock.now()).await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
     }
+}
 
-    /// Step 2: takes the code, and gives a token.
-    pub async fn verify(
-        &self,
-        _application: &Application,
-        _address: &Address,
-        _secret: &str,
-        _name: &str,
-        _origin: &Origin,
-    ) -> Result<Verified, Error> {
-        Ok(Verified::Unavailable)
-    }
+/// Removes what has had its time, up to 1,000 rows of each table; returns how many.
+pub async fn purge(app: &App) -> Result<u64, DbError> {
+    Ok(standings::purge(app).await? + sessions::purge(app).await?)
+}
 
-    /// Revokes the session of a token; false: there is none. The caller's answer is the same.
-    pub async fn sign_out(&self, _token: &str) -> Result<bool, Error> {
-        Ok(false)
-    }
+/// What a code of this address with this application is bound to.
+fn code_of(application: &Application, address: &Address) -> String {
+    // Neither part holds a nought byte.
+    format!("{}\0{}\0{}", application.appid, address.kind(), address.as_str())
 }

@@ -112,6 +112,7 @@ impl SendCode {
             to: &what.to,
             code: &live.code,
             service: &what.service,
+            words: what.words.as_ref(),
             expires_at: live.expires_at,
             now: live.now,
         };

@@ -62,6 +62,16 @@ pub fn user(text: &str) -> Option<Address> {
     good.then(|| Address::User(text.into()))
 }
 
+/// Everything that this could be, for an operator who does not say which.
+pub fn all(text: &str) -> Vec<Address> {
+    [phone(text), mail(text), user(text)].into_iter().flatten().collect()
+}
+
+/// Whether this is how a setting spells that address.
+pub(super) fn same(text: &str, address: &Address) -> bool {
+    all(text).contains(address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
