@@ -203,31 +203,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::logins::apps::{Backend, ResultStyle};
 
     fn app(mode: Mode) -> Application {
-        let url = if mode == Mode::Mesibo { "https://m.test/backend/" } else { "https://m.test/api.php" };
-        let backend = Backend {
-            mode,
-            url: url.into(),
-            token: String::from("APPTOKEN").into(),
-            token_minutes: 525_600,
-            makes_codes: true,
-            revoke_op: String::new(),
-        };
-        Application {
-            appid: "com.messenger.appid".into(),
-            name: "M".into(),
-            enabled: true,
-            result_style: ResultStyle::String,
-            legacy_errors: false,
-            ways: Vec::new(),
-            countries: Vec::new(),
-            countries_refused: Vec::new(),
-            text: String::new(),
-            backend,
-            verifier: None,
-        }
+        let mut app = Application::new("com.messenger.appid".into(), "M".into());
+        app.backend.mode = mode;
+        app.backend.url =
+            if mode == Mode::Mesibo { "https://m.test/backend/" } else { "https://m.test/api.php" }.to_owned();
+        app.backend.token = String::from("APPTOKEN").into();
+        app
     }
 
     fn make_code() -> BackendCall {

@@ -116,30 +116,11 @@ fn style(query: &str) -> Option<ResultStyle> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logins::apps::{Backend, Mode};
 
     fn application(ways: &[Way]) -> Application {
-        let backend = Backend {
-            mode: Mode::Local,
-            url: String::new(),
-            token: String::new().into(),
-            token_minutes: 1,
-            makes_codes: false,
-            revoke_op: String::new(),
-        };
-        Application {
-            appid: "a".into(),
-            name: "A".into(),
-            enabled: true,
-            result_style: ResultStyle::Bool,
-            legacy_errors: false,
-            ways: ways.to_vec(),
-            countries: Vec::new(),
-            countries_refused: Vec::new(),
-            text: String::new(),
-            backend,
-            verifier: None,
-        }
+        let mut application = Application::new("a".into(), "A".into());
+        application.ways = ways.to_vec();
+        application
     }
 
     fn phone() -> Address {
