@@ -207,14 +207,49 @@ async fn preflight(scene: &Scene, origin: &str) -> Reply {
 #[tokio::test]
 async fn a_browser_asks_beforehand() {
     let scene = Scene::plain().await;
-    insta::assert_snapshot!(shown(&preflight(&scene, "https://web.example").await), @"");
+    insta::assert_snapshot!(shown(&preflight(&scene, "https://web.example").await), @r"
+    204
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    access-control-allow-methods: POST, GET, OPTIONS
+    access-control-allow-headers: content-type
+    access-control-max-age: 600
+    allow: POST, GET, OPTIONS
+    ");
     let answer = scene.node.attacker().request("POST", "/", &[("Origin", "https://web.example")], "{op:'x'}").await;
-    insta::assert_snapshot!(shown(&answer.unwrap()), @"");
+    insta::assert_snapshot!(shown(&answer.unwrap()), @r#"
+    200
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"op":"x","ts":TS,"error":"BADOP","result":false}
+    "#);
 
     let only = options().set("mesibo.origins", vec!["https://web.example"]);
     let scene = Scene::start(&Net::new(), only, &[app()]).await;
-    insta::assert_snapshot!(shown(&preflight(&scene, "https://web.example").await), @"");
-    insta::assert_snapshot!(shown(&preflight(&scene, "https://evil.example").await), @"");
+    insta::assert_snapshot!(shown(&preflight(&scene, "https://web.example").await), @r"
+    204
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: https://web.example
+    access-control-allow-methods: POST, GET, OPTIONS
+    access-control-allow-headers: content-type
+    access-control-max-age: 600
+    vary: Origin
+    allow: POST, GET, OPTIONS
+    ");
+    insta::assert_snapshot!(shown(&preflight(&scene, "https://evil.example").await), @r"
+    204
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-methods: POST, GET, OPTIONS
+    access-control-allow-headers: content-type
+    access-control-max-age: 600
+    vary: Origin
+    allow: POST, GET, OPTIONS
+    ");
 }
 
 /// The published example, word for word, with the program that it names.

@@ -10,7 +10,14 @@ use crate::node::Net;
 #[tokio::test]
 async fn requests_that_ask_for_nothing() {
     let scene = Scene::plain().await;
-    insta::assert_snapshot!(shown(&scene.post("").await), @"");
+    insta::assert_snapshot!(shown(&scene.post("").await), @r#"
+    400
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"error":"NOOP","result":false}
+    "#);
     for nothing in ["{}", "{\"op\":null}", "{\"op\":\" \"}", "{\"op\":[]}", "[1]", "hello", "{op", "\u{0}", "phone=1"] {
         assert_eq!(body(&scene.post(nothing).await), r#"{"error":"NOOP","result":false}"#, "{nothing:?}");
     }
@@ -19,8 +26,23 @@ async fn requests_that_ask_for_nothing() {
     assert_eq!((got.status, body(&got).as_str()), (400, r#"{"error":"NOOP","result":false}"#));
     let styled = attacker.request("POST", "/?result=string", &[], "").await.unwrap();
     assert_eq!(body(&styled), r#"{"error":"NOOP","result":"FAIL"}"#);
-    insta::assert_snapshot!(shown(&scene.post("x".repeat(17 << 10)).await), @"");
-    insta::assert_snapshot!(shown(&attacker.request("PUT", "/", &[], "{}").await.unwrap()), @"");
+    insta::assert_snapshot!(shown(&scene.post("x".repeat(17 << 10)).await), @r#"
+    413
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"error":"TOOLARGE","result":false}
+    "#);
+    insta::assert_snapshot!(shown(&attacker.request("PUT", "/", &[], "{}").await.unwrap()), @r#"
+    405
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    allow: POST, GET, OPTIONS
+    {"error":"BADMETHOD","result":false}
+    "#);
     assert_eq!(attacker.request("POST", "/other", &[], "{\"op\":\"login\"}").await.unwrap().status, 404);
 }
 
@@ -28,7 +50,13 @@ async fn requests_that_ask_for_nothing() {
 async fn requests_that_ask_for_nothing_are_sent_elsewhere_where_that_is_set() {
     let options = options().set("mesibo.empty_op_redirect", "https://shop.example/start");
     let scene = Scene::start(&Net::new(), options, &[app()]).await;
-    insta::assert_snapshot!(shown(&scene.post("").await), @"");
+    insta::assert_snapshot!(shown(&scene.post("").await), @r"
+    302
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    location: https://shop.example/start
+    ");
     assert_eq!(scene.post("{\"op\":\"x\"}").await.status, 200);
 }
 
@@ -37,7 +65,14 @@ async fn operations_and_applications_that_are_none() {
     let mut off = shipped("com.off");
     off.enabled = false;
     let scene = Scene::start(&Net::new(), options(), &[app(), off]).await;
-    insta::assert_snapshot!(shown(&scene.post(r#"{"op":"fly"}"#).await), @"");
+    insta::assert_snapshot!(shown(&scene.post(r#"{"op":"fly"}"#).await), @r#"
+    200
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"op":"fly","ts":TS,"error":"BADOP","result":false}
+    "#);
     // Those of the first generation.
     for op in [
         "loginui",
@@ -55,7 +90,14 @@ async fn operations_and_applications_that_are_none() {
         let answer = scene.json(json!({"op": op, "token": "0123456789abcdef0123"})).await;
         assert_eq!((&answer["op"], &answer["error"], &answer["result"]), (&json!(op), &json!("BADOP"), &json!(false)));
     }
-    insta::assert_snapshot!(shown(&scene.post(r#"{"op":"login","phone":"18005551234"}"#).await), @"");
+    insta::assert_snapshot!(shown(&scene.post(r#"{"op":"login","phone":"18005551234"}"#).await), @r#"
+    200
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"op":"login","ts":TS,"error":"MISSINGAPPID","result":false}
+    "#);
     for unknown in ["com.unknown", "com.messenger.appid\u{0}", "COM.MESSENGER.APPID", "'", &"a".repeat(300)] {
         let reply = scene.post(json!({"op": "login", "phone": PHONE, "appid": unknown}).to_string()).await;
         assert_eq!(body(&reply), r#"{"op":"login","ts":TS,"error":"BADAPP","result":false}"#, "{unknown}");
@@ -99,7 +141,14 @@ async fn codes_that_are_wrong() {
     let scene = Scene::start(&Net::new(), options(), &[app(), legacy]).await;
     let code = scene.code(APP, PHONE).await;
     let wrong = json!({"op": "login", "appid": APP, "phone": PHONE, "otp": other_than(&code)});
-    insta::assert_snapshot!(shown(&scene.post(wrong.to_string()).await), @"");
+    insta::assert_snapshot!(shown(&scene.post(wrong.to_string()).await), @r#"
+    200
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"op":"login","ts":TS,"error":"BADCODE","result":false}
+    "#);
     // Nobody learns whether one was ever sent.
     let refused = r#"{"op":"login","ts":TS,"error":"BADCODE","result":false}"#;
     for (phone, otp) in
@@ -154,13 +203,34 @@ async fn a_back_end_that_says_no() {
     let code = scene.code(APP, PHONE).await;
     backend.feels([Mood::Refuses("TOKENBREACH")]);
     let begin = json!({"op": "login", "appid": "com.codes", "phone": PHONE});
-    insta::assert_snapshot!(shown(&scene.post(begin.to_string()).await), @"");
+    insta::assert_snapshot!(shown(&scene.post(begin.to_string()).await), @r#"
+    200
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"op":"login","ts":TS,"error":"BADAPP","result":false}
+    "#);
     let login = json!({"op": "login", "appid": APP, "phone": PHONE, "otp": code});
-    insta::assert_snapshot!(shown(&scene.post(login.to_string()).await), @"");
+    insta::assert_snapshot!(shown(&scene.post(login.to_string()).await), @r#"
+    200
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"op":"login","ts":TS,"error":"BADUSER","result":false}
+    "#);
     assert!(scene.node.logs().contains("TOKENBREACH"), "operators have to hear of it");
     backend.feels([Mood::Status(500)]);
     let other = json!({"op": "login", "appid": "com.codes", "phone": "18005551235"});
-    insta::assert_snapshot!(shown(&scene.post(other.to_string()).await), @"");
+    insta::assert_snapshot!(shown(&scene.post(other.to_string()).await), @r#"
+    200
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"op":"login","ts":TS,"error":"BACKEND","result":false}
+    "#);
     scene.kept_quiet(&[&code, PHONE, super::backend::APP_TOKEN]).await;
 }
 

@@ -24,7 +24,10 @@ async fn the_current_form() {
     assert_eq!(calls.len(), 1, "{calls:?}");
     insta::assert_snapshot!(
         format!("{} {}\n{}", calls[0].method, calls[0].path, String::from_utf8_lossy(&calls[0].body)),
-        @""
+        @r#"
+        POST /backend/
+        {"op":"useradd","token":"app-token-0123456789","user":{"name":"Ann \"the Ä\" O'Neil \\ 名前 🙂","address":"18005551234","token":{"appid":"com.messenger.appid","expiry":525600,"v2":true}}}
+        "#
     );
     scene.kept_quiet(&[answer["token"].as_str().unwrap(), APP_TOKEN, &code, "O'Neil"]).await;
 }
@@ -43,7 +46,7 @@ async fn the_older_form() {
     assert_eq!(backend.name_of(PHONE).as_deref(), Some(NAME));
     let calls = backend.calls();
     assert_eq!(calls.len(), 1, "{calls:?}");
-    insta::assert_snapshot!(format!("{} {}", calls[0].method, calls[0].path), @"");
+    insta::assert_snapshot!(format!("{} {}", calls[0].method, calls[0].path), @"GET /api.php?op=useradd&name=Ann+%22the+%C3%84%22+O%27Neil+%5C+%E5%90%8D%E5%89%8D+%F0%9F%99%82&addr=18005551234&appid=com.messenger.appid&session=0&expiry=60&flag=0&restrictions=0&token=app-token-0123456789&sig=none");
     scene.kept_quiet(&[answer["token"].as_str().unwrap(), APP_TOKEN, &code]).await;
 }
 
