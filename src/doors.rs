@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | public | `/openmsg/…` | [`openmsg`]: strangers' nodes |
 //! | public | `/v1/…`, `/v2/keys…` | [`textsecure`]: devices of phone numbers, federated nodes |
+//! | public | `/`, `/index.php`, `/api.php` | [`mesibo`]: messengers that sign in by code |
 //! | public | `/attachments/…` | [`attachments`]: whoever holds the URL of a file |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
@@ -16,10 +17,10 @@ pub mod api;
 pub mod attachments;
 pub mod form;
 pub mod health;
+pub mod mesibo;
 pub mod openmsg;
 pub mod textsecure;
 
-#[allow(dead_code)] // filled by the doors
 mod hosts;
 mod places;
 mod private;

@@ -22,7 +22,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 15] = [
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 
-const DOORS: [&str; 5] = ["api", "attachments", "openmsg", "form", "textsecure"];
+const DOORS: [&str; 6] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -17,6 +17,7 @@ mod growth;
 mod hostile;
 mod house;
 mod logins;
+mod mesibo;
 mod node;
 mod openmsg;
 mod peers;
