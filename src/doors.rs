@@ -5,6 +5,7 @@
 //! | public | `/openmsg/…` | [`openmsg`]: strangers' nodes |
 //! | public | `/v1/…`, `/v2/keys…` | [`textsecure`]: devices of phone numbers, federated nodes |
 //! | public | `/`, `/index.php`, `/api.php` | [`mesibo`]: messengers that sign in by code |
+//! | public | `/homing/…` | [`homing`]: people who sign in to a merchant through Homing Space |
 //! | public | `/attachments/…` | [`attachments`]: whoever holds the URL of a file |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
@@ -18,16 +19,18 @@ pub mod attachments;
 pub mod form;
 pub mod health;
 pub mod mesibo;
+pub mod homing;
 pub mod openmsg;
 pub mod textsecure;
 
 mod hosts;
+mod page;
 mod places;
 mod private;
 mod public;
 
 pub use private::private_routes;
-pub use public::public_routes;
+pub use public::{DoorError, public_routes};
 
 use tokio_util::sync::CancellationToken;
 

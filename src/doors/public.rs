@@ -5,18 +5,27 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::hosts::on_hosts;
-use super::{Serve, attachments, mesibo, openmsg, textsecure};
+use super::{Serve, attachments, homing, mesibo, openmsg, textsecure};
 use crate::attachments::Attachments;
 
-/// `/openmsg/…`, `/v1/…` and `/v2/…`, and `/` with `/index.php` and `/api.php` where these doors are open, `/attachments/…` where
-/// files are kept in a directory of this node; anything else is an empty 404. `files` is there where the TextSecure door is open. Call it inside the runtime.
+/// Why a door of the public listener cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The configured domain is none.
+    #[error(transparent)]
+    Domain(#[from] crate::openmsg::DomainError),
+    /// A Homing Space site.
+    #[error(transparent)]
+    Site(#[from] crate::gateway::SiteError),
+}
+
+/// `/openmsg/…`, `/v1/…` and `/v2/…`, `/homing/…`, and `/` with `/index.php` and `/api.php` where these doors are open,
+/// `/attachments/…` where files are kept in a directory of this node; anything else is an empty 404. `files` is there where the
+/// TextSecure door is open. Call it inside the runtime.
 ///
 /// # Errors
-/// When the configured domain is none.
-pub fn public_routes(
-    serve: &Serve,
-    files: Option<&Attachments>,
-) -> Result<BoxedFilter<(Response,)>, crate::openmsg::DomainError> {
+/// When a door cannot open with these settings.
+pub fn public_routes(serve: &Serve, files: Option<&Attachments>) -> Result<BoxedFilter<(Response,)>, DoorError> {
     let Serve { app, acceptor, asker, .. } = serve;
     let mut routes = warp::path::full().map(|_| http::StatusCode::NOT_FOUND.into_response()).boxed();
     if let Some(files) = files {
@@ -31,6 +40,11 @@ pub fn public_routes(
     }
     if app.config.openmsg.enabled {
         routes = openmsg::routes(app, asker)?.or(routes).unify().boxed();
+    }
+    let at_home = &app.config.homing;
+    if at_home.gateway.enabled {
+        let gateway = homing::gateway::routes(serve)?;
+        routes = on_hosts(gateway, &at_home.gateway.hosts, &at_home.hub.hosts).or(routes).unify().boxed();
     }
     Ok(routes)
 }

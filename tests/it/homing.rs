@@ -1,0 +1,3 @@
+//! The Homing Space doors.
+
+mod gateway;
