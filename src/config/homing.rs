@@ -148,6 +148,10 @@ pub struct Hub {
     pub decisions: Bucket,
     /// Spaces made from one address.
     pub spaces_per_ip: Bucket,
+    /// Sign-ins to spaces begun, and vaults fetched, from one address: each so many.
+    pub sign_ins_per_ip: Bucket,
+    /// Places for notices added to one space, and codes sent to one mailbox.
+    pub notices: Bucket,
     /// Names of personas that nobody may have.
     pub reserved: Vec<String>,
 }
@@ -229,6 +233,8 @@ impl Homing {
             ("hub.denials", hub.denials > 0, "must be at least 1"),
             ("hub.decisions", hub.decisions.is_one(), Bucket::MUST),
             ("hub.spaces_per_ip", hub.spaces_per_ip.is_one(), Bucket::MUST),
+            ("hub.sign_ins_per_ip", hub.sign_ins_per_ip.is_one(), Bucket::MUST),
+            ("hub.notices", hub.notices.is_one(), Bucket::MUST),
         ];
         let wrong = checks.into_iter().filter(|(_, good, _)| !good);
         wrong.map(|(key, _, what)| (format!("homing.{key}"), what.to_owned())).collect()
@@ -314,6 +320,8 @@ impl Default for Hub {
             denials: 2,
             decisions: Bucket { bucket: 10, per_minute: 10.0 },
             spaces_per_ip: Bucket { bucket: 10, per_minute: 0.5 },
+            sign_ins_per_ip: Bucket { bucket: 30, per_minute: 5.0 },
+            notices: Bucket { bucket: 5, per_minute: 0.05 },
             reserved: [
                 "admin",
                 "administrator",

@@ -41,10 +41,14 @@ pub fn public_routes(serve: &Serve, files: Option<&Attachments>) -> Result<Boxed
     if app.config.openmsg.enabled {
         routes = openmsg::routes(app, asker)?.or(routes).unify().boxed();
     }
-    let at_home = &app.config.homing;
-    if at_home.gateway.enabled {
-        let gateway = homing::gateway::routes(serve)?;
-        routes = on_hosts(gateway, &at_home.gateway.hosts, &at_home.hub.hosts).or(routes).unify().boxed();
+    let (gateway, hub) = (&app.config.homing.gateway, &app.config.homing.hub);
+    if gateway.enabled {
+        let door = on_hosts(homing::gateway::routes(serve)?, &gateway.hosts, &hub.hosts);
+        routes = door.or(routes).unify().boxed();
+    }
+    if hub.enabled {
+        let door = on_hosts(homing::hub::routes(serve), &hub.hosts, &gateway.hosts);
+        routes = door.or(routes).unify().boxed();
     }
     Ok(routes)
 }

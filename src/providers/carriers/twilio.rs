@@ -120,8 +120,8 @@ impl Carry for Twilio {
 
 /// Says it twice: who picks up misses the beginning.
 fn twiml(letter: &Letter<'_>) -> String {
-    // Words of ours, digits and commas: nothing that XML would have to hide.
-    let spoken = letter.spoken();
+    // An application may be called "Salt & Pepper".
+    let spoken = letter.spoken().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     format!("<Response><Pause length=\"1\"/><Say>{spoken}</Say><Pause length=\"2\"/><Say>{spoken}</Say></Response>")
 }
 
