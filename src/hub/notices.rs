@@ -275,7 +275,7 @@ fn destination(app: &App, kind: Kind, address: &str) -> Result<String, Error> {
 
 async fn code(tx: &Transaction<'_>, app: &App, id: Uuid, mailbox: &str) -> Result<NewMessage, Error> {
     let made = subject::make(tx, app, codes::Purpose::Mailbox, &id.to_string(), CODE_LIFE).await?;
-    let to_send = ToSend { code: made.id, to: mailbox.to_owned(), service: SENDER.to_owned() };
+    let to_send = ToSend { code: made.id, to: mailbox.to_owned(), service: SENDER.to_owned(), words: None };
     let content = serde_json::to_vec(&to_send).map_err(|_| DbError::Stored("code"))?;
     Ok(NewMessage::own(SENDER, ChannelName::Email, "email:codes".into(), content, made.expires_at))
 }

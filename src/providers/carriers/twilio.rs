@@ -173,6 +173,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_spoken_and_no_markup() {
+        let words = crate::codes::subject::Words { name: "Salt & <Pepper>".into(), text: String::new() };
+        let letter = Letter { words: Some(&words), ..super::super::letter::of_tests() };
+        assert!(twiml(&letter).contains("<Say>Your Salt &amp; &lt;Pepper&gt; verification code is: 1, 2, 3, 4, 5, 6.</Say>"));
+    }
+
+    #[test]
     fn settings_that_are_none_are_named() {
         let settings = |url: &str, account: &str, token: &str, from: &str| Carrier::Twilio {
             name: "t".into(),
