@@ -7,6 +7,7 @@
 
 mod accounts;
 mod apikeys;
+mod apps;
 mod campaign;
 mod client;
 mod connections;
@@ -29,6 +30,7 @@ mod webhooks;
 
 pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
+pub use apps::{AppCommand, SessionCommand};
 pub use campaign::CampaignCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
@@ -96,6 +98,12 @@ pub enum Command {
     Phones(PhoneCommand),
     /// See how the directories of federated nodes were last read
     Peers(PeerCommand),
+    /// Create, list, show, change and delete applications that people sign in to by code
+    #[command(visible_alias = "app")]
+    Apps(AppCommand),
+    /// List and revoke sessions, and let somebody sign in again who was wrong too often
+    #[command(visible_alias = "session")]
+    Sessions(SessionCommand),
     /// Create, list and revoke API keys
     Apikey(ApiKeyCommand),
 }
@@ -122,6 +130,8 @@ impl Command {
             Self::Destination(command) => command.run().await,
             Self::Phones(command) => command.run().await,
             Self::Peers(command) => command.run().await,
+            Self::Apps(command) => command.run().await,
+            Self::Sessions(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
         match done {
@@ -280,6 +290,15 @@ mod tests {
             "phones unregister +14155550101 +14155550102",
             "phones test-push +14155550101 --device 2 --wait 30s",
             "peers --json",
+            "apps create com.example.app --name Example --ways sms,voice --countries 49,43 --result string",
+            "apps create com.example.app --backend mesibo --backend-token-file t --token-life 365d --makes-codes true",
+            "apps update com.example.app --verifier https://auth.example/login --verifier-secret-file s --enabled false",
+            "apps list --all --json",
+            "app show com.example.app",
+            "apps delete a b",
+            "sessions list --app com.example.app --address 18005551234 --limit 5",
+            &format!("sessions revoke {id} {id}"),
+            "session unlock com.example.app 18005551234",
             "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
         ] {
             assert!(accepts(line), "{line}");
@@ -311,6 +330,11 @@ mod tests {
             "phones",
             "phones unregister",
             "phones test-push +14155550101 --device 0",
+            "apps create",
+            "apps delete",
+            "sessions list --address 18005551234",
+            "sessions revoke",
+            "sessions unlock com.example.app",
         ] {
             assert!(!accepts(line), "{line}");
         }

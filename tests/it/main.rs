@@ -16,6 +16,7 @@ mod events;
 mod growth;
 mod hostile;
 mod house;
+mod logins;
 mod mesibo;
 mod node;
 mod openmsg;

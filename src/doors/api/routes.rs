@@ -8,8 +8,8 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, passcodes, phones,
-    webhooks,
+    accounts, apps, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, otp, passcodes,
+    phones, webhooks,
 };
 
 /// One endpoint.
@@ -135,6 +135,22 @@ static ROUTES: &[Route] = routes! {
         DELETE "phones/{number}" => phones::unregister;
         POST "phones/{number}/test-push" => phones::test_push;
         GET "peers" => phones::peers;
+    }
+    Logins {
+        POST "otp/start" => otp::start;
+        POST "otp/verify" => otp::verify;
+        POST "otp/introspect" => otp::introspect;
+        DELETE "otp/session" => otp::sign_out;
+    }
+    Apps {
+        POST "apps" => apps::create;
+        GET "apps" => apps::list;
+        GET "apps/{appid}" => apps::show;
+        PATCH "apps/{appid}" => apps::update;
+        DELETE "apps/{appid}" => apps::delete;
+        POST "apps/{appid}/unlock" => apps::unlock;
+        GET "sessions" => apps::sessions;
+        DELETE "sessions/{id}" => apps::revoke;
     }
     Keys {
         POST "keys" => keys::create;
