@@ -199,8 +199,12 @@ fn fields(path: &str, body: &[u8]) -> Map<String, Value> {
     }
     let get = |name: &str| all.get(name).cloned().unwrap_or_default();
     let minutes: i64 = get("expiry").parse().unwrap_or_default();
+    let token = match all.get("usertoken") {
+        Some(token) => token.as_str().into(),
+        None => json!({"appid": get("appid"), "expiry": minutes}),
+    };
     let user = json!({"name": get("name"), "address": get("addr"), "otp": all.get("otp"), "uid": get("uid"),
-        "token": {"appid": get("appid"), "expiry": minutes}});
+        "token": token});
     let otp = json!({"address": get("addr"), "tries": get("tries").parse::<i64>().ok(), "expiry": minutes});
     let whole =
         json!({"op": get("op"), "token": get("token"), "user": user, "otp": otp, "group": {"name": get("name")}});
@@ -258,6 +262,8 @@ impl State {
                 }
                 None => Err("BADUSER"),
             },
+            // Under a name that an operator has found out.
+            "deltoken" => user["token"].is_string().then(|| json!({})).ok_or("BADTOKEN"),
             "userset" => self.user(&user).map(|known| json!({"user": {"uid": known.uid}})).ok_or("BADUSER"),
             "userdel" => {
                 let known = self.user(&user).map(|known| known.uid).ok_or("BADUSER")?;

@@ -3,9 +3,9 @@
 use handfast::logins::apps::{Mode, ResultStyle};
 use serde_json::{Value, json};
 
-use super::backend::{APP_TOKEN, Backend, LEGACY_URL, URL};
+use super::backend::{APP_TOKEN, Backend, LEGACY_URL, Mood, URL};
 use super::scene::{APP, PHONE, Scene, options, other_than, with_mesibo};
-use crate::node::Net;
+use crate::node::{Net, eventually};
 
 const NAME: &str = "Ann \"the Ä\" O'Neil \\ 名前 🙂";
 
@@ -66,5 +66,27 @@ async fn codes_of_mesibo_s() {
         assert_eq!(scene.json(login(&code)).await["result"], true);
         let called = backend.calls().into_iter().find(|call| call.op == "useradd").unwrap();
         assert_eq!(called.fields["user"]["otp"], Value::from(code), "mesibo is shown its own code");
+    }
+}
+
+/// Who leaves, leaves mesibo too, where somebody has found out how; it may fail, and the answer is the same.
+#[tokio::test]
+async fn a_token_is_revoked_at_mesibo() {
+    for (mode, url) in [(Mode::Mesibo, URL), (Mode::MesiboLegacy, LEGACY_URL)] {
+        let net = Net::new();
+        let backend = Backend::start(&net).await;
+        let mut app = with_mesibo(mode, url);
+        app.backend.revoke_op = "deltoken".into();
+        let scene = Scene::start(&net, options(), &[app]).await;
+        let code = scene.code(APP, PHONE).await;
+        let answer = scene.json(json!({"op": "login", "appid": APP, "phone": PHONE, "otp": code})).await;
+        let token = answer["token"].as_str().expect("a token");
+        backend.feels([Mood::Refuses("BADOP")]);
+        assert_eq!(scene.json(json!({"op": "logout", "token": token})).await["result"], "OK");
+        eventually("mesibo is told", async || backend.count("deltoken") == 1).await;
+        let called = backend.calls().pop().unwrap();
+        assert_eq!((&called.fields["user"]["address"], &called.fields["user"]["token"]), (&json!(PHONE), &json!(token)));
+        assert_eq!(scene.json(json!({"op": "logout", "token": token})).await["result"], "OK");
+        scene.kept_quiet(&[token, APP_TOKEN]).await;
     }
 }

@@ -99,3 +99,40 @@ async fn a_verifier_that_is_not_well() {
     let ids: Vec<&str> = seen[4..7].iter().map(|seen| seen.header("webhook-id")).collect();
     assert!(ids[0] == ids[1] && ids[1] == ids[2], "a repeat has the same id");
 }
+
+/// The example of the documentation, with a Python that runs it.
+#[tokio::test]
+async fn the_example_of_the_documentation() {
+    let net = Net::new();
+    let _verifier = Receiver::start(&net, HOST, |seen, _| ask_the_example(seen)).await;
+    let scene = Scene::start(&net, options(), &[app()]).await;
+    assert_eq!(scene.json(login("ann", None)).await["result"], "OK");
+    assert_eq!(scene.json(login("ann", Some("guess"))).await["error"], "BADCODE");
+    assert_eq!(scene.json(login("nobody", Some(""))).await["result"], "OK", "that is step 1");
+    assert_eq!(scene.json(login("nobody", Some(" "))).await["result"], "OK", "and so is this");
+    assert_eq!(scene.json(login("nobody", Some("x"))).await["error"], "BADCODE");
+    let right = scene.json(login("ann", Some(PASSWORD))).await;
+    assert_eq!((&right["phone"], &right["name"]), (&json!("4711"), &json!("Ann Lee")), "{right}");
+}
+
+/// What the program on the page answers.
+fn ask_the_example(seen: &Seen) -> Response<String> {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mesibo.md")).unwrap();
+    let program = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let ask = "import sys\nheaders = json.loads(sys.argv[1])\nstatus, said = answer(headers, sys.argv[2].encode())\n\
+               print(json.dumps({'status': status, 'said': said}))";
+    // Everything but its last two lines, which serve for ever.
+    let program = format!("{}\n{ask}", program.split("if __name__").next().unwrap());
+    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    let headers: serde_json::Map<String, Value> =
+        names.into_iter().map(|name| (name.to_owned(), seen.header(name).into())).collect();
+    let output = std::process::Command::new("python3")
+        .args(["-c", &program, &Value::from(headers).to_string(), std::str::from_utf8(&seen.body).unwrap()])
+        .env("VERIFIER_SECRET", SECRET)
+        .output()
+        .expect("python3 is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let code = u16::try_from(said["status"].as_u64().unwrap()).unwrap();
+    Response::builder().status(code).body(said["said"].to_string()).unwrap()
+}
