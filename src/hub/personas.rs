@@ -44,7 +44,7 @@ insert into hub_personas (name, space_id, slot, index, box_pk, sign_pk, created_
 on conflict do nothing";
 
 const NEXT: &str = "/* hub::personas::create (index) */
-update hub_spaces set next_index = $2 + 1 where id = $1";
+update hub_spaces set next_index = $2::int8 + 1 where id = $1";
 
 const LIST: &str = "/* hub::personas::list */
 select name, slot, index, created_at from hub_personas where space_id = $1 and deleted_at is null order by slot";

@@ -21,7 +21,7 @@ const FETCH: &str = "/* hub::vaults::fetch */
 select vault, version from hub_vaults where space_id = $1";
 
 const PUT: &str = "/* hub::vaults::put */
-update hub_vaults set vault = $2, version = $3, updated_at = $4 where space_id = $1 and version = $3 - 1";
+update hub_vaults set vault = $2, version = $3::int8, updated_at = $4 where space_id = $1 and version = $3::int8 - 1";
 
 /// What is kept.
 pub struct Vault {

@@ -176,7 +176,10 @@ mod tests {
     fn a_name_is_spoken_and_no_markup() {
         let words = crate::codes::subject::Words { name: "Salt & <Pepper>".into(), text: String::new() };
         let letter = Letter { words: Some(&words), ..super::super::letter::of_tests() };
-        assert!(twiml(&letter).contains("<Say>Your Salt &amp; &lt;Pepper&gt; verification code is: 1, 2, 3, 4, 5, 6.</Say>"));
+        assert!(
+            twiml(&letter)
+                .contains("<Say>Your Salt &amp; &lt;Pepper&gt; verification code is: 1, 2, 3, 4, 5, 6.</Say>")
+        );
     }
 
     #[test]
