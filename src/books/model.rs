@@ -69,16 +69,8 @@ pub enum ChannelName {
 
 impl ChannelName {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
-        Self::Openmsg,
-        Self::Webhook,
-        Self::Sms,
-        Self::Voice,
-        Self::Email,
-        Self::Push,
-        Self::Relay,
-        Self::Notice,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Openmsg, Self::Webhook, Self::Sms, Self::Voice, Self::Email, Self::Push, Self::Relay, Self::Notice];
 
     /// As stored.
     pub fn number(self) -> i16 {

@@ -159,6 +159,11 @@ impl KeyFile {
     }
 }
 
+/// A public key as settings and pages have it: 32 bytes of base64, either alphabet, padded or not.
+pub fn public(text: &str) -> Option<[u8; 32]> {
+    of_any_alphabet(text.trim())?.try_into().ok()
+}
+
 fn of_any_alphabet(text: &str) -> Option<Vec<u8>> {
     let plain = text.trim_end_matches('=');
     STANDARD_NO_PAD.decode(plain).ok().or_else(|| decode(plain))

@@ -130,6 +130,11 @@ impl Request {
         serde_json::from_slice(&json).map_err(|_| BadRequest::Form)
     }
 
+    /// As it is posted.
+    pub fn to_json(&self) -> String {
+        json(self).to_string()
+    }
+
     fn of_bytes(site: &str, payload: &[u8], key: &SigningKey, enc: Option<String>) -> Self {
         let sig = encode(&key.sign(&signed::welcome(payload)));
         Self { v: 1, site: site.into(), payload: encode(payload), sig, enc }

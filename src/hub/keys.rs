@@ -128,8 +128,7 @@ impl Known {
             return Ok(Arc::clone(ring));
         }
         let ring = Arc::new(ring(app).await?);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now().after(FRESH), Arc::clone(&ring)));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now().after(FRESH), Arc::clone(&ring)));
         Ok(ring)
     }
 }
@@ -179,8 +178,7 @@ async fn make(
     let name = if public.is_empty() { random::<32>() } else { sha256(&[&public]) };
     let kid = format!("hsk_{}", encode_hex(&name[..8]));
     let sealed = app.keys.seal(Purpose::Homing, &secrets::place("hub_keys", &kid), secret.as_slice());
-    let made =
-        app.db.execute(MAKE, &[&(usage as i16), &kid, &public, &sealed, &now, &not_before, &further]).await?;
+    let made = app.db.execute(MAKE, &[&(usage as i16), &kid, &public, &sealed, &now, &not_before, &further]).await?;
     Ok((made == 1).then_some(kid))
 }
 

@@ -158,8 +158,7 @@ pub async fn add(hub: &Hub, space: Uuid, kind: Kind, address: &str) -> Result<Ad
     tx.execute(&lock, &[&space]).await?;
     let add = tx.prepare_cached(ADD).await?;
     let values = (kind as i16, &sealed, &sealed_secret);
-    let added =
-        tx.execute(&add, &[&id, &space, &values.0, &destination, values.1, values.2, &now, &MOST]).await?;
+    let added = tx.execute(&add, &[&id, &space, &values.0, &destination, values.1, values.2, &now, &MOST]).await?;
     if added == 0 {
         return Err(Refusal::Full.into());
     }
@@ -217,13 +216,8 @@ pub(super) async fn of_welcome(
     let rows = tx.query(&statement, &[&space.unwrap_or_default()]).await?;
     let (link, at) = (format!("{}/w/{id}", url(app)), app.clock.now());
     let message = |row: &Row| {
-        let what = ToTell {
-            notice: row.get(0),
-            persona: persona.to_string(),
-            site: site.to_owned(),
-            at,
-            link: link.clone(),
-        };
+        let what =
+            ToTell { notice: row.get(0), persona: persona.to_string(), site: site.to_owned(), at, link: link.clone() };
         let content = serde_json::to_vec(&what).map_err(|_| DbError::Stored("notice"))?;
         Ok(welcomes::message(row.get(1), content, expires_at))
     };
@@ -281,7 +275,7 @@ fn destination(app: &App, kind: Kind, address: &str) -> Result<String, Error> {
 
 async fn code(tx: &Transaction<'_>, app: &App, id: Uuid, mailbox: &str) -> Result<NewMessage, Error> {
     let made = subject::make(tx, app, codes::Purpose::Mailbox, &id.to_string(), CODE_LIFE).await?;
-    let to_send = ToSend { code: made.id, to: mailbox.to_owned(), service: SENDER.to_owned() };
+    let to_send = ToSend { code: made.id, to: mailbox.to_owned(), service: SENDER.to_owned(), words: None };
     let content = serde_json::to_vec(&to_send).map_err(|_| DbError::Stored("code"))?;
     Ok(NewMessage::own(SENDER, ChannelName::Email, "email:codes".into(), content, made.expires_at))
 }

@@ -185,9 +185,8 @@ pub async fn create(app: &App, space: Uuid, wanted: &Wanted) -> Result<(Site, Ze
     }
     names::claim(&tx, space, &[persona, &wanted.name]).await?;
     let create = tx.prepare_cached(CREATE).await?;
-    let made = tx
-        .execute(&create, &[&id, &space, &persona, &wanted.name, &prefix, &mode, &alg, &trial_ends_at, &now])
-        .await?;
+    let made =
+        tx.execute(&create, &[&id, &space, &persona, &wanted.name, &prefix, &mode, &alg, &trial_ends_at, &now]).await?;
     if made == 0 {
         // A prefix that exists, of millions: the next try has another.
         return Err(Refusal::RateLimited(None).into());
@@ -284,7 +283,12 @@ fn is_endpoint(text: &str, mode: Mode) -> bool {
     let plain = text.len() <= LONGEST_URL && text.bytes().all(|byte| byte.is_ascii_graphic());
     // Nothing that a browser would read otherwise than this.
     let literal = url.as_str() == text || url.as_str() == format!("{text}/");
-    scheme && bare && plain && literal && url.fragment().is_none() && url.host_str().is_some_and(|host| !host.is_empty())
+    scheme
+        && bare
+        && plain
+        && literal
+        && url.fragment().is_none()
+        && url.host_str().is_some_and(|host| !host.is_empty())
 }
 
 #[cfg(test)]

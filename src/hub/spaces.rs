@@ -66,13 +66,7 @@ pub struct Session {
 }
 
 /// Makes a space with its vault; answers its id, which is nowhere else from then on.
-pub async fn create(
-    app: &App,
-    ip: IpAddr,
-    sign_pk: &str,
-    vault: &str,
-    sig: &str,
-) -> Result<Zeroizing<String>, Error> {
+pub async fn create(app: &App, ip: IpAddr, sign_pk: &str, vault: &str, sig: &str) -> Result<Zeroizing<String>, Error> {
     let key: [u8; 32] = decode_exact(sign_pk).ok_or(Refusal::BadRequest("sign_pk is not a public key"))?;
     vaults::check(vault)?;
     if !is_signed(&signed::space(sign_pk, vault), sig, &key) {

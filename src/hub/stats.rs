@@ -67,12 +67,8 @@ delete from hub_stats where day < $2";
 /// Counts something of today.
 pub(super) async fn note(client: &impl GenericClient, site: &str, now: Timestamp, event: Event) -> Result<(), DbError> {
     let is = |wanted: &[Event]| i32::from(wanted.contains(&event));
-    let counts = [
-        is(&[Event::Requested, Event::Failed]),
-        is(&[Event::Approved]),
-        is(&[Event::Denied]),
-        is(&[Event::Failed]),
-    ];
+    let counts =
+        [is(&[Event::Requested, Event::Failed]), is(&[Event::Approved]), is(&[Event::Denied]), is(&[Event::Failed])];
     let statement = client.prepare_cached(NOTE).await?;
     client.execute(&statement, &[&site, &day(now), &counts[0], &counts[1], &counts[2], &counts[3]]).await?;
     Ok(())

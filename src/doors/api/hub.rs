@@ -118,8 +118,5 @@ fn answer(ring: &Ring) -> Answer {
 }
 
 fn failed(error: crate::hub::Error) -> Problem {
-    match error {
-        crate::hub::Error::Db(error) => error.into(),
-        other => Problem::failure(&other),
-    }
+    Problem::failure(&error)
 }

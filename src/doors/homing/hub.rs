@@ -1,4 +1,5 @@
-//! The hub's door, `/homing/hub/…`: its API, for merchants' servers and for the pages and programs of those who have a space.
+//! The hub's door, `/homing/hub/…`: its API, for merchants' servers and for the programs of those who have a space; and the pages
+//! for those who use it in a browser.
 //!
 //! `docs/homing-hub.md` is its contract. JSON in and out; every refusal is `{"error","message","request_id"}` with a word of the
 //! protocol's table (logins, B.4). Who is signed in sends a bearer token: there are no cookies, so nothing can be sent in somebody's
@@ -11,6 +12,7 @@
 //! | `merchant` | welcomes asked for, how they stand, the hub's keys |
 //! | `spaces` | spaces and vaults |
 //! | `personas`, `welcomes`, `sites`, `notices` | what is in a space |
+//! | `pages` | what browsers show, and the scripts that use all this there |
 //!
 //! Promises: every body is bounded; a request that has begun is brought to its end also where its caller leaves; tokens, names, ids
 //! of spaces and query strings reach no log. Leaves out what is decided ([`crate::hub`]).
@@ -18,6 +20,7 @@
 mod answer;
 mod merchant;
 mod notices;
+mod pages;
 mod personas;
 mod request;
 mod routes;
@@ -59,7 +62,7 @@ pub fn routes(serve: &Serve) -> BoxedFilter<(Response,)> {
     });
     let api = warp::path("homing").and(warp::path("hub")).and(warp::path("api")).and(warp::path("v1"));
     let api = api.and(request::request()).then(move |request| answer_one(Arc::clone(&door), request));
-    api.boxed()
+    pages::routes(&serve.app).or(api).unify().boxed()
 }
 
 async fn answer_one(door: Arc<Door>, request: Request) -> Response {

@@ -32,10 +32,8 @@ async fn processes_that_begin_together_make_one_set_of_keys() {
     let app = fresh_app().await;
     let rings = futures_util::future::join_all((0..12).map(|_| keys::ring(&app))).await;
     let fingerprints: HashSet<[u8; 32]> = rings.iter().map(|ring| *ring.as_ref().unwrap().fingerprint()).collect();
-    let kids: HashSet<Vec<String>> = rings
-        .iter()
-        .map(|ring| ring.as_ref().unwrap().shown().iter().map(|key| key.kid.clone()).collect())
-        .collect();
+    let kids: HashSet<Vec<String>> =
+        rings.iter().map(|ring| ring.as_ref().unwrap().shown().iter().map(|key| key.kid.clone()).collect()).collect();
     assert_eq!((fingerprints.len(), kids.len()), (1, 1));
     assert_eq!(kids.iter().next().unwrap().len(), 2);
 }

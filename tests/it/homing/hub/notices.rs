@@ -42,7 +42,8 @@ async fn a_webhook_of_ones_own_is_told_signed_and_little() {
         json!({"type": "homing.welcome", "timestamp": null, "data": {"persona": "annette", "site": "Goods", "link": link}})
     );
     // It is a delivery like any other, and what is secret about it lies sealed.
-    let delivered = "select count(*) from messages where sender = 'homing' and channel = 8 and destination = 'notice:own.test'";
+    let delivered =
+        "select count(*) from messages where sender = 'homing' and channel = 8 and destination = 'notice:own.test'";
     assert_eq!(scene.node.value::<i64>(delivered).await, 1);
     let dump = scene.node.dump().await;
     assert!(!dump.contains("s3cret") && !dump.contains(&secret[6..]));
@@ -120,7 +121,10 @@ async fn a_mailbox_is_told_once_its_owner_has_shown_the_code() {
     let id = merchant.welcome("annette", "email|").await;
     eventually("she is told", async || mails().len() == 2).await;
     let mail = &mails()[1];
-    assert_eq!((&mail["type"], &mail["to"], &mail["code"]), (&json!("notice.email"), &json!("ann@mail.test"), &json!("")));
+    assert_eq!(
+        (&mail["type"], &mail["to"], &mail["code"]),
+        (&json!("notice.email"), &json!("ann@mail.test"), &json!(""))
+    );
     let said = text(&mail["text"]);
     assert!(said.starts_with("Goods asks to sign in annette ("), "{said}");
     assert!(said.contains(&format!("https://hub.test/homing/hub/w/{id}")), "{said}");

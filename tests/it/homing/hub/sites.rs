@@ -99,7 +99,10 @@ async fn a_rotated_sauce_is_good_beside_the_new_one_for_a_while() {
     let ends = "select extract(epoch from not_after - now())::int8 from hub_sauces where not_after is not null";
     let left = scene.node.value::<i64>(ends).await;
     assert!((86_000..=86_400).contains(&left), "{left}");
-    scene.node.execute("update hub_sauces set not_after = now() - interval '1 second' where not_after is not null").await;
+    scene
+        .node
+        .execute("update hub_sauces set not_after = now() - interval '1 second' where not_after is not null")
+        .await;
     assert_eq!(word(&old.ask(&old.payload("annette", "|")).await), "401 BAD_OTP");
     assert_eq!(new.ask(&new.payload("annette", "|")).await.status, 202);
     // One that somebody else has goes at once.

@@ -173,7 +173,8 @@ async fn a_space_has_seven_personas_and_a_name_one_owner_for_good() {
     let again = ann.take("ann-8", 8).await.json();
     assert_eq!((&again["slot"], &again["index"]), (&json!(3), &json!(8)));
     let all = ann.get("personas").await.json();
-    let names: Vec<&str> = all["personas"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        all["personas"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["ann", "ann-2", "ann-8", "ann-4", "ann-5", "ann-6", "ann-7"]);
     assert_eq!(all["next_index"], 9);
 }

@@ -256,7 +256,10 @@ async fn whoever_keeps_saying_no_hears_nothing_for_an_hour_and_the_site_does_not
     assert_eq!(ann.get("inbox").await.json()["welcomes"][0]["challenge"], id.as_str());
     // The hour passes.
     scene.node.execute("update hub_blocks set until = until - interval '61 minutes', denied_at = denied_at - interval '61 minutes'").await;
-    scene.node.execute("update hub_challenges set expires_at = now() - interval '1 second' where space_id is null").await;
+    scene
+        .node
+        .execute("update hub_challenges set expires_at = now() - interval '1 second' where space_id is null")
+        .await;
     let id = merchant.welcome("annette", "|").await;
     assert_eq!(ann.welcome(&id, 1).await.site_name, "Goods");
     // One more no after the hour is the first one again.
@@ -284,8 +287,7 @@ async fn what_nobody_decides_expires_and_is_counted() {
 #[tokio::test]
 async fn how_a_welcome_stands_is_told_to_its_site_only() {
     let scene = Scene::start().await;
-    let (merchant, other) =
-        (scene.merchant("goods-shop", "Goods").await, scene.merchant("other-shop", "Other").await);
+    let (merchant, other) = (scene.merchant("goods-shop", "Goods").await, scene.merchant("other-shop", "Other").await);
     let id = merchant.welcome("annette", "|").await;
     assert_eq!(word(&other.status(&id).await), "404 NOT_FOUND");
     assert_eq!(word(&merchant.status("hsc_nothing").await), "404 NOT_FOUND");
