@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::node::eventually;
+
 use super::scene::{PASSWORD, Scene, hub};
 
 #[tokio::test]
@@ -152,8 +154,16 @@ async fn notices_are_added_and_deleted() {
     browser.type_into("#notices input[name=code]", "000000").await;
     browser.click("#notices form button").await;
     browser.hears("#alert", "not the code that was sent").await;
+    let sent =
+        || async { std::fs::read_to_string(scene.hub.dir().join("codes.jsonl")).is_ok_and(|text| !text.is_empty()) };
+    eventually("the code is sent", sent).await;
+    let sent = std::fs::read_to_string(scene.hub.dir().join("codes.jsonl")).unwrap();
+    let sent: serde_json::Value = serde_json::from_str(sent.lines().next().unwrap()).unwrap();
+    browser.type_into("#notices input[name=code]", sent["code"].as_str().unwrap()).await;
+    browser.click("#notices form button").await;
+    browser.hears("#status", "The address is confirmed.").await;
     browser.click("#notices li:first-child > button").await;
     browser.hears("#status", "The notice is deleted.").await;
     assert!(!browser.text("#notices").await.contains("ann.test"));
-    browser.close().await;
+    ann.browser.close().await;
 }
