@@ -8,6 +8,7 @@
 
 mod accounts;
 mod apikeys;
+mod apps;
 mod campaign;
 mod client;
 mod connections;
@@ -15,6 +16,7 @@ mod deliveries;
 mod destinations;
 mod events;
 pub mod homing;
+mod hub;
 mod inbox;
 mod list;
 mod operations;
@@ -31,6 +33,7 @@ mod webhooks;
 
 pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
+pub use apps::{AppCommand, SessionCommand};
 pub use campaign::CampaignCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
@@ -38,6 +41,7 @@ pub use deliveries::{DeadCommand, DeliveryCommand};
 pub use destinations::DestinationCommand;
 pub use events::EventsCommand;
 pub use homing::HomingCommand;
+pub use hub::HubCommand;
 pub use inbox::InboxCommand;
 pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
@@ -99,6 +103,14 @@ pub enum Command {
     Phones(PhoneCommand),
     /// See how the directories of federated nodes were last read
     Peers(PeerCommand),
+    /// Look after a Homing Space hub: sites, their trials, the hub's keys
+    Hub(HubCommand),
+    /// Create, list, show, change and delete applications that people sign in to by code
+    #[command(visible_alias = "app")]
+    Apps(AppCommand),
+    /// List and revoke sessions, and let somebody sign in again who was wrong too often
+    #[command(visible_alias = "session")]
+    Sessions(SessionCommand),
     /// A user of Homing Space: a space, its personas, what waits for them, logins
     Homing(Box<HomingCommand>),
     /// Create, list and revoke API keys
@@ -127,6 +139,9 @@ impl Command {
             Self::Destination(command) => command.run().await,
             Self::Phones(command) => command.run().await,
             Self::Peers(command) => command.run().await,
+            Self::Hub(command) => command.run().await,
+            Self::Apps(command) => command.run().await,
+            Self::Sessions(command) => command.run().await,
             Self::Homing(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
@@ -286,6 +301,15 @@ mod tests {
             "phones unregister +14155550101 +14155550102",
             "phones test-push +14155550101 --device 2 --wait 30s",
             "peers --json",
+            "apps create com.example.app --name Example --ways sms,voice --countries 49,43 --result string",
+            "apps create com.example.app --backend mesibo --backend-token-file t --token-life 365d --makes-codes true",
+            "apps update com.example.app --verifier https://auth.example/login --verifier-secret-file s --enabled false",
+            "apps list --all --json",
+            "app show com.example.app",
+            "apps delete a b",
+            "sessions list --app com.example.app --address 18005551234 --limit 5",
+            &format!("sessions revoke {id} {id}"),
+            "session unlock com.example.app 18005551234",
             "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
             "homing create --hub https://hub.example/homing/hub --space s.json --password-file p",
             "homing open --hub https://hub.example/homing/hub --code hsp_x",
@@ -340,6 +364,11 @@ mod tests {
             "phones",
             "phones unregister",
             "phones test-push +14155550101 --device 0",
+            "apps create",
+            "apps delete",
+            "sessions list --address 18005551234",
+            "sessions revoke",
+            "sessions unlock com.example.app",
             "homing",
             "homing create",
             "homing open --hub https://hub.example",

@@ -1,4 +1,5 @@
-//! One-time codes: pass codes, which an account gives to strangers, and those that prove something to us ([`subject`]).
+//! One-time codes: pass codes, which an account gives to strangers, those that prove something to us ([`subject`]), and of these
+//! the ones that sign somebody in ([`login`]).
 //!
 //! Promises: a code is burnt by one conditional statement, so that of any number of simultaneous tries one succeeds; an account
 //! that does not exist, a wrong code and an expired one cost the same statement; a code made for one purpose opens nothing else;
@@ -9,6 +10,7 @@
 //! given back may lie beside a newer one, so an account can for a while have more live codes than the setting says; the next
 //! [`issue`] withdraws the surplus.
 
+pub mod login;
 pub mod subject;
 
 use std::collections::HashSet;

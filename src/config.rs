@@ -17,7 +17,7 @@ pub mod textsecure;
 pub use bucket::Bucket;
 pub use homing::Homing;
 pub use load::{ConfigError, load};
-pub use mesibo::Mesibo;
+pub use mesibo::{Mesibo, TestCode};
 pub use providers::Providers;
 pub use secret::Secret;
 pub use size::{ByteSize, Period};
@@ -342,7 +342,7 @@ pub struct Development {
 }
 
 /// Whether it is a URL to put a path behind: https, or in development http.
-fn is_http_url(text: &str, mode: Mode) -> bool {
+pub(crate) fn is_http_url(text: &str, mode: Mode) -> bool {
     let Ok(url) = url::Url::parse(text) else { return false };
     let scheme = url.scheme() == "https" || mode == Mode::Development && url.scheme() == "http";
     scheme && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()

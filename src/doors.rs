@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | public | `/openmsg/…` | [`openmsg`]: strangers' nodes |
 //! | public | `/v1/…`, `/v2/keys…` | [`textsecure`]: devices of phone numbers, federated nodes |
-//! | public | `/homing/hub/…` | [`homing::hub`]: people with a space, merchants' servers |
+//! | public | `/`, `/index.php`, `/api.php` | [`mesibo`]: messengers that sign in by code |
 //! | public | `/homing/…` | [`homing`]: people who sign in to a merchant through Homing Space |
+//! | public | `/homing/hub/…` | [`homing::hub`]: people with a space, merchants' servers |
 //! | public | `/attachments/…` | [`attachments`]: whoever holds the URL of a file |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
@@ -19,6 +20,7 @@ pub mod attachments;
 pub mod form;
 pub mod health;
 pub mod homing;
+pub mod mesibo;
 pub mod openmsg;
 pub mod textsecure;
 

@@ -27,7 +27,7 @@ macro_rules! failures {
         }
     )*};
 }
-failures!(Error: codes, Error: connections, Error: events, Error: gateway, Error: handshakes, Error: inbox, Error: senders, Error: webhooks);
+failures!(Error: codes, Error: connections, Error: events, Error: gateway, Error: handshakes, Error: inbox, Error: senders, Error: webhooks, Error: hub);
 
 impl Failure for DbError {
     fn is_passing(&self) -> bool {
@@ -42,6 +42,16 @@ impl Failure for BooksError {
 
     fn is_too_much(&self) -> bool {
         matches!(self, Self::Busy { backlog: true })
+    }
+}
+
+impl Failure for crate::logins::Error {
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_passing(),
+            Self::Books(error) => error.is_passing(),
+            Self::Json(_) => false,
+        }
     }
 }
 

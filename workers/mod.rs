@@ -68,7 +68,7 @@ pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
         Ask::ConfirmSender(ask) => confirm_sender::run(crew, id, deadline, ask).await,
         Ask::ConfirmMessage(ask) => confirm_message::run(crew, deadline, ask).await,
         Ask::CallPeer(ask) => call_peer::run(crew, deadline, ask).await,
-        Ask::CallBackend(ask) => call_backend::run(crew, deadline, ask).await,
+        Ask::CallBackend(ask) => call_backend::run(crew, id, deadline, ask).await,
         Ask::CallHub(ask) => call_hub::run(crew, deadline, ask).await,
     }
 }

@@ -112,9 +112,10 @@ impl SendCode {
             to: &what.to,
             code: &live.code,
             service: &what.service,
+            words: what.words.as_ref(),
             expires_at: live.expires_at,
             now: live.now,
-            words: None,
+            notice: None,
         };
         let within = self.crew.app.config.providers.timeout.duration().min(live.left);
         let word = self.carriers.hand(carrier, &letter, within).await;

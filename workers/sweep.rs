@@ -70,6 +70,7 @@ async fn delete(crew: &Crew) {
         ("seen messages", inbox::purge_seen(app).await.map_err(anyhow::Error::from)),
         ("codes", crate::codes::purge(app).await.map_err(anyhow::Error::from)),
         ("messages for devices", crate::envelopes::purge(app).await.map_err(anyhow::Error::from)),
+        ("logins", crate::logins::purge(app).await.map_err(anyhow::Error::from)),
         ("Homing logins and sessions", crate::gateway::purge(app).await.map_err(anyhow::Error::from)),
         ("buckets", limits::purge_buckets(app).await.map_err(anyhow::Error::from)),
         ("welcomes that are over", hub::challenges::expire(app).await.map_err(anyhow::Error::from)),

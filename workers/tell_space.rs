@@ -16,7 +16,7 @@ use crate::books::{ClaimedDelivery, Outcome};
 use crate::hub::notices::{self, Kind, Recipient, ToTell};
 use crate::hub::{self, SENDER};
 use crate::outbound::{AnswerLimit, Call, Ports, Redirects, Target};
-use crate::providers::carriers::{self, Carriers, Letter, Said, Words};
+use crate::providers::carriers::{self, Carriers, Letter, Notice, Said};
 use crate::providers::push::{Services, Verdict};
 use crate::retry::Advice;
 use crate::webhooks::{AGENT, DatedSecret, ID, SIGNATURE, Signer, TIMESTAMP};
@@ -155,7 +155,8 @@ impl TellSpace {
                 service: SENDER,
                 expires_at: delivery.expires_at,
                 now,
-                words: Some(Words { subject: &subject, text: &text }),
+                words: None,
+                notice: Some(Notice { subject: &subject, text: &text }),
             };
             let word = self.carriers.hand(carrier, &letter, app.config.providers.timeout.duration().min(left)).await;
             let advice = match word.said {

@@ -38,8 +38,20 @@ pub struct ToSend {
     pub code: Uuid,
     /// Whom to: a phone number or a mailbox.
     pub to: String,
-    /// Which service asks, for the words around it: `textsecure`.
+    /// Which service asks, for the words around it: `textsecure`, or an application's id.
     pub service: String,
+    /// An application's own words; none: the service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
+}
+
+/// The words that an application has for its codes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// What people know the application by.
+    pub name: String,
+    /// The message, with `{code}` and `{app}` to be put in; empty: the usual one.
+    pub text: String,
 }
 
 const REPLACED: &str = "/* codes::replaced */
@@ -49,7 +61,8 @@ const MAKE: &str = "/* codes::make */
 insert into codes (id, purpose, subject, code_hash, created_at, expires_at, sealed) values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (purpose, subject) where subject is not null do update
 set id = excluded.id, code_hash = excluded.code_hash, created_at = excluded.created_at, expires_at = excluded.expires_at,
-    sealed = excluded.sealed, state = 0, taken_by = null, tries = 0";
+    sealed = excluded.sealed, state = 0, taken_by = null, tries = 0, device = null, calls = 0, grace_until = null,
+    busy_until = null";
 
 const TRY: &str = "/* codes::try */
 update codes set tries = tries + 1
@@ -62,8 +75,9 @@ update codes set state = 2, taken_by = id, sealed = null where id = $1 and state
 const TO_SEND: &str = "/* codes::to_send */
 select sealed, expires_at from codes where id = $1 and state = 0 and expires_at > $2 and sealed is not null";
 
+/// Who signs in may ask for the same code again.
 const SENT: &str = "/* codes::sent */
-update codes set sealed = null where id = $1";
+update codes set sealed = null where id = $1 and purpose <> 4";
 
 /// Makes a code for a subject, in place of the one it had. The caller sends it on its way in the same transaction.
 pub async fn make(
@@ -74,9 +88,21 @@ pub async fn make(
     life: Duration,
 ) -> Result<Made, DbError> {
     let code = Zeroizing::new((SMALLEST + random_below(CODES)).to_string());
+    let expires_at = app.clock.now() + life;
+    make_this(tx, app, purpose, subject, &code, expires_at).await
+}
+
+/// The same with a code that is there already.
+pub(super) async fn make_this(
+    tx: &Transaction<'_>,
+    app: &App,
+    purpose: Purpose,
+    subject: &str,
+    code: &str,
+    expires_at: Timestamp,
+) -> Result<Made, DbError> {
     let (id, now) = (app.new_id(), app.clock.now());
-    let expires_at = now + life;
-    let (subjects, hashes) = (subjects(app, purpose, subject), hashes(app, purpose, subject, &code));
+    let (subjects, hashes) = (subjects(app, purpose, subject), hashes(app, purpose, subject, code));
     let sealed = app.keys.seal(crypto::Purpose::Code, id.as_bytes(), code.as_bytes());
     // Under an earlier node key it would stand beside the new one.
     let (current, earlier) =
@@ -133,18 +159,18 @@ pub async fn forget(tx: &Transaction<'_>, app: &App, purpose: Purpose, subject: 
     Ok(())
 }
 
-/// A provider has taken it: the code itself is kept no longer.
+/// A provider has taken it: the code itself is kept no longer, unless it is one that may be asked for again ([`super::login`]).
 pub async fn sent(app: &App, code: Uuid) -> Result<(), DbError> {
     app.db.execute(SENT, &[&code]).await?;
     Ok(())
 }
 
 /// Under every node key, the current one first.
-fn subjects(app: &App, purpose: Purpose, subject: &str) -> Vec<[u8; 32]> {
+pub(super) fn subjects(app: &App, purpose: Purpose, subject: &str) -> Vec<[u8; 32]> {
     app.keys.hashes(purpose.key(), &[b"subject", subject.as_bytes()])
 }
 
 /// Under every node key, the current one first.
-fn hashes(app: &App, purpose: Purpose, subject: &str, code: &str) -> Vec<[u8; 32]> {
+pub(super) fn hashes(app: &App, purpose: Purpose, subject: &str, code: &str) -> Vec<[u8; 32]> {
     app.keys.hashes(purpose.key(), &[&purpose.number().to_be_bytes(), subject.as_bytes(), code.as_bytes()])
 }

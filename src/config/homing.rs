@@ -339,3 +339,50 @@ impl Default for Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merchant() -> Config {
+        let mut config = Config { domain: "shop.example".into(), ..Config::default() };
+        let gateway = &mut config.homing.gateway;
+        gateway.enabled = true;
+        gateway.hub = "https://hub.example/homing/hub".into();
+        gateway.hub_keys = vec!["6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=".into()];
+        gateway.site = "hst_demo".into();
+        gateway.persona = "shop".into();
+        gateway.sauce = format!("hss_{}", "A".repeat(43)).into();
+        gateway.sign_key = "/etc/handfast/homing-sign.key".into();
+        gateway.scopes = "email|shop_size".into();
+        config
+    }
+
+    #[test]
+    fn a_gateway_needs_what_its_hub_gave_it() {
+        let wrong = |change: fn(&mut Gateway)| {
+            let mut config = merchant();
+            change(&mut config.homing.gateway);
+            let names = config.homing.mistakes(&config).into_iter().map(|(name, _)| name);
+            names.map(|name| name.trim_start_matches("homing.gateway.").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(|_| {}), Vec::<String>::new());
+        assert_eq!(wrong(|gateway| gateway.hub = "http://hub.example".into()), ["hub"]);
+        assert_eq!(wrong(|gateway| gateway.hub_keys = vec!["AAAA".into()]), ["hub_keys"]);
+        assert_eq!(wrong(|gateway| gateway.hub_keys.clear()), ["hub_keys"]);
+        assert_eq!(wrong(|gateway| gateway.persona = "x".into()), ["persona"]);
+        assert_eq!(wrong(|gateway| gateway.sauce = "salt".to_owned().into()), ["sauce"]);
+        assert_eq!(wrong(|gateway| gateway.scopes = "email".into()), ["scopes"]);
+        assert_eq!(wrong(|gateway| gateway.scopes = "f_in_g|".into()), ["scopes"]);
+        assert_eq!(wrong(|gateway| gateway.landing = "//evil.example".into()), ["landing"]);
+        assert_eq!(wrong(|gateway| gateway.require_hub_signature = false), ["policy"]);
+        let unsigned = |gateway: &mut Gateway| {
+            gateway.require_hub_signature = false;
+            gateway.policy = Policy::Allow;
+            gateway.hub_keys.clear();
+            gateway.otp = Otp::Md5;
+            gateway.sauce = "salt".to_owned().into();
+        };
+        assert_eq!(wrong(unsigned), Vec::<String>::new());
+    }
+}

@@ -94,7 +94,7 @@ pub struct Recipient {
 
 const ADD: &str = "/* hub::notices::add */
 insert into hub_notices (id, space_id, kind, destination, address, secret, created_at, confirmed_at)
-select $1, $2, $3, $4, $5, $6, $7, case when $3 <> 3 then $7 end
+select $1, $2, $3::int2, $4, $5, $6, $7::timestamptz, case when $3::int2 <> 3 then $7::timestamptz end
 where (select count(*) from hub_notices where space_id = $2) < $8";
 
 /// So that of one space two are not added at once.
@@ -275,7 +275,7 @@ fn destination(app: &App, kind: Kind, address: &str) -> Result<String, Error> {
 
 async fn code(tx: &Transaction<'_>, app: &App, id: Uuid, mailbox: &str) -> Result<NewMessage, Error> {
     let made = subject::make(tx, app, codes::Purpose::Mailbox, &id.to_string(), CODE_LIFE).await?;
-    let to_send = ToSend { code: made.id, to: mailbox.to_owned(), service: SENDER.to_owned() };
+    let to_send = ToSend { code: made.id, to: mailbox.to_owned(), service: SENDER.to_owned(), words: None };
     let content = serde_json::to_vec(&to_send).map_err(|_| DbError::Stored("code"))?;
     Ok(NewMessage::own(SENDER, ChannelName::Email, "email:codes".into(), content, made.expires_at))
 }

@@ -1,6 +1,17 @@
 //! Applications that people sign in to.
+//!
+//! Promises: what an application has at its back end and its verifier lies sealed in the database, bound to its id; a change holds
+//! from the next request on, in every process. Leaves out calling them (`workers/call_backend.rs`).
 
-use crate::config::Secret;
+mod store;
+
+pub use store::{Change, Listed, change, create, delete, find, list, show};
+
+use super::{Address, country};
+use crate::config::{Config, Secret};
+
+/// How long a user's token at mesibo is good unless said: a year, as its own back end asks for.
+const TOKEN_MINUTES: u32 = 525_600;
 
 /// An application, with its secrets opened.
 #[derive(Clone)]
@@ -29,6 +40,113 @@ pub struct Application {
     pub verifier: Option<Verifier>,
 }
 
+impl Application {
+    /// One with this id and name, and everything else as it usually is: by short message, with tokens of our own.
+    pub fn new(appid: String, name: String) -> Self {
+        let backend = Backend {
+            mode: Mode::Local,
+            url: String::new(),
+            token: Secret::default(),
+            token_minutes: TOKEN_MINUTES,
+            makes_codes: false,
+            revoke_op: String::new(),
+        };
+        Self {
+            appid,
+            name,
+            enabled: true,
+            result_style: ResultStyle::default(),
+            legacy_errors: false,
+            ways: vec![Way::Sms],
+            countries: Vec::new(),
+            countries_refused: Vec::new(),
+            text: String::new(),
+            backend,
+            verifier: None,
+        }
+    }
+
+    /// The ways to this address, whether or not anybody goes them just now; none: it cannot sign in to this application.
+    pub fn ways_to(&self, address: &Address) -> Vec<Way> {
+        let good = match address {
+            Address::Phone(digits) => country::may(digits, &self.countries, &self.countries_refused),
+            Address::Mail(_) => true,
+            Address::User(_) => self.verifier.is_some(),
+        };
+        let leads = |way: &Way| match address {
+            Address::Phone(_) => matches!(way, Way::Sms | Way::Voice),
+            Address::Mail(_) => *way == Way::Email,
+            Address::User(_) => *way == Way::Verifier,
+        };
+        self.ways.iter().copied().filter(leads).filter(|_| good).collect()
+    }
+}
+
+impl Way {
+    /// All, as in the API.
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::Sms, "sms"), (Self::Voice, "voice"), (Self::Email, "email"), (Self::Verifier, "verifier")];
+
+    /// As in the API.
+    pub fn name(self) -> &'static str {
+        name_in(&Self::ALL, self)
+    }
+
+    /// From the API's word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        named_in(&Self::ALL, name)
+    }
+
+    /// Whether anybody is there who carries what goes this way.
+    pub(super) fn is_open(self, config: &Config) -> bool {
+        match self {
+            Self::Sms => !config.providers.sms.is_empty(),
+            Self::Voice => !config.providers.voice.is_empty(),
+            Self::Email => !config.providers.email.is_empty(),
+            Self::Verifier => true,
+        }
+    }
+}
+
+impl ResultStyle {
+    /// Both, as in the API.
+    pub const ALL: [(Self, &'static str); 2] = [(Self::Bool, "bool"), (Self::String, "string")];
+
+    /// As in the API.
+    pub fn name(self) -> &'static str {
+        name_in(&Self::ALL, self)
+    }
+
+    /// From the API's word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        named_in(&Self::ALL, name)
+    }
+}
+
+impl Mode {
+    /// All, as in the API.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Local, "local"), (Self::Mesibo, "mesibo"), (Self::MesiboLegacy, "mesibo-legacy")];
+
+    /// As in the API.
+    pub fn name(self) -> &'static str {
+        name_in(&Self::ALL, self)
+    }
+
+    /// From the API's word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        named_in(&Self::ALL, name)
+    }
+}
+
+fn name_in<T: Copy + PartialEq>(all: &[(T, &'static str)], wanted: T) -> &'static str {
+    all.iter().find(|(one, _)| *one == wanted).map_or("", |(_, name)| name)
+}
+
+fn named_in<T: Copy>(all: &[(T, &'static str)], wanted: &str) -> Option<T> {
+    all.iter().find(|(_, name)| *name == wanted).map(|(one, _)| *one)
+}
+
 /// How somebody proves who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -40,6 +158,13 @@ pub enum Way {
     Email,
     /// Whatever the application's own verifier asks of a user id.
     Verifier,
+}
+
+impl Backend {
+    /// Whether it makes the codes.
+    pub fn makes_codes(&self) -> bool {
+        self.makes_codes && self.mode != Mode::Local
+    }
 }
 
 /// How the mesibo door writes `result`: no single value suits both the documentation and the clients that were shipped.

@@ -23,7 +23,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 16] = [
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 
-const DOORS: [&str; 6] = ["api", "attachments", "openmsg", "form", "textsecure", "homing"];
+const DOORS: [&str; 7] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure", "homing"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -17,6 +17,8 @@ mod growth;
 mod homing;
 mod hostile;
 mod house;
+mod logins;
+mod mesibo;
 mod node;
 mod openmsg;
 mod peers;

@@ -3,6 +3,8 @@
 //! Promises: every refusal has words for its reader, and nothing of the inside (statements, addresses, keys) in them. What failed
 //! on our side is logged here, once, with its chain. Leaves out when to refuse what: the endpoints know.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::ser::SerializeMap;
@@ -37,6 +39,8 @@ pub enum Kind {
     Invalid,
     /// The idempotency key came before, with other content.
     IdempotencyMismatch,
+    /// A code that signs nobody in.
+    WrongCode,
     /// Too much at once.
     TooManyRequests,
     /// A defect of ours.
@@ -66,6 +70,9 @@ impl Kind {
                 "This idempotency key was used with other content",
                 StatusCode::UNPROCESSABLE_ENTITY,
             ),
+            Self::WrongCode => {
+                ("wrong-code", "The code is wrong, was used, or is not good any more", StatusCode::FORBIDDEN)
+            }
             Self::TooManyRequests => ("too-many-requests", "Too many requests at once", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal => ("internal", "Something went wrong on our side", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => {
@@ -91,12 +98,13 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     allow: Option<String>,
+    after: Option<Duration>,
 }
 
 impl Problem {
     /// A refusal of this kind; `detail` is for its reader.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), allow: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), allow: None, after: None }
     }
 
     /// There is no such thing, or not for this key: both look the same.
@@ -122,6 +130,11 @@ impl Problem {
     pub fn method_not_allowed(allow: String) -> Self {
         let problem = Self::new(Kind::MethodNotAllowed, format!("Allowed here: {allow}."));
         Self { allow: Some(allow), ..problem }
+    }
+
+    /// When it may be tried again, to be told in whole seconds.
+    pub fn after(self, after: Duration) -> Self {
+        Self { after: Some(after), ..self }
     }
 
     /// Something failed on our side. Logged here; the chain is not told to the caller.
@@ -178,7 +191,8 @@ impl Problem {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"handfast\""));
             }
             Kind::Unavailable | Kind::TooManyRequests => {
-                headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+                let known = self.after.map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0));
+                headers.insert(RETRY_AFTER, known.map_or(u64::from(RETRY_AFTER_SECONDS), |after| after.max(1)).into());
             }
             _ => {}
         }

@@ -8,8 +8,8 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, campaigns, connections, deliveries, destinations, events, homing, inbox, keys, messages, passcodes,
-    phones, webhooks,
+    accounts, apps, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages, otp,
+    passcodes, phones, webhooks,
 };
 
 /// One endpoint.
@@ -136,8 +136,29 @@ static ROUTES: &[Route] = routes! {
         POST "phones/{number}/test-push" => phones::test_push;
         GET "peers" => phones::peers;
     }
+    Logins {
+        POST "otp/start" => otp::start;
+        POST "otp/verify" => otp::verify;
+        POST "otp/introspect" => otp::introspect;
+        DELETE "otp/session" => otp::sign_out;
+    }
+    Apps {
+        POST "apps" => apps::create;
+        GET "apps" => apps::list;
+        GET "apps/{appid}" => apps::show;
+        PATCH "apps/{appid}" => apps::update;
+        DELETE "apps/{appid}" => apps::delete;
+        POST "apps/{appid}/unlock" => apps::unlock;
+        GET "sessions" => apps::sessions;
+        DELETE "sessions/{id}" => apps::revoke;
+    }
     Homing {
         POST "homing/introspect" => homing::introspect;
+        GET "homing/sites" => hub::list;
+        GET "homing/sites/{id}" => hub::show;
+        PATCH "homing/sites/{id}" => hub::change;
+        GET "homing/keys" => hub::keys;
+        POST "homing/keys/rotate" => hub::rotate;
     }
     Keys {
         POST "keys" => keys::create;

@@ -103,7 +103,7 @@ async fn send_code(door: &Door, transport: Transport, number: &Number) -> Result
     if phones::is_disabled(&tx, number).await? {
         return Ok(());
     }
-    let to_send = ToSend { code: made.id, to: number.as_str().to_owned(), service: SERVICE.to_owned() };
+    let to_send = ToSend { code: made.id, to: number.as_str().to_owned(), service: SERVICE.to_owned(), words: None };
     let content = serde_json::to_vec(&to_send).map_err(|_| Refusal::Unavailable)?;
     let (channel, destination) = transport.way();
     let message = NewMessage::own(SERVICE, channel, destination.to_owned(), content, made.expires_at);

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::codes::subject::Words;
+
 /// How it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -24,19 +26,21 @@ pub struct Letter<'a> {
     pub to: &'a str,
     /// Digits; none where it says something else.
     pub code: &'a str,
-    /// Of what: `textsecure`.
+    /// Of what: `textsecure`, or an application's id.
     pub service: &'a str,
+    /// An application's own words.
+    pub words: Option<&'a Words>,
     /// Until when it is good.
     pub expires_at: Timestamp,
     /// Now.
     pub now: Timestamp,
     /// What it says, where it carries no code.
-    pub words: Option<Words<'a>>,
+    pub notice: Option<Notice<'a>>,
 }
 
 /// A mail that carries no code.
 #[derive(Clone, Copy)]
-pub struct Words<'a> {
+pub struct Notice<'a> {
     /// Its subject.
     pub subject: &'a str,
     /// Its text, in lines.
@@ -57,13 +61,16 @@ impl Kind {
 impl Letter<'_> {
     /// As in a webhook's `type`.
     pub(super) fn type_name(&self) -> &'static str {
-        if self.words.is_some() { "notice.email" } else { self.kind.name() }
+        if self.notice.is_some() { "notice.email" } else { self.kind.name() }
     }
 
     /// As it is written. The clients of TextSecure look for exactly these words, and take the dash out.
     pub fn text(&self) -> String {
+        if let Some(notice) = self.notice {
+            return notice.text.to_owned();
+        }
         if let Some(words) = self.words {
-            return words.text.to_owned();
+            return words.around(self.code);
         }
         match (self.service_name(), self.code.split_at_checked(3)) {
             (Some(service), Some((first, rest))) => format!("Your {service} verification code: {first}-{rest}"),
@@ -81,20 +88,45 @@ impl Letter<'_> {
 
     /// A mail's subject: without the code, which lock screens would show.
     pub(super) fn subject(&self) -> String {
-        if let Some(words) = self.words {
-            return words.subject.to_owned();
+        if let Some(notice) = self.notice {
+            return notice.subject.to_owned();
         }
         let service = self.service_name().map(|name| format!("{name} ")).unwrap_or_default();
         format!("Your {service}verification code")
     }
 
     /// What people know it by.
-    fn service_name(&self) -> Option<&'static str> {
-        match self.service {
-            "textsecure" => Some("TextSecure"),
-            "homing" => Some("Homing Space"),
+    fn service_name(&self) -> Option<&str> {
+        match (self.words, self.service) {
+            (Some(words), _) => Some(&words.name),
+            (None, "textsecure") => Some("TextSecure"),
+            (None, "homing") => Some("Homing Space"),
             _ => None,
         }
+    }
+}
+
+impl Words {
+    /// The usual message.
+    const USUAL: &'static str = "{code} is your {app} code.";
+
+    /// The message with this code. What is put in is not looked through for more to put in.
+    fn around(&self, code: &str) -> String {
+        let mut rest = if self.text.is_empty() { Self::USUAL } else { &self.text };
+        let mut text = String::with_capacity(rest.len() + code.len() + self.name.len());
+        while let Some(at) = rest.find('{') {
+            text.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let (put, gap) = match rest {
+                _ if rest.starts_with("{code}") => (code, "{code}".len()),
+                _ if rest.starts_with("{app}") => (self.name.as_str(), "{app}".len()),
+                _ => ("{", 1),
+            };
+            text.push_str(put);
+            rest = &rest[gap..];
+        }
+        text.push_str(rest);
+        text
     }
 }
 
@@ -106,9 +138,10 @@ pub(super) fn of_tests() -> Letter<'static> {
         to: "+14155550101",
         code: "123456",
         service: "textsecure",
+        words: None,
         expires_at: Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(600),
         now: Timestamp::UNIX_EPOCH,
-        words: None,
+        notice: None,
     }
 }
 
@@ -125,5 +158,16 @@ mod tests {
         let other = Letter { service: "other", ..of_tests() };
         assert_eq!(other.text(), "Your verification code: 123456");
         assert_eq!(other.spoken(), "Your verification code is: 1, 2, 3, 4, 5, 6.");
+    }
+
+    #[test]
+    fn an_application_has_words_of_its_own() {
+        let around = |name: &str, text: &str| {
+            let words = Words { name: name.into(), text: text.into() };
+            let letter = Letter { service: "com.example.app", words: Some(&words), ..of_tests() };
+            [letter.text(), letter.spoken(), letter.subject()].join("\n")
+        };
+        insta::assert_snapshot!(around("Shop", ""), @"");
+        insta::assert_snapshot!(around("{code}", "<#> {app}: {code} {x}\n@shop.example #{code}"), @"");
     }
 }

@@ -143,27 +143,35 @@ async fn a_hub_that_is_away_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_hub_that_refuses_or_leads_astray_is_not_followed() {
-    for (answer, status_code, seen) in [
-        ((403, r#"{"error":"SITE_REVOKED","message":"","request_id":"x"}"#), 503, "SITE_REVOKED"),
-        ((429, r#"{"error":"RATE_LIMITED"}"#), 429, ""),
+    const ANSWERS: [(u16, &str, u16, &str); 5] = [
+        (403, r#"{"error":"SITE_REVOKED","message":"","request_id":"x"}"#, 503, "SITE_REVOKED"),
+        (429, r#"{"error":"RATE_LIMITED"}"#, 429, ""),
         (
-            (202, r#"{"challenge":"hsc_x","welcome_url":"https://evil.test/w/hsc_x","expires_at":1}"#),
+            202,
+            r#"{"challenge":"hsc_x","welcome_url":"https://evil.test/w/hsc_x","expires_at":1}"#,
             503,
             "leads nowhere",
         ),
-        ((202, r#"{"challenge":"hsc_x","welcome_url":"https://hub.test.evil.test/","expires_at":1}"#), 503, ""),
-        ((200, "never"), 503, ""),
-    ] {
-        let net = Net::new();
-        let say =
-            move |_: &_, _| http::Response::builder().status(answer.0).body(answer.1.to_owned()).expect("an answer");
-        let _hub = Receiver::start(&net, "hub.test", say).await;
-        let scene = Scene::without_hub(net, |options| options).await;
+        (
+            202,
+            r#"{"challenge":"hsc_x","welcome_url":"https://hub.test.evil.test/","expires_at":1}"#,
+            503,
+            "leads nowhere",
+        ),
+        (200, "never", 503, "status=200"),
+    ];
+    let net = Net::new();
+    let say = |_: &_, n: usize| {
+        http::Response::builder().status(ANSWERS[n].0).body(ANSWERS[n].1.to_owned()).expect("an answer")
+    };
+    let _hub = Receiver::start(&net, "hub.test", say).await;
+    let scene = Scene::without_hub(net, |options| options).await;
+    for (_, body, status, seen) in ANSWERS {
         let reply = scene.entry("alice").await;
-        assert_eq!((reply.status, reply.header("set-cookie")), (status_code, None), "{answer:?}");
-        assert_eq!(scene.node.value::<i64>("select count(*) from hs_attempts").await, 0);
+        assert_eq!((reply.status, reply.header("set-cookie")), (status, None), "{body}");
         eventually("the reason is in the log", async || scene.node.logs().contains(seen)).await;
     }
+    assert_eq!(scene.node.value::<i64>("select count(*) from hs_attempts").await, 0);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl Stage {
         let mut client = app.db.client().await.unwrap();
         let tx = client.transaction().await.unwrap();
         let made = subject::make(&tx, app, Purpose::PhoneNumber, to, life).await.unwrap();
-        let to_send = ToSend { code: made.id, to: to.into(), service: "textsecure".into() };
+        let to_send = ToSend { code: made.id, to: to.into(), service: "textsecure".into(), words: None };
         let kind = serde_json::to_value(channel).unwrap();
         let destination = format!("{}:codes", kind.as_str().unwrap());
         let content = serde_json::to_vec(&to_send).unwrap();
