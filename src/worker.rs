@@ -40,8 +40,12 @@ pub struct Crew {
     pub outbound: Outbound,
     /// Calls federated nodes.
     pub peers: crate::federation::Peers,
+    /// Calls applications' own back ends.
+    pub backends: crate::workers::call_backend::Backends,
     /// Places for confirm callbacks.
     pub callbacks: crate::workers::peer::Callbacks,
+    /// Calls the Homing Space hub.
+    pub hub: crate::workers::call_hub::Hub,
     /// Publishes jobs.
     pub publisher: Publisher,
     /// Answers asks.

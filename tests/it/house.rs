@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate, and the only places (files or folders, without ending) that may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 15] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 16] = [
     ("lapin", &["src/queue"]),
     ("reqwest", &["src/outbound", "src/cli/client"]),
     ("sodiumoxide", &["src/crypto"]),
     ("hmac", &["src/crypto"]),
     ("sha2", &["src/crypto", "src/cli/send"]),
+    ("md5", &["src/crypto"]),
     ("backoff", &["src/retry"]),
     ("deadpool_postgres", &["src/db"]),
     ("refinery", &["src/db"]),
@@ -22,7 +23,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 15] = [
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 
-const DOORS: [&str; 5] = ["api", "attachments", "openmsg", "form", "textsecure"];
+const DOORS: [&str; 7] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure", "homing"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
