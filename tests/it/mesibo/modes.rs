@@ -85,7 +85,10 @@ async fn a_token_is_revoked_at_mesibo() {
         assert_eq!(scene.json(json!({"op": "logout", "token": token})).await["result"], "OK");
         eventually("mesibo is told", async || backend.count("deltoken") == 1).await;
         let called = backend.calls().pop().unwrap();
-        assert_eq!((&called.fields["user"]["address"], &called.fields["user"]["token"]), (&json!(PHONE), &json!(token)));
+        assert_eq!(
+            (&called.fields["user"]["address"], &called.fields["user"]["token"]),
+            (&json!(PHONE), &json!(token))
+        );
         assert_eq!(scene.json(json!({"op": "logout", "token": token})).await["result"], "OK");
         scene.kept_quiet(&[token, APP_TOKEN]).await;
     }
