@@ -1,4 +1,5 @@
-//! The command line's side of the API: every command here speaks to a running node, and only over `/api/v1`.
+//! The command line's side of the API: every command here speaks to a running node, and only over `/api/v1`; [`homing`] alone is a
+//! user's agent, and speaks to a hub and to merchants as a browser does.
 //!
 //! A command is a clap struct with one `run`; the binary embeds [`Command`] and does nothing else. Answers go to standard output,
 //! everything said about the work (progress, waiting, mistakes) to standard error, so that output can be piped.
@@ -14,6 +15,7 @@ mod connections;
 mod deliveries;
 mod destinations;
 mod events;
+pub mod homing;
 mod inbox;
 mod list;
 mod operations;
@@ -37,6 +39,7 @@ pub use connections::{ConnectCommand, ConnectionCommand};
 pub use deliveries::{DeadCommand, DeliveryCommand};
 pub use destinations::DestinationCommand;
 pub use events::EventsCommand;
+pub use homing::HomingCommand;
 pub use inbox::InboxCommand;
 pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
@@ -104,6 +107,8 @@ pub enum Command {
     /// List and revoke sessions, and let somebody sign in again who was wrong too often
     #[command(visible_alias = "session")]
     Sessions(SessionCommand),
+    /// A user of Homing Space: a space, its personas, what waits for them, logins
+    Homing(Box<HomingCommand>),
     /// Create, list and revoke API keys
     Apikey(ApiKeyCommand),
 }
@@ -132,6 +137,7 @@ impl Command {
             Self::Peers(command) => command.run().await,
             Self::Apps(command) => command.run().await,
             Self::Sessions(command) => command.run().await,
+            Self::Homing(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
         };
         match done {
@@ -300,6 +306,29 @@ mod tests {
             &format!("sessions revoke {id} {id}"),
             "session unlock com.example.app 18005551234",
             "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
+            "homing create --hub https://hub.example/homing/hub --space s.json --password-file p",
+            "homing open --hub https://hub.example/homing/hub --code hsp_x",
+            "homing show --json",
+            "homing set email a@b.example",
+            "homing set email --clear",
+            "homing persona add alice",
+            "homing keys alice --to /etc/handfast",
+            "homing inbox --wait",
+            "homing inbox --wait 30s --json",
+            "homing show-welcome hsc_x",
+            "homing approve hsc_x --give email,phone1=+4930123456 --digits 42",
+            "homing deny hsc_x",
+            "homing login https://shop.example/homing/login --persona alice --give phone1 --show-session",
+            "homing login https://shop.test/ --persona a --ca-file ca.pem --resolve shop.test=127.0.0.1:8443",
+            "homing site add --persona shop --name Shop --endpoint https://shop.example/e --otp md5 --fingerprint global",
+            "homing site list",
+            "homing site rotate hst_x --at-once",
+            "homing site stats hst_x",
+            "homing site delete hst_x",
+            "homing notice add email a@b.example",
+            "homing notice confirm 1 123456",
+            "homing notice list",
+            "homing notice delete 1",
         ] {
             assert!(accepts(line), "{line}");
         }
@@ -335,6 +364,15 @@ mod tests {
             "sessions list --address 18005551234",
             "sessions revoke",
             "sessions unlock com.example.app",
+            "homing",
+            "homing create",
+            "homing open --hub https://hub.example",
+            "homing set email",
+            "homing set email a@b.example --clear",
+            "homing login https://shop.example",
+            "homing site add --persona shop --name Shop",
+            "homing notice add fax 123",
+            "homing show --resolve hub.test",
         ] {
             assert!(!accepts(line), "{line}");
         }

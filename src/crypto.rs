@@ -4,7 +4,7 @@
 //! webhook delivery computes. What the protocols of others ask for beyond that (AES, P-256) is aws-lc's. Everything else is
 //! libsodium's.
 //!
-//! Promises: sodiumoxide, hmac and aws-lc-rs are named nowhere else, sha2 only where `handfast send` reads a file through it, so that replacing
+//! Promises: sodiumoxide, hmac, md5 and aws-lc-rs are named nowhere else, sha2 only where `handfast send` reads a file through it, so that replacing
 //! them stays an hour's work; random numbers come from the operating system; comparisons of secrets take the same time whatever they compare. Leaves out TLS (rustls) and what the bytes
 //! mean ([`crate::openmsg`]). The keys that seal secrets at rest are in [`NodeKeys`].
 
@@ -13,6 +13,7 @@ mod hex;
 mod keys;
 mod password;
 mod signing;
+pub mod sodium;
 mod web_push;
 
 pub use aes::seal_aes256_cbc;
@@ -87,6 +88,15 @@ pub fn sha1(text: &[u8]) -> [u8; 20] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, text);
     hash.copy_from_slice(digest.as_ref());
     hash
+}
+
+/// MD5, which a protocol makes one-time codes with. It vouches for nothing.
+pub fn md5(parts: &[&[u8]]) -> [u8; 16] {
+    let mut state = md5::Md5::new();
+    for part in parts {
+        state.update(part);
+    }
+    state.finalize().into()
 }
 
 /// HMAC-SHA-256 over the parts one after the other, without separators.

@@ -5,6 +5,8 @@
 //! | public | `/openmsg/…` | [`openmsg`]: strangers' nodes |
 //! | public | `/v1/…`, `/v2/keys…` | [`textsecure`]: devices of phone numbers, federated nodes |
 //! | public | `/`, `/index.php`, `/api.php` | [`mesibo`]: messengers that sign in by code |
+//! | public | `/homing/…` | [`homing`]: people who sign in to a merchant through Homing Space |
+//! | public | `/homing/hub/…` | [`homing::hub`]: people with a space, merchants' servers |
 //! | public | `/attachments/…` | [`attachments`]: whoever holds the URL of a file |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
@@ -17,17 +19,19 @@ pub mod api;
 pub mod attachments;
 pub mod form;
 pub mod health;
+pub mod homing;
 pub mod mesibo;
 pub mod openmsg;
 pub mod textsecure;
 
 mod hosts;
+mod page;
 mod places;
 mod private;
 mod public;
 
 pub use private::private_routes;
-pub use public::public_routes;
+pub use public::{DoorError, public_routes};
 
 use tokio_util::sync::CancellationToken;
 

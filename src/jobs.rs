@@ -135,7 +135,7 @@ pub enum BackendAnswer {
 pub enum CallHub {
     /// `POST …/api/v1/welcome` with this JSON.
     Welcome(String),
-    /// The answer of a captcha, and the address it came from.
+    /// Whether the answer of a captcha is good.
     Captcha {
         /// The answer.
         response: String,

@@ -44,6 +44,8 @@ pub struct Crew {
     pub backends: crate::workers::call_backend::Backends,
     /// Places for confirm callbacks.
     pub callbacks: crate::workers::peer::Callbacks,
+    /// Calls the Homing Space hub.
+    pub hub: crate::workers::call_hub::Hub,
     /// Publishes jobs.
     pub publisher: Publisher,
     /// Answers asks.

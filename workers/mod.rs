@@ -13,6 +13,7 @@
 //! | [`relay_message`] | a delivery of the books | hands a message over to a federated node |
 //! | [`send_code`] | a delivery of the books | has a code carried by SMS, a call or mail |
 //! | [`wake_device`] | a delivery of the books | hands an envelope to the device's push service |
+//! | [`tell_space`] | a delivery of the books | tells somebody of a Homing Space welcome: webhook, Web Push, mail |
 //! | [`schedule`] | the clock | publishes what is due and not in the broker |
 //! | [`carry_operations`] | the clock | carries replays and cancels by filter on |
 //! | [`purge_attachments`] | the clock | deletes files that have had their time |
@@ -42,10 +43,12 @@ pub mod send_code;
 pub mod start_handshake;
 pub mod sweep;
 pub mod sync_directories;
+pub mod tell_space;
 pub mod tell_webhooks;
 pub mod wake_device;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -76,8 +79,8 @@ pub fn channels(crew: &Crew) -> anyhow::Result<HashMap<ChannelName, Box<dyn Chan
     let openmsg: Box<dyn Channel> = Box::new(deliver_openmsg::DeliverOpenmsg::new(crew));
     let webhook: Box<dyn Channel> = Box::new(deliver_webhook::DeliverWebhook::new(crew));
     let relay: Box<dyn Channel> = Box::new(relay_message::RelayMessage::new(crew));
-    let services = providers::push::Services::load(&crew.app, &crew.outbound)?;
-    let push: Box<dyn Channel> = Box::new(wake_device::WakeDevice::new(crew, services));
+    let services = Arc::new(providers::push::Services::load(&crew.app, &crew.outbound)?);
+    let push: Box<dyn Channel> = Box::new(wake_device::WakeDevice::new(crew, Arc::clone(&services)));
     let mut channels = HashMap::from([
         (ChannelName::Openmsg, openmsg),
         (ChannelName::Webhook, webhook),
@@ -90,6 +93,7 @@ pub fn channels(crew: &Crew) -> anyhow::Result<HashMap<ChannelName, Box<dyn Chan
     {
         channels.insert(name, Box::new(send_code::SendCode::new(crew, &carriers, kind)));
     }
+    channels.insert(ChannelName::Notice, Box::new(tell_space::TellSpace::new(crew, &carriers, services)));
     Ok(channels)
 }
 

@@ -115,6 +115,7 @@ impl SendCode {
             words: what.words.as_ref(),
             expires_at: live.expires_at,
             now: live.now,
+            notice: None,
         };
         let within = self.crew.app.config.providers.timeout.duration().min(live.left);
         let word = self.carriers.hand(carrier, &letter, within).await;

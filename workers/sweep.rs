@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::books;
 use crate::clock::Instant;
 use crate::worker::Crew;
-use crate::{handshakes, inbox, limits};
+use crate::{handshakes, hub, inbox, limits};
 
 /// With a lease of 8 s this keeps the promise of taking over within 10 s.
 const EVERY: Duration = Duration::from_secs(1);
@@ -71,7 +71,15 @@ async fn delete(crew: &Crew) {
         ("codes", crate::codes::purge(app).await.map_err(anyhow::Error::from)),
         ("messages for devices", crate::envelopes::purge(app).await.map_err(anyhow::Error::from)),
         ("logins", crate::logins::purge(app).await.map_err(anyhow::Error::from)),
+        ("Homing logins and sessions", crate::gateway::purge(app).await.map_err(anyhow::Error::from)),
         ("buckets", limits::purge_buckets(app).await.map_err(anyhow::Error::from)),
+        ("welcomes that are over", hub::challenges::expire(app).await.map_err(anyhow::Error::from)),
+        ("seen welcomes", hub::welcomes::purge(app).await.map_err(anyhow::Error::from)),
+        ("sign-ins to spaces", hub::spaces::purge(app).await.map_err(anyhow::Error::from)),
+        ("rotated sauces", hub::sauces::purge(app).await.map_err(anyhow::Error::from)),
+        ("denials", hub::blocks::purge(app).await.map_err(anyhow::Error::from)),
+        ("days of sites", hub::stats::purge(app).await.map_err(anyhow::Error::from)),
+        ("mailboxes nobody confirmed", hub::notices::purge(app).await.map_err(anyhow::Error::from)),
         ("counters", limits::purge(app).await.map_err(anyhow::Error::from)),
     ];
     for (what, done) in swept {

@@ -4,6 +4,7 @@
 //! fetches what waits. A device knows a repeat by its timestamp, so what may have arrived is sent again. A service that is down, or
 //! asks for time, loses nothing: the delivery lives as long as the envelope.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -25,7 +26,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// The push channel.
 pub struct WakeDevice {
     crew: Crew,
-    services: Services,
+    services: Arc<Services>,
 }
 
 impl Channel for WakeDevice {
@@ -36,7 +37,7 @@ impl Channel for WakeDevice {
 
 impl WakeDevice {
     /// With what workers are given, and the services.
-    pub fn new(crew: &Crew, services: Services) -> Self {
+    pub fn new(crew: &Crew, services: Arc<Services>) -> Self {
         Self { crew: crew.clone(), services }
     }
 

@@ -63,12 +63,14 @@ pub enum ChannelName {
     Push,
     /// A federated node.
     Relay,
+    /// Telling somebody of a Homing Space welcome, wherever they want to hear of it.
+    Notice,
 }
 
 impl ChannelName {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 7] =
-        [Self::Openmsg, Self::Webhook, Self::Sms, Self::Voice, Self::Email, Self::Push, Self::Relay];
+    pub const ALL: [Self; 8] =
+        [Self::Openmsg, Self::Webhook, Self::Sms, Self::Voice, Self::Email, Self::Push, Self::Relay, Self::Notice];
 
     /// As stored.
     pub fn number(self) -> i16 {

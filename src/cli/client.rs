@@ -5,6 +5,7 @@
 
 mod error;
 mod patience;
+pub(super) mod web;
 
 pub use error::ClientError;
 pub(crate) use patience::{Patience, growing, stopped_within};

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Bucket, Config, Mode, Period, Secret, is_host, is_http_url};
+use crate::homing::otp::Sauce;
+use crate::homing::scopes::Scopes;
+use crate::homing::{Persona, ids, keys};
 
 /// The Homing Space doors.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -145,6 +148,10 @@ pub struct Hub {
     pub decisions: Bucket,
     /// Spaces made from one address.
     pub spaces_per_ip: Bucket,
+    /// Sign-ins to spaces begun, and vaults fetched, from one address: each so many.
+    pub sign_ins_per_ip: Bucket,
+    /// Places for notices added to one space, and codes sent to one mailbox.
+    pub notices: Bucket,
     /// Names of personas that nobody may have.
     pub reserved: Vec<String>,
 }
@@ -160,7 +167,6 @@ impl Homing {
             && hub.enabled
             && (gateway.hosts.is_empty() && hub.hosts.is_empty()
                 || gateway.hosts.iter().any(|host| hub.hosts.contains(host)));
-        let needed = |text: &str| !gateway.enabled || !text.is_empty();
         let window = (Period::seconds(5)..=Period::seconds(60)).contains(&gateway.replay_window);
         let life = |life: Period| (Period::seconds(30)..=Period::seconds(3600)).contains(&life);
         let landing =
@@ -168,11 +174,37 @@ impl Homing {
         let checks = [
             ("gateway.hosts", gateway.hosts.iter().all(|host| is_host(host)), hosts),
             ("gateway.url", url(&gateway.url), https),
-            ("gateway.hub", needed(&gateway.hub) && url(&gateway.hub), https),
+            // It is called, and calls are over TLS in every mode.
+            ("gateway.hub", gateway.hub.starts_with("https://") && url(&gateway.hub) || !gateway.enabled, https),
             ("gateway.endpoint", url(&gateway.endpoint), https),
-            ("gateway.site", needed(&gateway.site), "must be set: hst_…"),
-            ("gateway.persona", needed(&gateway.persona), "must be set"),
-            ("gateway.sauce", !gateway.enabled || !gateway.sauce.is_empty(), "must be set: hss_…"),
+            ("gateway.site", !gateway.enabled || ids::is_site(&gateway.site), "must be set: hst_…"),
+            (
+                "gateway.persona",
+                !gateway.enabled || Persona::parse(&gateway.persona).is_ok(),
+                "must be a persona's name",
+            ),
+            ("gateway.sauce", !gateway.enabled || gateway.has_sauce(), "must be set: hss_… as the hub showed it"),
+            (
+                "gateway.scopes",
+                gateway.has_scopes(),
+                "must be mandatory;names|optional;names, of letters, digits and _",
+            ),
+            (
+                "gateway.hub_keys",
+                gateway.hub_keys.iter().all(|key| keys::public(key).is_some()),
+                "must be 32 bytes of base64 each",
+            ),
+            (
+                "gateway.policy",
+                !gateway.enabled || gateway.require_hub_signature || gateway.policy == Policy::Allow,
+                "must be \"allow\" without require_hub_signature: nothing vouches for the fingerprint then, and whoever knows somebody's \
+                 would come into that account",
+            ),
+            (
+                "gateway.cross_device",
+                !gateway.cross_device,
+                "must be false: this version signs in on the device that approves",
+            ),
             ("gateway.sign_key", !gateway.enabled || !gateway.sign_key.as_os_str().is_empty(), "must be set"),
             (
                 "gateway.hub_keys",
@@ -201,9 +233,25 @@ impl Homing {
             ("hub.denials", hub.denials > 0, "must be at least 1"),
             ("hub.decisions", hub.decisions.is_one(), Bucket::MUST),
             ("hub.spaces_per_ip", hub.spaces_per_ip.is_one(), Bucket::MUST),
+            ("hub.sign_ins_per_ip", hub.sign_ins_per_ip.is_one(), Bucket::MUST),
+            ("hub.notices", hub.notices.is_one(), Bucket::MUST),
         ];
         let wrong = checks.into_iter().filter(|(_, good, _)| !good);
         wrong.map(|(key, _, what)| (format!("homing.{key}"), what.to_owned())).collect()
+    }
+}
+
+impl Gateway {
+    fn has_sauce(&self) -> bool {
+        match self.otp {
+            Otp::Hmac => Sauce::parse(self.sauce.reveal()).is_ok(),
+            // Another hub's salt may be any text.
+            Otp::Md5 => !self.sauce.is_empty(),
+        }
+    }
+
+    fn has_scopes(&self) -> bool {
+        Scopes::parse(&self.scopes).is_ok_and(|scopes| scopes.names().all(|name| name != "f_in_g"))
     }
 }
 
@@ -272,6 +320,8 @@ impl Default for Hub {
             denials: 2,
             decisions: Bucket { bucket: 10, per_minute: 10.0 },
             spaces_per_ip: Bucket { bucket: 10, per_minute: 0.5 },
+            sign_ins_per_ip: Bucket { bucket: 30, per_minute: 5.0 },
+            notices: Bucket { bucket: 5, per_minute: 0.05 },
             reserved: [
                 "admin",
                 "administrator",
@@ -287,5 +337,52 @@ impl Default for Hub {
             .map(String::from)
             .to_vec(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merchant() -> Config {
+        let mut config = Config { domain: "shop.example".into(), ..Config::default() };
+        let gateway = &mut config.homing.gateway;
+        gateway.enabled = true;
+        gateway.hub = "https://hub.example/homing/hub".into();
+        gateway.hub_keys = vec!["6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=".into()];
+        gateway.site = "hst_demo".into();
+        gateway.persona = "shop".into();
+        gateway.sauce = format!("hss_{}", "A".repeat(43)).into();
+        gateway.sign_key = "/etc/handfast/homing-sign.key".into();
+        gateway.scopes = "email|shop_size".into();
+        config
+    }
+
+    #[test]
+    fn a_gateway_needs_what_its_hub_gave_it() {
+        let wrong = |change: fn(&mut Gateway)| {
+            let mut config = merchant();
+            change(&mut config.homing.gateway);
+            let names = config.homing.mistakes(&config).into_iter().map(|(name, _)| name);
+            names.map(|name| name.trim_start_matches("homing.gateway.").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(|_| {}), Vec::<String>::new());
+        assert_eq!(wrong(|gateway| gateway.hub = "http://hub.example".into()), ["hub"]);
+        assert_eq!(wrong(|gateway| gateway.hub_keys = vec!["AAAA".into()]), ["hub_keys"]);
+        assert_eq!(wrong(|gateway| gateway.hub_keys.clear()), ["hub_keys"]);
+        assert_eq!(wrong(|gateway| gateway.persona = "x".into()), ["persona"]);
+        assert_eq!(wrong(|gateway| gateway.sauce = "salt".to_owned().into()), ["sauce"]);
+        assert_eq!(wrong(|gateway| gateway.scopes = "email".into()), ["scopes"]);
+        assert_eq!(wrong(|gateway| gateway.scopes = "f_in_g|".into()), ["scopes"]);
+        assert_eq!(wrong(|gateway| gateway.landing = "//evil.example".into()), ["landing"]);
+        assert_eq!(wrong(|gateway| gateway.require_hub_signature = false), ["policy"]);
+        let unsigned = |gateway: &mut Gateway| {
+            gateway.require_hub_signature = false;
+            gateway.policy = Policy::Allow;
+            gateway.hub_keys.clear();
+            gateway.otp = Otp::Md5;
+            gateway.sauce = "salt".to_owned().into();
+        };
+        assert_eq!(wrong(unsigned), Vec::<String>::new());
     }
 }

@@ -27,6 +27,7 @@ mod deliveries;
 mod destinations;
 mod events;
 mod fields;
+mod homing;
 mod inbox;
 mod keys;
 mod messages;

@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use warp::Filter;
@@ -34,6 +34,7 @@ use crate::listen::{self, Body, BodyError};
 use crate::senders::{self, Key, Scope};
 
 use super::Serve;
+use super::page::is_own_form;
 use crate::failure::{Failure, chain};
 use page::Form;
 use posted::{Posted, Wanted, read_wanted};
@@ -228,14 +229,7 @@ impl Visit {
 
     /// Refuses what another site's page sent: browsers say where a form came from.
     fn refuse_other_sites(&self) -> Result<(), Turned> {
-        let header = |name| self.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let host = header(HOST.as_str()).unwrap_or_default();
-        let own_origin = header(ORIGIN.as_str()).is_none_or(|origin| {
-            let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-            !authority.is_empty() && authority.eq_ignore_ascii_case(host)
-        });
-        let own_site = header("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
-        if own_origin && own_site {
+        if is_own_form(&self.headers) {
             return Ok(());
         }
         Err(Turned::with(page::failure(

@@ -19,7 +19,7 @@ mod smtp;
 mod twilio;
 mod webhook;
 
-pub use letter::{Kind, Letter};
+pub use letter::{Kind, Letter, Notice};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -186,6 +186,14 @@ impl Services {
     }
 }
 
+impl Services {
+    /// Tells a subscription of the web something that is no envelope; none where Web Push is not set up.
+    pub async fn tell(&self, id: Uuid, address: &str, text: String, expires_at: Timestamp) -> Option<Heard> {
+        let wake = Wake { id, address, since: None, sealed: "", receipt: false, expires_at };
+        Some(self.web.as_ref()?.tell(&wake, text).await)
+    }
+}
+
 /// How every service is called.
 #[derive(Clone)]
 struct Line {

@@ -72,7 +72,7 @@ impl Worker {
     fn ladder(&self, channel: Option<ChannelName>) -> &Ladder {
         match channel {
             Some(ChannelName::Webhook | ChannelName::Relay) => &self.webhook_ladder,
-            Some(ChannelName::Sms | ChannelName::Voice | ChannelName::Email) => &self.code_ladder,
+            Some(ChannelName::Sms | ChannelName::Voice | ChannelName::Email | ChannelName::Notice) => &self.code_ladder,
             Some(ChannelName::Push) => &self.push_ladder,
             _ => &self.ladder,
         }

@@ -71,6 +71,7 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         callbacks: crate::workers::peer::Callbacks::new(&app.config.openmsg),
         peers: Peers::new(&app.config, &outbound)?,
         backends: crate::workers::call_backend::Backends::new(&app.config)?,
+        hub: crate::workers::call_hub::Hub::new(&app.config)?,
         outbound,
         publisher: Publisher::start(&app, end.clone()),
         replier: Replier::start(&app, end.clone()),

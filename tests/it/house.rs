@@ -10,6 +10,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 16] = [
     ("sodiumoxide", &["src/crypto"]),
     ("hmac", &["src/crypto"]),
     ("sha2", &["src/crypto", "src/cli/send"]),
+    ("md5", &["src/crypto"]),
     ("backoff", &["src/retry"]),
     ("deadpool_postgres", &["src/db"]),
     ("refinery", &["src/db"]),
@@ -23,7 +24,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 16] = [
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 
-const DOORS: [&str; 6] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure"];
+const DOORS: [&str; 7] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure", "homing"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

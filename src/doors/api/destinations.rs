@@ -76,7 +76,7 @@ fn name(call: &Call) -> Result<String, Problem> {
 fn is_own(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     name.split_once(':').is_some_and(|(kind, name)| {
-        let known = ["sms", "voice", "email", "push", "relay"].contains(&kind);
+        let known = ["sms", "voice", "email", "push", "relay", "notice"].contains(&kind);
         known && (1..=253).contains(&name.len()) && name.bytes().all(plain)
     })
 }

@@ -8,8 +8,8 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, apps, campaigns, connections, deliveries, destinations, events, inbox, keys, messages, otp, passcodes,
-    phones, webhooks,
+    accounts, apps, campaigns, connections, deliveries, destinations, events, homing, inbox, keys, messages, otp,
+    passcodes, phones, webhooks,
 };
 
 /// One endpoint.
@@ -151,6 +151,9 @@ static ROUTES: &[Route] = routes! {
         POST "apps/{appid}/unlock" => apps::unlock;
         GET "sessions" => apps::sessions;
         DELETE "sessions/{id}" => apps::revoke;
+    }
+    Homing {
+        POST "homing/introspect" => homing::introspect;
     }
     Keys {
         POST "keys" => keys::create;

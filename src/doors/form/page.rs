@@ -1,29 +1,17 @@
-//! The pages: plain HTML that works everywhere, with one small style sheet and no script.
+//! The pages: plain HTML that works everywhere, without script.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS};
+use http::header::ALLOW;
 use http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use crate::accounts::Account;
-use crate::crypto::sha256;
 use crate::handshakes::{Handshake, State};
 
 use super::session::Session;
+use crate::doors::page::{self, Allowed, alert, escape};
 
-const STYLE: &str = "\
-:root{color-scheme:light dark}\
-body{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:3rem auto;padding:0 1rem}\
-h1{font-size:1.5rem}\
-label{display:block;margin:1rem 0 .25rem;font-weight:600}\
-input,select{font:inherit;width:100%;padding:.5rem;border:1px solid #767676;border-radius:.3rem;box-sizing:border-box}\
-small{display:block}\
-button{font:inherit;font-weight:600;margin-top:1.5rem;padding:.5rem 1.25rem;border:0;border-radius:.3rem;background:#1a56b0;color:#fff;cursor:pointer}\
-button.quiet{background:none;color:inherit;text-decoration:underline;padding:0;font-weight:400}\
-[role=alert]{border-left:.3rem solid #b3261e;padding:.5rem 1rem}\
-[role=status]{border-left:.3rem solid #1b7f3b;padding:.5rem 1rem}\
-:focus-visible{outline:3px solid #e08a00;outline-offset:2px}";
+/// These pages have forms that come back to this door.
+const ALLOWED: Allowed<'_> = Allowed { says_where_from: true, form_to: "", script_of: "" };
 
 /// The form's variable parts.
 pub(super) struct Form<'a> {
@@ -137,76 +125,13 @@ pub(super) fn wrong_method(allow: &'static str) -> Response {
 
 /// No content, with every header a page has.
 pub(super) fn bare(status: StatusCode) -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    let style = STANDARD.encode(sha256(&[STYLE.as_bytes()]));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    );
-    if let Ok(policy) = HeaderValue::try_from(policy) {
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
-    }
-    response
+    page::bare(status, ALLOWED)
 }
 
 fn page(status: StatusCode, title: &str, body: &str) -> Response {
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title} · handfast</title>\
-         <style>{STYLE}</style></head><body><main>{body}</main></body></html>"
-    );
-    let mut response = bare(status);
-    *response.body_mut() = html.into();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    response
-}
-
-fn alert(words: Option<&str>) -> String {
-    words.map(|words| format!("<p role=\"alert\">{}</p>", escape(words))).unwrap_or_default()
+    page::page(status, title, "handfast", body, ALLOWED)
 }
 
 fn log_out() -> &'static str {
     "<form method=\"post\" action=\"/handshake/logout\"><button class=\"quiet\">Sign out</button></form>"
-}
-
-/// Text inside HTML and inside quoted attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_of_others_is_only_text() {
-        assert_eq!(escape("<a href=\"x\" title='y'>&"), "&lt;a href=&quot;x&quot; title=&#39;y&#39;&gt;&amp;");
-    }
-
-    #[test]
-    fn no_page_may_be_kept_framed_or_scripted() {
-        let response = failure(StatusCode::FORBIDDEN, "no");
-        let header = |name: http::HeaderName| response.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!(header(CACHE_CONTROL), "no-store");
-        assert_eq!(header(X_FRAME_OPTIONS), "DENY");
-        let policy = header(CONTENT_SECURITY_POLICY);
-        assert!(
-            policy.starts_with("default-src 'none'; style-src 'sha256-") && policy.contains("frame-ancestors 'none'")
-        );
-    }
 }

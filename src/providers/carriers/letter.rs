@@ -1,4 +1,4 @@
-//! A code on its way to somebody, and the words it goes with.
+//! A code on its way to somebody, and the words it goes with; or, by mail, other words.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub struct Letter<'a> {
     pub id: Uuid,
     /// A number with `+`, or a mailbox.
     pub to: &'a str,
-    /// Digits.
+    /// Digits; none where it says something else.
     pub code: &'a str,
     /// Of what: `textsecure`, or an application's id.
     pub service: &'a str,
@@ -34,6 +34,17 @@ pub struct Letter<'a> {
     pub expires_at: Timestamp,
     /// Now.
     pub now: Timestamp,
+    /// What it says, where it carries no code.
+    pub notice: Option<Notice<'a>>,
+}
+
+/// A mail that carries no code.
+#[derive(Clone, Copy)]
+pub struct Notice<'a> {
+    /// Its subject.
+    pub subject: &'a str,
+    /// Its text, in lines.
+    pub text: &'a str,
 }
 
 impl Kind {
@@ -48,8 +59,16 @@ impl Kind {
 }
 
 impl Letter<'_> {
+    /// As in a webhook's `type`.
+    pub(super) fn type_name(&self) -> &'static str {
+        if self.notice.is_some() { "notice.email" } else { self.kind.name() }
+    }
+
     /// As it is written. The clients of TextSecure look for exactly these words, and take the dash out.
     pub fn text(&self) -> String {
+        if let Some(notice) = self.notice {
+            return notice.text.to_owned();
+        }
         if let Some(words) = self.words {
             return words.around(self.code);
         }
@@ -69,6 +88,9 @@ impl Letter<'_> {
 
     /// A mail's subject: without the code, which lock screens would show.
     pub(super) fn subject(&self) -> String {
+        if let Some(notice) = self.notice {
+            return notice.subject.to_owned();
+        }
         let service = self.service_name().map(|name| format!("{name} ")).unwrap_or_default();
         format!("Your {service}verification code")
     }
@@ -78,6 +100,7 @@ impl Letter<'_> {
         match (self.words, self.service) {
             (Some(words), _) => Some(&words.name),
             (None, "textsecure") => Some("TextSecure"),
+            (None, "homing") => Some("Homing Space"),
             _ => None,
         }
     }
@@ -118,6 +141,7 @@ pub(super) fn of_tests() -> Letter<'static> {
         words: None,
         expires_at: Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(600),
         now: Timestamp::UNIX_EPOCH,
+        notice: None,
     }
 }
 
@@ -143,7 +167,16 @@ mod tests {
             let letter = Letter { service: "com.example.app", words: Some(&words), ..of_tests() };
             [letter.text(), letter.spoken(), letter.subject()].join("\n")
         };
-        insta::assert_snapshot!(around("Shop", ""), @"");
-        insta::assert_snapshot!(around("{code}", "<#> {app}: {code} {x}\n@shop.example #{code}"), @"");
+        insta::assert_snapshot!(around("Shop", ""), @r"
+        123456 is your Shop code.
+        Your Shop verification code is: 1, 2, 3, 4, 5, 6.
+        Your Shop verification code
+        ");
+        insta::assert_snapshot!(around("{code}", "<#> {app}: {code} {x}\n@shop.example #{code}"), @r"
+        <#> {code}: 123456 {x}
+        @shop.example #123456
+        Your {code} verification code is: 1, 2, 3, 4, 5, 6.
+        Your {code} verification code
+        ");
     }
 }

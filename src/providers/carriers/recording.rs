@@ -29,7 +29,7 @@ impl Recording {
         let line = json!({
             "at": letter.now,
             "id": letter.id,
-            "type": letter.kind.name(),
+            "type": letter.type_name(),
             "to": letter.to,
             "text": letter.text(),
             "code": letter.code,

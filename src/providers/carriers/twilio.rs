@@ -120,8 +120,8 @@ impl Carry for Twilio {
 
 /// Says it twice: who picks up misses the beginning.
 fn twiml(letter: &Letter<'_>) -> String {
-    // Words of ours, digits and commas: nothing that XML would have to hide.
-    let spoken = letter.spoken();
+    // An application may be called "Salt & Pepper".
+    let spoken = letter.spoken().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     format!("<Response><Pause length=\"1\"/><Say>{spoken}</Say><Pause length=\"2\"/><Say>{spoken}</Say></Response>")
 }
 
@@ -170,6 +170,16 @@ mod tests {
             let word = judge(&answer(status, body), jiff::Timestamp::UNIX_EPOCH);
             assert_eq!((word.said, word.code.as_str(), word.status), (said, code, Some(status)), "{body}");
         }
+    }
+
+    #[test]
+    fn a_name_is_spoken_and_no_markup() {
+        let words = crate::codes::subject::Words { name: "Salt & <Pepper>".into(), text: String::new() };
+        let letter = Letter { words: Some(&words), ..super::super::letter::of_tests() };
+        assert!(
+            twiml(&letter)
+                .contains("<Say>Your Salt &amp; &lt;Pepper&gt; verification code is: 1, 2, 3, 4, 5, 6.</Say>")
+        );
     }
 
     #[test]

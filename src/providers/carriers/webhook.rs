@@ -75,7 +75,7 @@ impl Webhook {
     fn call(&self, letter: &Letter<'_>, within: Duration) -> Option<Call> {
         let text = Zeroizing::new(letter.text());
         let body = Body {
-            r#type: letter.kind.name(),
+            r#type: letter.type_name(),
             to: letter.to,
             text: &text,
             code: letter.code,

@@ -116,6 +116,14 @@ impl Web {
         if heard.status == Some(413) { self.send(&wake, &to, data.without().text()).await } else { heard }
     }
 
+    /// Any text, as it is.
+    pub(super) async fn tell(&self, wake: &Wake<'_>, text: String) -> Heard {
+        match Subscription::parse(wake.address, &self.ports) {
+            Some(to) => self.send(wake, &to, text).await,
+            None => Heard::without_a_call(Verdict::Unregistered, "no_subscription"),
+        }
+    }
+
     async fn send(&self, wake: &Wake<'_>, to: &Subscription, text: String) -> Heard {
         let mut headers = headers([
             (HeaderName::from_static("ttl"), self.line.life(wake).to_string()),
