@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use super::arrival::{Checked, SignedIn, let_in};
+use super::arrival::{Checked, SignedIn, let_in, to_be_told};
 use super::site::state_hash;
 use super::{Error, Refusal, attempts};
 use crate::App;
@@ -72,10 +72,11 @@ pub async fn stand(app: &App, acceptor: &Acceptor, n: &str, state: Option<&str>)
 }
 
 async fn claim(app: &App, acceptor: &Acceptor, n: &str) -> Result<Standing, Error> {
+    let told = to_be_told(app).await;
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
     let Some(arrived) = take(&tx, app, n).await? else { return Ok(Standing::Not(None)) };
-    Ok(match let_in(app, acceptor, tx, &arrived).await? {
+    Ok(match let_in(app, acceptor, tx, told, &arrived).await? {
         Ok(signed_in) => Standing::In(signed_in),
         Err(refusal) => Standing::Not(Some(refusal)),
     })
