@@ -94,7 +94,7 @@ pub struct Recipient {
 
 const ADD: &str = "/* hub::notices::add */
 insert into hub_notices (id, space_id, kind, destination, address, secret, created_at, confirmed_at)
-select $1, $2, $3, $4, $5, $6, $7, case when $3 <> 3 then $7 end
+select $1, $2, $3::int2, $4, $5, $6, $7::timestamptz, case when $3::int2 <> 3 then $7::timestamptz end
 where (select count(*) from hub_notices where space_id = $2) < $8";
 
 /// So that of one space two are not added at once.

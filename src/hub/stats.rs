@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use crate::App;
 use crate::crypto::Purpose;
@@ -27,6 +28,7 @@ pub(super) enum Event {
 }
 
 /// One day (UTC).
+#[derive(Serialize)]
 pub struct Day {
     /// Which.
     pub day: Date,
