@@ -18,6 +18,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 16] = [
     ("figment", &["src/config"]),
     ("lettre", &["src/providers"]),
     ("aws_lc_rs", &["src/crypto", "src/tls"]),
+    ("json5", &["src/doors/mesibo"]),
     ("jsonwebtoken", &["src/providers"]),
     ("object_store", &["src/attachments"]),
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
