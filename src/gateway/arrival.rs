@@ -3,12 +3,13 @@
 //! The order is the protocol's: what costs nothing and proves most stands first. Whatever is wrong, the browser hears the same; the
 //! reason is a word for the log.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::accounts::{self, Account, Found};
 use super::site::{Site, state_hash};
-use super::{Error, attempts, sessions};
+use super::{Error, attempts, elsewhere, sessions};
 use crate::App;
 use crate::books::{Acceptor, Expiry, Lane, NewMessage, Way};
 use crate::crypto::same;
@@ -53,8 +54,18 @@ pub enum Refusal {
     Replay,
     /// Something mandatory is not there, or a value that cannot be taken.
     Scope,
+    /// Other digits than the first device shows.
+    Digits,
     /// Known under another persona, and the merchant lets nobody in twice.
     Policy,
+}
+
+/// What comes of an arrival that is in order.
+pub enum Came {
+    /// Somebody is signed in, in this browser.
+    In(SignedIn),
+    /// The login began on another device, which shows two digits: whoever types them here, with this, is the one who began.
+    Elsewhere(Zeroizing<String>),
 }
 
 /// Somebody is signed in.
@@ -68,7 +79,7 @@ pub struct SignedIn {
 }
 
 /// What the request itself says and proves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checked {
     pub(super) username: String,
     pub(super) ts: i64,
@@ -95,6 +106,7 @@ impl Refusal {
             Self::State => "state",
             Self::Replay => "replay",
             Self::Scope => "scope",
+            Self::Digits => "digits",
             Self::Policy => "policy",
         }
     }
@@ -106,16 +118,21 @@ pub async fn arrive(
     acceptor: &Acceptor,
     site: &Site,
     arrival: Arrival<'_>,
-) -> Result<Result<SignedIn, Refusal>, Error> {
+) -> Result<Result<Came, Refusal>, Error> {
     let arrived = match check(site, arrival, app.clock.unix_seconds()) {
         Ok(arrived) => arrived,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Err(refusal) = is_ours(app, site, &arrived, arrival.state).await? {
-        return Ok(Err(refusal));
+    let here = match is_ours(app, site, &arrived, arrival.state).await? {
+        Ok(here) => here,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if arrived.complete && !here {
+        let held = elsewhere::hold(app, &arrived).await?;
+        return Ok(held.map(Came::Elsewhere).ok_or(Refusal::Replay));
     }
     let mut client = app.db.client().await?;
-    let mut tx = client.transaction().await?;
+    let tx = client.transaction().await?;
     let outcome = if arrived.complete { "in" } else { Refusal::Scope.word() };
     if !attempts::consume(&tx, app, &arrived.n, outcome).await? {
         return Ok(Err(Refusal::Replay));
@@ -124,13 +141,23 @@ pub async fn arrive(
         tx.commit().await?;
         return Ok(Err(Refusal::Scope));
     }
-    let Found::Account(account, is_new) = accounts::sign_in(&tx, app, &arrived).await? else {
+    Ok(let_in(app, acceptor, tx, &arrived).await?.map(Came::In))
+}
+
+/// Steps 7 and 8, for an attempt that this transaction has used up.
+pub(super) async fn let_in(
+    app: &App,
+    acceptor: &Acceptor,
+    mut tx: Transaction<'_>,
+    arrived: &Checked,
+) -> Result<Result<SignedIn, Refusal>, Error> {
+    let Found::Account(account, is_new) = accounts::sign_in(&tx, app, arrived).await? else {
         attempts::settle(&tx, &arrived.n, Refusal::Policy.word()).await?;
         tx.commit().await?;
         return Ok(Err(Refusal::Policy));
     };
-    let session = sessions::begin(&tx, app, &account, &arrived).await?;
-    let to_publish = tell(&mut tx, app, acceptor, &account, is_new, &arrived).await?;
+    let session = sessions::begin(&tx, app, &account, arrived).await?;
+    let to_publish = tell(&mut tx, app, acceptor, &account, is_new, arrived).await?;
     tx.commit().await?;
     if let Some(to_publish) = to_publish {
         acceptor.publish(to_publish);
@@ -172,8 +199,14 @@ fn check(site: &Site, arrival: Arrival<'_>, now: i64) -> Result<Checked, Refusal
     })
 }
 
-/// Steps 4 and 5: the attempt, its one-time password, its browser.
-async fn is_ours(app: &App, site: &Site, arrived: &Checked, state: Option<&str>) -> Result<Result<(), Refusal>, Error> {
+/// Steps 4 and 5: the attempt, its one-time password, its browser. True: this is the browser that began; false: it is another device,
+/// and that one may approve.
+async fn is_ours(
+    app: &App,
+    site: &Site,
+    arrived: &Checked,
+    state: Option<&str>,
+) -> Result<Result<bool, Refusal>, Error> {
     let Some(attempt) = attempts::find(app, &arrived.n).await? else { return Ok(Err(Refusal::Unknown)) };
     if attempt.username != arrived.username || attempt.ts != arrived.ts {
         return Ok(Err(Refusal::Unknown));
@@ -183,7 +216,7 @@ async fn is_ours(app: &App, site: &Site, arrived: &Checked, state: Option<&str>)
         return Ok(Err(Refusal::Otp));
     }
     let here = state.is_some_and(|state| same(&state_hash(state), &attempt.state_hash));
-    Ok(if here { Ok(()) } else { Err(Refusal::State) })
+    Ok(if here || attempt.digits.is_some() { Ok(here) } else { Err(Refusal::State) })
 }
 
 fn parameter<'a>(query: &'a Pairs, name: &str) -> Result<&'a str, Refusal> {
