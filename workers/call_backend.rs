@@ -33,6 +33,8 @@ const WAY_BACK: Duration = Duration::from_millis(200);
 const WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Largest answer: tokens and names.
 const ANSWER: AnswerLimit = AnswerLimit::Refuse(64 << 10);
+/// A call's time is what is left when it is made ([`repeated`]).
+const UNSET: Duration = Duration::ZERO;
 /// Calls of all applications together: fewer than the asks that a worker takes at once, so that others find one free.
 const AT_ONCE: usize = 64;
 /// Longest word of a back end that is passed on, in characters.

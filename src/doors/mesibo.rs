@@ -103,6 +103,9 @@ impl Door {
             response.headers_mut().insert(header::ALLOW, METHODS);
             return response;
         }
+        if !self.origins.let_in(&arrived.headers) {
+            return answer::nothing(StatusCode::FORBIDDEN, "BADORIGIN", ResultStyle::Bool);
+        }
         let body = arrived.body.into_inner().unwrap_or_else(PoisonError::into_inner);
         let body = body.read(self.app.config.mesibo.body_limit, self.app.config.public.read_timeout).await;
         let request = match body {

@@ -138,7 +138,7 @@ pub(super) async fn find(app: &App, space: &str) -> Result<Option<Uuid>, DbError
 }
 
 /// Removes up to 1,000 nonces and 1,000 sessions that have had their time; returns how many.
-pub async fn purge(app: &App) -> Result<u64, DbError> {
+pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
     let now = app.clock.now();
     Ok(app.db.execute(PURGE_NONCES, &[&now]).await? + app.db.execute(PURGE_SESSIONS, &[&now]).await?)
 }

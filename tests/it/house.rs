@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate, and the only places (files or folders, without ending) that may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 16] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 17] = [
     ("lapin", &["src/queue"]),
     ("reqwest", &["src/outbound", "src/cli/client"]),
     ("sodiumoxide", &["src/crypto"]),
@@ -18,6 +18,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 16] = [
     ("figment", &["src/config"]),
     ("lettre", &["src/providers"]),
     ("aws_lc_rs", &["src/crypto", "src/tls"]),
+    ("json5", &["src/doors/mesibo"]),
     ("jsonwebtoken", &["src/providers"]),
     ("object_store", &["src/attachments"]),
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{ANSWER, Unavailable, word};
+use super::{ANSWER, UNSET, Unavailable, word};
 use crate::config::Mesibo;
 use crate::jobs::{BackendAnswer, BackendCall};
 use crate::logins::apps::{Application, Mode};
@@ -79,8 +79,7 @@ pub(super) fn call(app: &Application, call: &BackendCall, settings: &Mesibo) -> 
         }
     };
     let target = Target::with_ports(&url, &Ports::Any).map_err(|_| Unavailable("bad-url"))?;
-    let timeout = settings.backend_timeout.duration();
-    Ok(Some(Call { target, method, headers, body, timeout, redirects: Redirects::None, answer: ANSWER }))
+    Ok(Some(Call { target, method, headers, body, timeout: UNSET, redirects: Redirects::None, answer: ANSWER }))
 }
 
 fn operation<'a>(app: &'a Application, call: &BackendCall) -> Option<&'a str> {

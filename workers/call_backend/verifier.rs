@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ANSWER, Unavailable};
+use super::{ANSWER, UNSET, Unavailable};
 use crate::jobs::{BackendAnswer, Elsewhere};
 use crate::logins::apps::Application;
 use crate::outbound::{Answer, Call, Ports, Redirects, Target};
@@ -69,9 +69,8 @@ pub(super) fn call(
     let id = id.to_string();
     let signature = Signer::new(&[DatedSecret { secret, until: None }]).sign(&id, now, &body);
     let headers = signed_headers(&id, now, &signature).ok_or(Unavailable("internal"))?;
-    let timeout = std::time::Duration::ZERO;
-    let method = Method::POST;
-    Ok(Call { target, method, headers, body: body.into(), timeout, redirects: Redirects::None, answer: ANSWER })
+    let (method, body) = (Method::POST, body.into());
+    Ok(Call { target, method, headers, body, timeout: UNSET, redirects: Redirects::None, answer: ANSWER })
 }
 
 fn signed_headers(id: &str, now: Timestamp, signature: &str) -> Option<HeaderMap> {

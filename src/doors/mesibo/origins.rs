@@ -1,5 +1,6 @@
 //! Pages that may call the door from a browser (CORS). There are no cookies here, so a page learns nothing that its reader did not
-//! type into it.
+//! type into it. But each call may send a message at our expense: so what a browser says of itself is believed, and a page that
+//! merely shows pictures "from here" to its many readers has nothing sent to anybody.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use warp::reply::Response;
@@ -24,6 +25,20 @@ impl Origins {
         Self::Of(
             settings.iter().filter_map(|origin| HeaderValue::try_from(origin.trim_end_matches('/')).ok()).collect(),
         )
+    }
+
+    /// Whether this may be answered at all: not what a browser calls for a page that is not of the settings, or calls without letting
+    /// the page read the answer (pictures, forms, links of other sites). Programs that are no browsers say nothing of this kind.
+    pub(super) fn let_in(&self, request: &HeaderMap) -> bool {
+        let says =
+            |name: &str, words: &[&str]| request.get(name).is_some_and(|value| words.iter().any(|word| value == word));
+        if says("sec-fetch-site", &["cross-site"]) && says("sec-fetch-mode", &["no-cors", "navigate"]) {
+            return false;
+        }
+        match (self, request.get(header::ORIGIN)) {
+            (Self::Of(known), Some(origin)) => known.contains(origin),
+            _ => true,
+        }
     }
 
     /// Lets the asking page read an answer, if it may.
@@ -76,5 +91,38 @@ mod tests {
             assert_eq!(allowed(&two, other), None, "{other}");
         }
         assert_eq!(allowed(&[], "https://a.example"), None);
+    }
+
+    #[test]
+    fn browsers_are_let_in_for_pages_that_read_the_answer() {
+        let site = vec![String::from("https://a.example")];
+        for (headers, by_any, by_its_own) in [
+            (&[][..], true, true),
+            (
+                &[("origin", "https://a.example"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")],
+                true,
+                true,
+            ),
+            (
+                &[("origin", "https://b.example"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")],
+                true,
+                false,
+            ),
+            (&[("origin", "https://b.example")], true, false),
+            (&[("origin", "null")], true, false),
+            (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")], false, false),
+            (
+                &[("origin", "https://a.example"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")],
+                false,
+                false,
+            ),
+            (&[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")], true, true),
+            (&[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "no-cors")], true, true),
+        ] {
+            let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let request: HeaderMap = headers.collect();
+            let asked = (Origins::Any.let_in(&request), Origins::new(&site).let_in(&request));
+            assert_eq!(asked, (by_any, by_its_own), "{request:?}");
+        }
     }
 }

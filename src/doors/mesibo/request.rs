@@ -115,6 +115,8 @@ fn style(query: &str) -> Option<ResultStyle> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn application(ways: &[Way]) -> Application {
@@ -198,5 +200,17 @@ mod tests {
         assert_eq!((request.appid(), request.style), (Err(Word::BadApp), Some(ResultStyle::String)));
         assert_eq!(Request::read(b"{}", "result=maybe&result=bool").style, Some(ResultStyle::Bool));
         assert_eq!(Request::read(b"{}", "x=y").appid(), Err(Word::MissingAppId));
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_is_taken_apart(body in prop_oneof![any::<Vec<u8>>(), "\\PC*".prop_map(String::into_bytes)], query: String) {
+            let request = Request::read(&body, &query);
+            let application = application(&[Way::Sms, Way::Email, Way::Verifier]);
+            if let Some(address) = request.address(&application) {
+                let _ = request.secret(&address);
+            }
+            let _ = (request.appid(), request.name(), request.token(), request.origin(IpAddr::from([0, 0, 0, 0])));
+        }
     }
 }

@@ -167,7 +167,16 @@ mod tests {
             let letter = Letter { service: "com.example.app", words: Some(&words), ..of_tests() };
             [letter.text(), letter.spoken(), letter.subject()].join("\n")
         };
-        insta::assert_snapshot!(around("Shop", ""), @"");
-        insta::assert_snapshot!(around("{code}", "<#> {app}: {code} {x}\n@shop.example #{code}"), @"");
+        insta::assert_snapshot!(around("Shop", ""), @r"
+        123456 is your Shop code.
+        Your Shop verification code is: 1, 2, 3, 4, 5, 6.
+        Your Shop verification code
+        ");
+        insta::assert_snapshot!(around("{code}", "<#> {app}: {code} {x}\n@shop.example #{code}"), @r"
+        <#> {code}: 123456 {x}
+        @shop.example #123456
+        Your {code} verification code is: 1, 2, 3, 4, 5, 6.
+        Your {code} verification code
+        ");
     }
 }

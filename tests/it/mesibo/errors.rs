@@ -43,6 +43,17 @@ async fn requests_that_ask_for_nothing() {
     allow: POST, GET, OPTIONS
     {"error":"BADMETHOD","result":false}
     "#);
+    let picture = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors")];
+    let shown_elsewhere = format!("/?op=login&appid={APP}&phone={PHONE}");
+    insta::assert_snapshot!(shown(&attacker.request("GET", &shown_elsewhere, &picture, "").await.unwrap()), @r#"
+    403
+    content-type: application/json; charset=utf-8
+    cache-control: no-cache, no-store, must-revalidate
+    pragma: no-cache
+    access-control-allow-origin: *
+    {"error":"BADORIGIN","result":false}
+    "#);
+    assert_eq!(scene.codes().len(), 0);
     assert_eq!(attacker.request("POST", "/other", &[], "{\"op\":\"login\"}").await.unwrap().status, 404);
 }
 
@@ -240,7 +251,7 @@ fn every_word_is_in_the_documentation() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mesibo.md")).unwrap();
     let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doors/mesibo/answer.rs")).unwrap();
     let renamed = source.split("rename = \"").skip(1).map(|rest| rest.split('"').next().unwrap());
-    let words: Vec<&str> = renamed.chain(["NOOP", "TOOLARGE", "TOOSLOW", "BADMETHOD"]).collect();
+    let words: Vec<&str> = renamed.chain(["NOOP", "TOOLARGE", "TOOSLOW", "BADMETHOD", "BADORIGIN"]).collect();
     assert!(words.len() > 10, "{words:?}");
     for word in words {
         assert!(page.contains(&format!("| `{word}` |")), "{word} has no row in docs/mesibo.md");
