@@ -8,6 +8,10 @@ use jiff::Timestamp;
 use super::scene::{ENDPOINT, LOGIN, Scene, approve, fingerprint, gift, key_bytes, leading_to, open};
 use crate::node::eventually;
 
+/// What somebody does to the URL of a release on its way, and to its form.
+type UrlEdit = fn(&str) -> String;
+type FormEdit = fn(&mut Vec<(String, String)>);
+
 /// The key that signs the hub's releases now.
 async fn hub_key(scene: &Scene) -> SigningKey {
     let ring = keys::ring(&scene.hub.app).await.expect("keys");
@@ -53,7 +57,7 @@ async fn ten_seconds_pass_and_eleven_do_not() {
 async fn nothing_in_a_release_can_be_edited() {
     let scene = Scene::start().await;
     let user = scene.user(&["alice", "alicia"]).await;
-    let edits: [(&str, fn(&str) -> String); 9] = [
+    let edits: [(&str, UrlEdit); 9] = [
         ("username", |action| action.replacen("username=alice", "username=alicia", 1)),
         ("ts", |action| changed(action, "ts")),
         ("n", |action| changed(action, "n")),
@@ -164,7 +168,7 @@ async fn a_merchant_keeps_up_with_the_hubs_keys() {
 async fn what_must_be_given_arrives_or_nobody_is_let_in() {
     let scene = Scene::start().await;
     let user = scene.user(&["alice"]).await;
-    let edits: [fn(&mut Vec<(String, String)>); 4] = [
+    let edits: [FormEdit; 4] = [
         Vec::clear,
         |fields| fields[0].1.clear(),
         |fields| "no address".clone_into(&mut fields[0].1),
