@@ -182,6 +182,7 @@ create table hub_stats (
     unique_fing integer not null default 0,
     primary key (site_id, day)
 ) with (fillfactor = 70);
+create index hub_stats_by_day on hub_stats (day);
 comment on table hub_stats is 'What a site''s owner sees of each day.';
 comment on column hub_stats.failed is 'Signed requests that were refused.';
 comment on column hub_stats.unique_fing is 'How many different people were let in.';
@@ -208,6 +209,7 @@ create table hub_notices (
     check ((kind = 1) = (secret is not null))
 );
 create index hub_notices_by_space on hub_notices (space_id, id);
+create index hub_notices_unconfirmed on hub_notices (created_at) where confirmed_at is null;
 comment on table hub_notices is 'Where somebody wants to hear of welcomes.';
 comment on column hub_notices.kind is '1 webhook, 2 Web Push, 3 mail.';
 comment on column hub_notices.destination is 'Of its deliveries: notice:HOST, and notice:mail for mail.';

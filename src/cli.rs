@@ -16,6 +16,7 @@ mod deliveries;
 mod destinations;
 mod events;
 pub mod homing;
+mod hub;
 mod inbox;
 mod list;
 mod operations;
@@ -40,6 +41,7 @@ pub use deliveries::{DeadCommand, DeliveryCommand};
 pub use destinations::DestinationCommand;
 pub use events::EventsCommand;
 pub use homing::HomingCommand;
+pub use hub::HubCommand;
 pub use inbox::InboxCommand;
 pub use operations::{OperationCommand, ReplayCommand};
 pub use passcodes::PassCodeCommand;
@@ -101,6 +103,8 @@ pub enum Command {
     Phones(PhoneCommand),
     /// See how the directories of federated nodes were last read
     Peers(PeerCommand),
+    /// Look after a Homing Space hub: sites, their trials, the hub's keys
+    Hub(HubCommand),
     /// Create, list, show, change and delete applications that people sign in to by code
     #[command(visible_alias = "app")]
     Apps(AppCommand),
@@ -135,6 +139,7 @@ impl Command {
             Self::Destination(command) => command.run().await,
             Self::Phones(command) => command.run().await,
             Self::Peers(command) => command.run().await,
+            Self::Hub(command) => command.run().await,
             Self::Apps(command) => command.run().await,
             Self::Sessions(command) => command.run().await,
             Self::Homing(command) => command.run().await,

@@ -27,7 +27,7 @@ macro_rules! failures {
         }
     )*};
 }
-failures!(Error: codes, Error: connections, Error: events, Error: gateway, Error: handshakes, Error: inbox, Error: senders, Error: webhooks);
+failures!(Error: codes, Error: connections, Error: events, Error: gateway, Error: handshakes, Error: inbox, Error: senders, Error: webhooks, Error: hub);
 
 impl Failure for DbError {
     fn is_passing(&self) -> bool {

@@ -24,7 +24,7 @@
 //! Leaves out HTTP (`doors/homing/hub`), the merchant's side ([`crate::gateway`]) and what both share ([`crate::homing`]).
 
 mod bell;
-pub mod blocks;
+mod blocks;
 pub mod challenges;
 pub mod decisions;
 pub mod keys;
@@ -171,6 +171,17 @@ pub fn url(app: &App) -> String {
     let set = app.config.homing.hub.url.trim_end_matches('/');
     let origin = if set.is_empty() { format!("https://{}", app.config.domain) } else { set.to_owned() };
     format!("{origin}/homing/hub")
+}
+
+/// Ends what has had its time, and forgets what is long over, each in bounded batches; returns how many rows went.
+pub async fn purge(app: &App) -> Result<u64, DbError> {
+    let mut gone = challenges::expire(app).await?;
+    gone += welcomes::purge(app).await?;
+    gone += spaces::purge(app).await?;
+    gone += sauces::purge(app).await?;
+    gone += blocks::purge(app).await?;
+    gone += stats::purge(app).await?;
+    Ok(gone + notices::purge(app).await?)
 }
 
 /// Goes on, or answers that it is too often.

@@ -73,13 +73,7 @@ async fn delete(crew: &Crew) {
         ("logins", crate::logins::purge(app).await.map_err(anyhow::Error::from)),
         ("Homing logins and sessions", crate::gateway::purge(app).await.map_err(anyhow::Error::from)),
         ("buckets", limits::purge_buckets(app).await.map_err(anyhow::Error::from)),
-        ("welcomes that are over", hub::challenges::expire(app).await.map_err(anyhow::Error::from)),
-        ("seen welcomes", hub::welcomes::purge(app).await.map_err(anyhow::Error::from)),
-        ("sign-ins to spaces", hub::spaces::purge(app).await.map_err(anyhow::Error::from)),
-        ("rotated sauces", hub::sauces::purge(app).await.map_err(anyhow::Error::from)),
-        ("denials", hub::blocks::purge(app).await.map_err(anyhow::Error::from)),
-        ("days of sites", hub::stats::purge(app).await.map_err(anyhow::Error::from)),
-        ("mailboxes nobody confirmed", hub::notices::purge(app).await.map_err(anyhow::Error::from)),
+        ("what a hub keeps for a while", hub::purge(app).await.map_err(anyhow::Error::from)),
         ("counters", limits::purge(app).await.map_err(anyhow::Error::from)),
     ];
     for (what, done) in swept {

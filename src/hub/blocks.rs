@@ -47,7 +47,7 @@ pub(super) async fn is_blocked(app: &App, persona: &str, site: &str) -> Result<b
 }
 
 /// Removes up to 1,000 that count no more; returns how many.
-pub async fn purge(app: &App) -> Result<u64, DbError> {
+pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
     let now = app.clock.now();
     app.db.execute(PURGE, &[&(now - HOUR), &now]).await
 }

@@ -159,7 +159,7 @@ pub async fn find(app: &App, space: Uuid, id: &str) -> Result<Challenge, Error> 
 }
 
 /// Ends up to 1,000 welcomes that nobody decided, counts them, and forgets up to 1,000 that are long over; returns how many ended.
-pub async fn expire(app: &App) -> Result<u64, DbError> {
+pub(super) async fn expire(app: &App) -> Result<u64, DbError> {
     let now = app.clock.now();
     let ended = app.db.execute(EXPIRE, &[&now]).await?;
     app.db.execute(PURGE, &[&(now - KEPT)]).await?;

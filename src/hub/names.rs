@@ -12,7 +12,7 @@ use crate::db::{DbError, GenericClient, Transaction};
 const LONGEST: usize = 60;
 
 const CLAIM: &str = "/* hub::names::claim */
-insert into hub_names as n (skeleton, space_id) select distinct s, $2 from unnest($1::text[]) as g (s) order by s
+insert into hub_names as n (skeleton, space_id) select distinct s, $2::uuid from unnest($1::text[]) as g (s) order by s
 on conflict (skeleton) do update set space_id = n.space_id where n.space_id = excluded.space_id
 returning skeleton";
 

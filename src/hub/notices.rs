@@ -94,7 +94,7 @@ pub struct Recipient {
 
 const ADD: &str = "/* hub::notices::add */
 insert into hub_notices (id, space_id, kind, destination, address, secret, created_at, confirmed_at)
-select $1, $2, $3, $4, $5, $6, $7, case when $3 <> 3 then $7 end
+select $1, $2, $3::int2, $4, $5, $6, $7::timestamptz, case when $3::int2 <> 3 then $7::timestamptz end
 where (select count(*) from hub_notices where space_id = $2) < $8";
 
 /// So that of one space two are not added at once.
@@ -123,7 +123,8 @@ const FAILED: &str = "/* hub::notices::failed */
 update hub_notices set failed_at = $2 where id = $1 and failed_at is null";
 
 const PURGE: &str = "/* hub::notices::purge */
-delete from hub_notices where confirmed_at is null and created_at <= $1";
+delete from hub_notices where id = any (array(
+    select id from hub_notices where confirmed_at is null and created_at <= $1 order by created_at limit 1000))";
 
 impl Kind {
     fn from_number(number: i16) -> Option<Self> {
@@ -242,8 +243,8 @@ pub async fn failed(app: &App, id: Uuid) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Removes mailboxes that nobody confirmed in time; returns how many.
-pub async fn purge(app: &App) -> Result<u64, DbError> {
+/// Removes up to 1,000 mailboxes that nobody confirmed in time; returns how many.
+pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
     app.db.execute(PURGE, &[&(app.clock.now() - CODE_LIFE)]).await
 }
 

@@ -71,6 +71,6 @@ pub(super) async fn good(app: &App, site: &str) -> Result<Vec<Sauce>, Error> {
 }
 
 /// Removes up to 1,000 that have had their time; returns how many.
-pub async fn purge(app: &App) -> Result<u64, DbError> {
+pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
     app.db.execute(PURGE, &[&app.clock.now()]).await
 }

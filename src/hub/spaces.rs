@@ -32,7 +32,11 @@ const USE: &str = "/* hub::spaces::login (nonce) */
 delete from hub_nonces where hash = any ($1) and handle = any ($2) and expires_at > $3 returning true";
 
 const FIND: &str = "/* hub::spaces::find */
-select id, sign_pk from hub_spaces where handle = any ($1)";
+select id, sign_pk, handle from hub_spaces where handle = any ($1)";
+
+/// The key file of the node may lose its older keys once everybody has signed in under the newest.
+const RENEW: &str = "/* hub::spaces::login (handle) */
+update hub_spaces set handle = $2 where id = $1";
 
 const SIGN_IN: &str = "/* hub::spaces::login */
 with surplus as (
@@ -103,10 +107,11 @@ pub async fn login(app: &App, space: &str, nonce: &str, sig: &str) -> Result<Ses
         None => NOBODYS_KEY,
     };
     let fits = is_signed(&signed::space_login(space, nonce), sig, &key);
-    let id: Uuid = match found {
-        Some(row) if fits && asked => row.get(0),
-        _ => return Err(Refusal::BadSignature.into()),
-    };
+    let Some(row) = found.filter(|_| fits && asked) else { return Err(Refusal::BadSignature.into()) };
+    let (id, stored): (Uuid, &[u8]) = (row.get(0), row.get(2));
+    if handles.first().is_some_and(|current| *current != stored) {
+        app.db.execute(RENEW, &[&id, &handles[0]]).await?;
+    }
     let (token, expires_at) = (secrets::new(), now + app.config.homing.hub.session_life.duration());
     let hash = secrets::hash(app, "session", &token);
     app.db.execute(SIGN_IN, &[&hash.as_slice(), &id, &now, &expires_at, &(SESSIONS - 1)]).await?;
@@ -133,7 +138,7 @@ pub(super) async fn find(app: &App, space: &str) -> Result<Option<Uuid>, DbError
 }
 
 /// Removes up to 1,000 nonces and 1,000 sessions that have had their time; returns how many.
-pub async fn purge(app: &App) -> Result<u64, DbError> {
+pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
     let now = app.clock.now();
     Ok(app.db.execute(PURGE_NONCES, &[&now]).await? + app.db.execute(PURGE_SESSIONS, &[&now]).await?)
 }

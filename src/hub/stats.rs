@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use crate::App;
 use crate::crypto::Purpose;
@@ -27,6 +28,7 @@ pub(super) enum Event {
 }
 
 /// One day (UTC).
+#[derive(Serialize)]
 pub struct Day {
     /// Which.
     pub day: Date,
@@ -60,7 +62,7 @@ where site_id = $1 and day > $2 order by day";
 const PURGE: &str = "/* hub::stats::purge */
 with old as (
     delete from hub_fings where ctid = any (array(select ctid from hub_fings where day < $1 order by day limit 5000)))
-delete from hub_stats where day < $2";
+delete from hub_stats where ctid = any (array(select ctid from hub_stats where day < $2 order by day limit 1000))";
 
 /// Counts something of today.
 pub(super) async fn note(client: &impl GenericClient, site: &str, now: Timestamp, event: Event) -> Result<(), DbError> {
@@ -102,7 +104,7 @@ pub async fn list(app: &App, site: &str) -> Result<Vec<Day>, DbError> {
 }
 
 /// Removes fingerprints of the day before yesterday and earlier, and days that are shown no more; returns how many of the latter.
-pub async fn purge(app: &App) -> Result<u64, DbError> {
+pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
     app.db.execute(PURGE, &[&days_ago(app, 1), &days_ago(app, DAYS)]).await
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::sites::{OtpAlg, Site};
 use super::stats::{self, Event};
 use super::{Error, Hub, Refusal, SENDER, blocks, notices, sauces, secrets, sites, url, within};
+use crate::App;
 use crate::books::NewMessage;
 use crate::crypto::sodium::BoxKey;
 use crate::crypto::{BoxError, Purpose, same};
@@ -293,8 +294,8 @@ pub(super) fn message(destination: String, content: Vec<u8>, expires_at: Timesta
 }
 
 /// Removes up to 1,000 requests that need no remembering; returns how many.
-pub async fn purge(hub: &crate::App) -> Result<u64, DbError> {
-    hub.db.execute(PURGE, &[&hub.clock.now()]).await
+pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
+    app.db.execute(PURGE, &[&app.clock.now()]).await
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod commands;
 mod flow;
 mod gateway;
+mod hub;
 mod merchant;
 mod release;
 mod scene;

@@ -180,12 +180,10 @@ impl Hub {
         }
         let mut request = self.request(Method::GET, &["inbox"]);
         request.held = wait;
-        let mut query = request.url.query_pairs_mut();
-        query.append_pair("wait", &wait.as_secs().to_string());
+        request.url.query_pairs_mut().append_pair("wait", &wait.as_secs().to_string());
         if !known.is_empty() {
-            query.append_pair("known", &known.join(","));
+            request.url.query_pairs_mut().append_pair("known", &known.join(","));
         }
-        drop(query);
         Ok(read::<Inbox>(self.ask(request, None).await?)?.welcomes)
     }
 

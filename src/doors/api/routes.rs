@@ -8,7 +8,7 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, apps, campaigns, connections, deliveries, destinations, events, homing, inbox, keys, messages, otp,
+    accounts, apps, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages, otp,
     passcodes, phones, webhooks,
 };
 
@@ -154,6 +154,11 @@ static ROUTES: &[Route] = routes! {
     }
     Homing {
         POST "homing/introspect" => homing::introspect;
+        GET "homing/sites" => hub::list;
+        GET "homing/sites/{id}" => hub::show;
+        PATCH "homing/sites/{id}" => hub::change;
+        GET "homing/keys" => hub::keys;
+        POST "homing/keys/rotate" => hub::rotate;
     }
     Keys {
         POST "keys" => keys::create;

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::node::eventually;
+use crate::node::PATIENCE;
 
 /// The key under which WebDriver names an element (W3C WebDriver, section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -174,8 +175,7 @@ impl Browser {
             let Some(element) = self.try_find(selector).await else { return false };
             self.get(&format!("/element/{element}/displayed")).await == json!(true)
         };
-        eventually(&format!("{selector} is to be seen"), shown).await;
-        self.picture().await;
+        self.until(&format!("{selector} is to be seen"), shown).await;
     }
 
     /// Whether something is to be seen now.
@@ -203,8 +203,7 @@ impl Browser {
             let text = self.get(&format!("/element/{element}/text")).await;
             text.as_str().is_some_and(|text| text.contains(part))
         };
-        eventually(&format!("{selector} says {part}"), says).await;
-        self.picture().await;
+        self.until(&format!("{selector} says {part}"), says).await;
     }
 
     /// What the page says, once it says `part`: a click may come back before the next page is there.
@@ -215,9 +214,21 @@ impl Browser {
             *last.lock().unwrap() = page.as_str().unwrap_or_default().to_owned();
             last.lock().unwrap().contains(part)
         };
-        eventually(&format!("the page says {part}"), says).await;
-        self.picture().await;
+        self.until(&format!("the page says {part}"), says).await;
         last.into_inner().unwrap()
+    }
+
+    /// Waits, then takes a picture; also when it waited in vain, and says what the page says instead.
+    async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
+        let begun = Instant::now();
+        while !holds().await {
+            if begun.elapsed() > PATIENCE {
+                self.picture().await;
+                panic!("in vain: {what}; {} says instead:\n{}", self.url().await, self.text("body").await);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.picture().await;
     }
 
     /// What a script's function body returns, once its promise is kept.

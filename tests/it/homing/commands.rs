@@ -81,7 +81,8 @@ async fn a_script_answers_welcomes() {
     assert_eq!(waiting["challenge"], visit.challenge.as_str());
     let shown = out(&alice(&["show-welcome", &visit.challenge]).await);
     assert!(shown.starts_with("merchant   shopkeeper\nsite       The Shop\nleads to   https://shop.test\n"), "{shown}");
-    let gift = ["approve", &visit.challenge, "--give", "email=a@mail.example", "--json"];
+    let challenge = visit.challenge.clone();
+    let gift = ["approve", &challenge, "--give", "email=a@mail.example", "--json"];
     let approved = json(&alice(&gift).await);
     assert_eq!((&approved["method"], &approved["fields"]["sc_email"]), (&"POST".into(), &"a@mail.example".into()));
     let fields = vec![("sc_email".to_owned(), "a@mail.example".to_owned())];

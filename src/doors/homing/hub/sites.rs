@@ -9,8 +9,7 @@ use super::answer::{self, Answer};
 use super::request::Request;
 use crate::homing::Persona;
 use crate::hub::sites::{self, FingerprintMode, OtpAlg, Site, Wanted};
-use crate::hub::stats::{self, Day};
-use crate::hub::{Refusal, sauces};
+use crate::hub::{Refusal, sauces, stats};
 
 #[derive(Deserialize)]
 struct NewSite {
@@ -88,18 +87,7 @@ pub(super) async fn delete(door: &Door, request: Request) -> Answer {
 /// `GET /sites/{id}/stats`
 pub(super) async fn stats(door: &Door, request: Request) -> Answer {
     let site = sites::own(&door.app, request.space(door).await?, request.segment(1)).await?;
-    let view = |day: &Day| {
-        json!({
-            "day": day.day,
-            "requests": day.requests,
-            "approved": day.approved,
-            "denied": day.denied,
-            "expired": day.expired,
-            "failed": day.failed,
-            "unique_fing": day.unique_fing,
-        })
-    };
-    let days: Vec<Value> = stats::list(&door.app, &site.id).await?.iter().map(view).collect();
+    let days = stats::list(&door.app, &site.id).await?;
     let state = site.state(door.app.clock.now());
     answer::ok(&json!({ "days": days, "state": state, "trial_ends_at": site.trial_ends_at }))
 }

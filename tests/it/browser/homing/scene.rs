@@ -162,7 +162,9 @@ fn hub_options() -> Options {
         let limit = format!("homing.hub.{limit}");
         options.set(&format!("{limit}.bucket"), 1000).set(&format!("{limit}.per_minute"), 1000.0)
     };
+    let mail = "kind = 'recording'\nname = 'mail'\nfile = 'codes.jsonl'".parse::<Table>().unwrap();
     let options = Options::of(HUB)
+        .set("providers.email", vec![mail])
         .set("homing.hub.enabled", true)
         .set("homing.hub.hosts", vec![HUB])
         .set("homing.hub.url", format!("https://{HUB}"))

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::node::eventually;
+
 use super::scene::{PASSWORD, Scene, hub};
 
 #[tokio::test]
@@ -130,5 +132,38 @@ async fn a_password_that_is_changed_counts_in_every_browser() {
     other.click("#unlock-form button").await;
     other.hears("#status", "Your space is open.").await;
     other.close().await;
+    ann.browser.close().await;
+}
+
+/// A call of one's own web address is signed with a secret that is shown once; a mail address waits for its code.
+#[tokio::test]
+async fn notices_are_added_and_deleted() {
+    let scene = Scene::start().await;
+    let ann = scene.person().await;
+    let browser = &ann.browser;
+    browser.click("#notice-kind option[value=webhook]").await;
+    browser.type_into("#notice-address", "https://ann.test/told").await;
+    browser.click("#notice-form button").await;
+    browser.hears("#notices", "A call of ann.test").await;
+    assert!(browser.value("#notice-secret").await.starts_with("whsec_"));
+    browser.click("#notice-kind option[value=email]").await;
+    browser.type_into("#notice-address", "ann@mail.test").await;
+    browser.click("#notice-form button").await;
+    browser.hears("#notices", "Code from the mail").await;
+    assert!(!browser.sees("#notice-secret").await, "the other notice's secret is still shown");
+    browser.type_into("#notices input[name=code]", "000000").await;
+    browser.click("#notices form button").await;
+    browser.hears("#alert", "not the code that was sent").await;
+    let sent =
+        || async { std::fs::read_to_string(scene.hub.dir().join("codes.jsonl")).is_ok_and(|text| !text.is_empty()) };
+    eventually("the code is sent", sent).await;
+    let sent = std::fs::read_to_string(scene.hub.dir().join("codes.jsonl")).unwrap();
+    let sent: serde_json::Value = serde_json::from_str(sent.lines().next().unwrap()).unwrap();
+    browser.type_into("#notices input[name=code]", sent["code"].as_str().unwrap()).await;
+    browser.click("#notices form button").await;
+    browser.hears("#status", "The address is confirmed.").await;
+    browser.click("#notices li:first-child > button").await;
+    browser.hears("#status", "The notice is deleted.").await;
+    assert!(!browser.text("#notices").await.contains("ann.test"));
     ann.browser.close().await;
 }
