@@ -10,14 +10,22 @@ create table hs_attempts (
     expires_at timestamptz not null,
     consumed_at timestamptz,
     outcome text,
-    check ((consumed_at is null) = (outcome is null))
+    digits text check (digits ~ '^[0-9]{2}$'),
+    held bytea,
+    held_by bytea,
+    check ((consumed_at is null) = (outcome is null)),
+    check (held is null or outcome in ('asked', 'matched'))
 );
+create unique index hs_attempts_by_holder on hs_attempts (held_by) where held_by is not null;
 create index hs_attempts_by_expiry on hs_attempts (expires_at);
 comment on table hs_attempts is 'Logins that a hub made a welcome for. A row is written only when it did: where it did not, nothing can be consumed.';
 comment on column hs_attempts.n is '16 random bytes as base64url, part of the query that comes back.';
 comment on column hs_attempts.ts is 'Unix seconds, as in the query and the one-time password.';
 comment on column hs_attempts.state_hash is 'SHA-256 of the cookie of the browser that began.';
-comment on column hs_attempts.outcome is 'in; or why nobody was signed in, in a word: scope, policy.';
+comment on column hs_attempts.outcome is 'in; or why nobody was signed in, in a word: scope, policy, digits; asked and matched on the way, where another device approves.';
+comment on column hs_attempts.digits is 'Shown where the login began, typed where it was approved; null: both are the same browser.';
+comment on column hs_attempts.held is 'What came from the other device, sealed, until the digits are typed and the first device fetches its session.';
+comment on column hs_attempts.held_by is 'SHA-256 of what the other device shows for itself.';
 
 create table hs_accounts (
     id uuid primary key,

@@ -5,6 +5,7 @@
 //! | `site` | the settings as types; what a login begins with |
 //! | `attempts` | logins that a hub made a welcome for |
 //! | `arrival` | the checks of a browser that comes back, in their order, and what follows |
+//! | `elsewhere` | logins that begin on one device and are approved on another |
 //! | `accounts` | who is who: fingerprint, personas, policy, what people said of themselves |
 //! | `sessions` | browsers that are signed in |
 //!
@@ -15,12 +16,14 @@
 mod accounts;
 mod arrival;
 mod attempts;
+mod elsewhere;
 mod sessions;
 mod site;
 
 pub use accounts::Account;
-pub use arrival::{Arrival, Refusal, SignedIn, arrive};
+pub use arrival::{Arrival, Came, Refusal, SignedIn, arrive};
 pub use attempts::keep;
+pub use elsewhere::{Standing, compare, stand};
 pub use sessions::{Session, end, find};
 pub use site::{Begun, Site, SiteError};
 
@@ -34,7 +37,7 @@ pub enum Error {
     #[error(transparent)]
     Db(#[from] DbError),
     /// Something sealed that does not open.
-    #[error("a claim does not open: {0}")]
+    #[error("something sealed does not open: {0}")]
     Seal(#[from] crate::crypto::OpenError),
 }
 

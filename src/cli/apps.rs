@@ -338,7 +338,26 @@ mod tests {
             "makes_codes": false, "revoke_op": "", "verifier_url": null, "created_at": "2026-01-02T03:04:05Z",
             "updated_at": "2026-01-02T03:04:05Z",
         });
-        insta::assert_snapshot!(words(&app), @"");
-        insta::assert_snapshot!(words(&json!({"appid": "a", "verifier_secret": "whsec_abc"})).lines().last().unwrap(), @"");
+        insta::assert_snapshot!(words(&app), @r"
+        app            com.example.app
+        name           Example
+        enabled        yes
+        ways           sms voice
+        countries      49
+        refused
+        text
+        result         bool
+        legacy errors
+        backend        mesibo
+        url            https://api.mesibo.com/backend/
+        token          yes
+        token minutes  525600
+        makes codes
+        revoke op
+        verifier
+        created        2026-01-02 03:04:05Z
+        updated        2026-01-02 03:04:05Z
+        ");
+        insta::assert_snapshot!(words(&json!({"appid": "a", "verifier_secret": "whsec_abc"})).lines().last().unwrap(), @"verifier secret, shown this once: whsec_abc");
     }
 }

@@ -45,11 +45,11 @@ const LIVE: &str = "/* codes::login::live */
 select id, expires_at from codes
 where purpose = 4 and subject = any ($1) and state = 0 and expires_at > $2 and tries < $3 and sealed is not null";
 
-/// A proven code bears a few tries more: its device repeats it, and may have needed the last one to prove it.
+/// A proven code bears a few tries more, of its device only: that one repeats it, and may have needed the last one to prove it.
 const TRY: &str = "/* codes::login::try */
 update codes set tries = tries + 1
 where purpose = 4 and subject = any ($1) and expires_at > $2 and $3
-    and (state = 0 and tries < $4 or state = 3 and grace_until > $2 and tries < $5)
+    and (state = 0 and tries < $4 or state = 3 and grace_until > $2 and tries < $5 and device = any ($6))
 returning id, code_hash";
 
 const PROVE: &str = "/* codes::login::prove */
@@ -88,20 +88,29 @@ pub async fn make(
     subject::make_this(tx, app, Purpose::Login, of, code.unwrap_or(&drawn), until).await
 }
 
-/// Counts a try on the live code of a subject, if there is one and it may be tried at all. Commit before comparing.
-pub async fn count(
-    tx: &Transaction<'_>,
-    app: &App,
-    of: &str,
-    may: bool,
-    tries: u32,
-    more: u32,
-) -> Result<Counted, DbError> {
+/// A try, before it is known whether it is right.
+pub struct Try<'a> {
+    /// The subject.
+    pub of: &'a str,
+    /// Whether one is taken at all: none costs the same.
+    pub may: bool,
+    /// Hashes of the device under every node key.
+    pub device: &'a [[u8; 32]],
+    /// Tries that a code bears.
+    pub tries: u32,
+    /// Tries that a proven one bears besides.
+    pub more: u32,
+}
+
+/// Counts a try on the live code of a subject, if there is one. Commit before comparing.
+pub async fn count(tx: &Transaction<'_>, app: &App, one: &Try<'_>) -> Result<Counted, DbError> {
+    let Try { of, may, device, tries, more } = *one;
     let subjects = subjects(app, Purpose::Login, of);
     let subjects: Vec<&[u8]> = subjects.iter().map(<[u8; 32]>::as_slice).collect();
     let statement = tx.prepare_cached(TRY).await?;
     let (most, proven) = (small(tries), small(tries.saturating_add(more)));
-    let row = tx.query_opt(&statement, &[&subjects, &app.clock.now(), &may, &most, &proven]).await?;
+    let devices: Vec<&[u8]> = device.iter().map(<[u8; 32]>::as_slice).collect();
+    let row = tx.query_opt(&statement, &[&subjects, &app.clock.now(), &may, &most, &proven, &devices]).await?;
     Ok(Counted(row.map(|row| (row.get(0), row.get(1)))))
 }
 

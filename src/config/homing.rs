@@ -200,11 +200,6 @@ impl Homing {
                 "must be \"allow\" without require_hub_signature: nothing vouches for the fingerprint then, and whoever knows somebody's \
                  would come into that account",
             ),
-            (
-                "gateway.cross_device",
-                !gateway.cross_device,
-                "must be false: this version signs in on the device that approves",
-            ),
             ("gateway.sign_key", !gateway.enabled || !gateway.sign_key.as_os_str().is_empty(), "must be set"),
             (
                 "gateway.hub_keys",

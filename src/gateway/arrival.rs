@@ -3,20 +3,23 @@
 //! The order is the protocol's: what costs nothing and proves most stands first. Whatever is wrong, the browser hears the same; the
 //! reason is a word for the log.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::accounts::{self, Account, Found};
 use super::site::{Site, state_hash};
-use super::{Error, attempts, sessions};
+use super::{Error, attempts, elsewhere, sessions};
 use crate::App;
-use crate::books::{Acceptor, Expiry, Lane, NewMessage, Way};
+use crate::books::{Acceptor, Expiry, Lane, NewMessage, ToPublish, Way};
 use crate::crypto::same;
 use crate::db::Transaction;
 use crate::homing::query::{Pairs, pairs};
 use crate::homing::release::{Arrived, is_fresh};
 use crate::homing::{fingerprint, values};
-use crate::webhooks::{self, Content};
+use crate::webhooks::{self, Content, Webhook};
 
 /// How long a webhook that cannot be reached is told of a login.
 const TOLD_FOR: std::time::Duration = std::time::Duration::from_secs(86_400);
@@ -53,8 +56,18 @@ pub enum Refusal {
     Replay,
     /// Something mandatory is not there, or a value that cannot be taken.
     Scope,
+    /// Other digits than the first device shows.
+    Digits,
     /// Known under another persona, and the merchant lets nobody in twice.
     Policy,
+}
+
+/// What comes of an arrival that is in order.
+pub enum Came {
+    /// Somebody is signed in, in this browser.
+    In(SignedIn),
+    /// The login began on another device, which shows two digits: whoever types them here, with this, is the one who began.
+    Elsewhere(Zeroizing<String>),
 }
 
 /// Somebody is signed in.
@@ -68,7 +81,7 @@ pub struct SignedIn {
 }
 
 /// What the request itself says and proves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checked {
     pub(super) username: String,
     pub(super) ts: i64,
@@ -95,6 +108,7 @@ impl Refusal {
             Self::State => "state",
             Self::Replay => "replay",
             Self::Scope => "scope",
+            Self::Digits => "digits",
             Self::Policy => "policy",
         }
     }
@@ -106,16 +120,22 @@ pub async fn arrive(
     acceptor: &Acceptor,
     site: &Site,
     arrival: Arrival<'_>,
-) -> Result<Result<SignedIn, Refusal>, Error> {
+) -> Result<Result<Came, Refusal>, Error> {
     let arrived = match check(site, arrival, app.clock.unix_seconds()) {
         Ok(arrived) => arrived,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Err(refusal) = is_ours(app, site, &arrived, arrival.state).await? {
-        return Ok(Err(refusal));
+    let here = match is_ours(app, site, &arrived, arrival.state).await? {
+        Ok(here) => here,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if arrived.complete && !here {
+        let held = elsewhere::hold(app, &arrived).await?;
+        return Ok(held.map(Came::Elsewhere).ok_or(Refusal::Replay));
     }
+    let told = to_be_told(app).await;
     let mut client = app.db.client().await?;
-    let mut tx = client.transaction().await?;
+    let tx = client.transaction().await?;
     let outcome = if arrived.complete { "in" } else { Refusal::Scope.word() };
     if !attempts::consume(&tx, app, &arrived.n, outcome).await? {
         return Ok(Err(Refusal::Replay));
@@ -124,13 +144,27 @@ pub async fn arrive(
         tx.commit().await?;
         return Ok(Err(Refusal::Scope));
     }
-    let Found::Account(account, is_new) = accounts::sign_in(&tx, app, &arrived).await? else {
+    Ok(let_in(app, acceptor, tx, told, &arrived).await?.map(Came::In))
+}
+
+/// Steps 7 and 8, for an attempt that this transaction has used up.
+pub(super) async fn let_in(
+    app: &App,
+    acceptor: &Acceptor,
+    mut tx: Transaction<'_>,
+    told: Option<Webhook>,
+    arrived: &Checked,
+) -> Result<Result<SignedIn, Refusal>, Error> {
+    let Found::Account(account, is_new) = accounts::sign_in(&tx, app, arrived).await? else {
         attempts::settle(&tx, &arrived.n, Refusal::Policy.word()).await?;
         tx.commit().await?;
         return Ok(Err(Refusal::Policy));
     };
-    let session = sessions::begin(&tx, app, &account, &arrived).await?;
-    let to_publish = tell(&mut tx, app, acceptor, &account, is_new, &arrived).await?;
+    let session = sessions::begin(&tx, app, &account, arrived).await?;
+    let to_publish = match told {
+        Some(webhook) => tell(&mut tx, acceptor, webhook, &message(app, &account, is_new, arrived)).await?,
+        None => None,
+    };
     tx.commit().await?;
     if let Some(to_publish) = to_publish {
         acceptor.publish(to_publish);
@@ -172,8 +206,14 @@ fn check(site: &Site, arrival: Arrival<'_>, now: i64) -> Result<Checked, Refusal
     })
 }
 
-/// Steps 4 and 5: the attempt, its one-time password, its browser.
-async fn is_ours(app: &App, site: &Site, arrived: &Checked, state: Option<&str>) -> Result<Result<(), Refusal>, Error> {
+/// Steps 4 and 5: the attempt, its one-time password, its browser. True: this is the browser that began; false: it is another device,
+/// and that one may approve.
+async fn is_ours(
+    app: &App,
+    site: &Site,
+    arrived: &Checked,
+    state: Option<&str>,
+) -> Result<Result<bool, Refusal>, Error> {
     let Some(attempt) = attempts::find(app, &arrived.n).await? else { return Ok(Err(Refusal::Unknown)) };
     if attempt.username != arrived.username || attempt.ts != arrived.ts {
         return Ok(Err(Refusal::Unknown));
@@ -183,7 +223,7 @@ async fn is_ours(app: &App, site: &Site, arrived: &Checked, state: Option<&str>)
         return Ok(Err(Refusal::Otp));
     }
     let here = state.is_some_and(|state| same(&state_hash(state), &attempt.state_hash));
-    Ok(if here { Ok(()) } else { Err(Refusal::State) })
+    Ok(if here || attempt.digits.is_some() { Ok(here) } else { Err(Refusal::State) })
 }
 
 fn parameter<'a>(query: &'a Pairs, name: &str) -> Result<&'a str, Refusal> {
@@ -213,33 +253,42 @@ fn claims(site: &Site, body: &Pairs) -> Option<Vec<(String, String)>> {
     Some(claims)
 }
 
-/// Tells the webhook of the settings: an ordinary delivery, accepted with the login. A login does not fail for it.
+/// The webhook of the settings. Asked for before the transaction begins: whoever holds one connection must not wait for a second.
+pub(super) async fn to_be_told(app: &App) -> Option<Webhook> {
+    let name = app.config.homing.gateway.webhook.parse().ok()?;
+    match webhooks::find(app, &name).await {
+        Ok(Some(webhook)) => Some(webhook),
+        _ => {
+            tracing::warn!(webhook = %name, "the webhook that is to be told of logins cannot be used");
+            None
+        }
+    }
+}
+
+/// What the webhook is told.
+fn message(app: &App, account: &Account, is_new: bool, arrived: &Checked) -> String {
+    let granted: Vec<&str> = arrived.granted.split(';').filter(|name| !name.is_empty()).collect();
+    let claims: BTreeMap<&str, &str> = arrived.claims.iter().map(|(scope, value)| (&**scope, &**value)).collect();
+    json!({
+        "type": "homing.login", "account": account.id, "username": arrived.username, "f_in_g": account.f_in_g, "new": is_new,
+        "granted": granted, "claims": claims, "at": app.clock.now(),
+    })
+    .to_string()
+}
+
+/// Tells it: an ordinary delivery, accepted with the login. A login does not fail for it.
 async fn tell(
     tx: &mut Transaction<'_>,
-    app: &App,
     acceptor: &Acceptor,
-    account: &Account,
-    is_new: bool,
-    arrived: &Checked,
-) -> Result<Option<crate::books::ToPublish>, Error> {
-    let name = &app.config.homing.gateway.webhook;
-    let Ok(name) = name.parse() else { return Ok(None) };
-    let Ok(Some(webhook)) = webhooks::find(app, &name).await else {
-        tracing::warn!(webhook = %name, "the webhook that is to be told of logins cannot be used");
-        return Ok(None);
-    };
-    let body = json!({
-        "type": "homing.login", "account": account.id, "username": arrived.username, "f_in_g": account.f_in_g, "new": is_new,
-        "granted": arrived.granted.split(';').filter(|name| !name.is_empty()).collect::<Vec<_>>(),
-        "claims": arrived.claims.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        "at": app.clock.now(),
-    });
+    webhook: Webhook,
+    body: &str,
+) -> Result<Option<ToPublish>, Error> {
     let message = NewMessage {
         sender: webhook.sender,
-        way: Way::Webhook { name: name.to_string() },
+        way: Way::Webhook { name: webhook.name.to_string() },
         lane: Lane::Interactive,
         tag: None,
-        content: Content::json(body.to_string().as_bytes()).encode(),
+        content: Content::json(body.as_bytes()).encode(),
         expiry: Expiry::In(TOLD_FOR),
         deliver_at: None,
         order: None,
@@ -247,7 +296,7 @@ async fn tell(
         held: false,
         key: None,
     };
-    // A savepoint, so that books that are too full cost the message and not the login.
+    // A savepoint, so that books that cannot take it cost the message and not the login.
     let inner = tx.transaction().await?;
     match acceptor.accept_in(&inner, vec![message]).await {
         Ok((_, to_publish)) => {
@@ -256,7 +305,7 @@ async fn tell(
         }
         Err(error) => {
             inner.rollback().await?;
-            tracing::warn!(%error, webhook = %name, "a webhook could not be told of a login");
+            tracing::warn!(%error, webhook = %webhook.name, "a webhook could not be told of a login");
             Ok(None)
         }
     }

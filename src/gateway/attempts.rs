@@ -11,13 +11,17 @@ pub(super) struct Attempt {
     pub(super) username: String,
     pub(super) ts: i64,
     pub(super) state_hash: Vec<u8>,
+    /// Where another device may approve: what it has to type.
+    pub(super) digits: Option<String>,
+    /// Set once it is used.
+    pub(super) outcome: Option<String>,
 }
 
 const KEEP: &str = "/* gateway::attempts::keep */
-insert into hs_attempts (n, username, ts, state_hash, challenge, created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7)";
+insert into hs_attempts (n, username, ts, state_hash, challenge, created_at, expires_at, digits) values ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 const FIND: &str = "/* gateway::attempts::find */
-select username, ts, state_hash from hs_attempts where n = $1 and expires_at > $2";
+select username, ts, state_hash, digits, outcome from hs_attempts where n = $1 and expires_at > $2";
 
 const CONSUME: &str = "/* gateway::attempts::consume */
 update hs_attempts set consumed_at = $2, outcome = $3 where n = $1 and consumed_at is null and expires_at > $2 returning true";
@@ -33,14 +37,20 @@ pub async fn keep(app: &App, begun: &Begun, challenge: &str) -> Result<(), DbErr
     let (now, hash) = (app.clock.now(), state_hash(&begun.state));
     let expires_at = now + app.config.homing.gateway.attempt_life.duration();
     let (n, username) = (&begun.n, begun.username.as_str());
-    app.db.execute(KEEP, &[n, &username, &begun.ts, &&hash[..], &challenge, &now, &expires_at]).await?;
+    app.db.execute(KEEP, &[n, &username, &begun.ts, &&hash[..], &challenge, &now, &expires_at, &begun.digits]).await?;
     Ok(())
 }
 
 /// The attempt of this name, used or not.
 pub(super) async fn find(app: &App, n: &str) -> Result<Option<Attempt>, DbError> {
     let row = app.db.row(FIND, &[&n, &app.clock.now()]).await?;
-    Ok(row.map(|row| Attempt { username: row.get(0), ts: row.get(1), state_hash: row.get(2) }))
+    Ok(row.map(|row| Attempt {
+        username: row.get(0),
+        ts: row.get(1),
+        state_hash: row.get(2),
+        digits: row.get(3),
+        outcome: row.get(4),
+    }))
 }
 
 /// Uses it up; false when somebody else was first. Whoever comes at the same time waits for this transaction's end.

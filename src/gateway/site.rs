@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::config::homing::{Gateway, Otp};
 use crate::config::{Config, Secret};
-use crate::crypto::{SigningKey, random, sha256};
+use crate::crypto::{SigningKey, random, random_below, sha256};
 use crate::homing::keys::{self, KeyFile, KeyFileError};
 use crate::homing::otp::{self, Parts, Sauce};
 use crate::homing::scopes::Scopes;
@@ -62,6 +62,15 @@ pub struct Begun {
     pub state: Zeroizing<String>,
     /// For the hub: JSON.
     pub request: String,
+    /// Where another device is to approve: the digits that are shown here and typed there.
+    pub digits: Option<String>,
+}
+
+impl Begun {
+    /// The same, to be approved on another device.
+    pub fn for_another_device(self) -> Self {
+        Self { digits: Some(format!("{:02}", random_below(100))), ..self }
+    }
 }
 
 impl Site {
@@ -128,7 +137,7 @@ impl Site {
             lang: lang.into(),
         };
         let request = Request::signed(&self.settings.site, &payload, &self.key).to_json();
-        Begun { n, username: username.clone(), ts, state, request }
+        Begun { n, username: username.clone(), ts, state, request, digits: None }
     }
 
     /// The one-time password of an attempt.

@@ -2,7 +2,9 @@
 //!
 //! What is refused by one bucket takes nothing from those before it.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Address, Origin, country};
@@ -11,6 +13,9 @@ use crate::config::Bucket;
 use crate::db::DbError;
 use crate::guessing::network;
 use crate::limits::{self, Spent};
+
+/// When each country was last warned of, in this process.
+static SAID: LazyLock<Mutex<HashMap<String, i64>>> = LazyLock::new(Mutex::default);
 
 /// What a bucket is counted under, and how much it holds.
 struct Room {
@@ -53,10 +58,12 @@ impl ToCountry {
         let bucket = app.config.mesibo.limits.sends_per_country;
         let room = Room { scope: "login-sends-country", key: code.to_owned(), bucket };
         if let Some(wait) = take(app, std::slice::from_ref(&room)).await? {
-            tracing::warn!(
-                country = code,
-                "no more codes are sent to this country for now: mesibo.limits.sends_per_country"
-            );
+            if is_news(code, app.clock.unix_seconds()) {
+                tracing::warn!(
+                    country = code,
+                    "no more codes are sent to this country for now: mesibo.limits.sends_per_country"
+                );
+            }
             return Ok(Err(wait));
         }
         Ok(Ok(Self(Some(room))))
@@ -69,6 +76,17 @@ impl ToCountry {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a country has not been warned of within a minute: whoever fills a budget could fill the log with it.
+fn is_news(code: &str, now: i64) -> bool {
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let news = said.get(code).is_none_or(|before| now - before >= 60);
+    if news {
+        // Codes have at most three digits: there are not many.
+        said.insert(code.to_owned(), now);
+    }
+    news
 }
 
 /// Takes from all, or from none.
@@ -101,6 +119,12 @@ fn wider(ip: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_country_is_warned_of_once_a_minute() {
+        let all = [("999", 0), ("999", 59), ("998", 59), ("999", 60)].map(|(code, at)| is_news(code, at));
+        assert_eq!(all, [true, false, true, true]);
+    }
 
     #[test]
     fn neighbours_are_counted_together() {

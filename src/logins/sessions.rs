@@ -137,29 +137,12 @@ pub(super) async fn create(
     issuer: Issuer,
 ) -> Result<Made, DbError> {
     let NewSession { application, address, .. } = new;
-    let (id, now) = (app.new_id(), app.clock.now());
     let (ours, token) = match issuer {
         Issuer::Us => (true, Zeroizing::new(crypto::encode_hex(&crypto::random::<32>()))),
         Issuer::Them { token } => (false, token),
     };
-    let life = match ours {
-        true => app.config.mesibo.session_life.duration(),
-        false => Duration::from_secs(u64::from(application.backend.token_minutes) * 60),
-    };
-    let expires_at = now + life;
-    let ends_at = if ours { expires_at.min(now + app.config.mesibo.session_idle.duration()) } else { expires_at };
-    let who = new.who();
-    let session = Session {
-        id,
-        appid: application.appid.clone(),
-        who,
-        created_at: now,
-        seen_at: now,
-        expires_at,
-        ends_at,
-        revoked_at: None,
-        idles: ours,
-    };
+    let session = new.session(app, ours);
+    let Session { id, created_at, expires_at, ends_at, .. } = session;
     let sealed = serde_json::to_vec(&session.who).map(Zeroizing::new).map_err(|_| DbError::Stored("session"))?;
     let sealed = app.keys.seal(Purpose::Login, id.as_bytes(), &sealed);
     let revocable = !ours && !application.backend.revoke_op.is_empty();
@@ -168,9 +151,10 @@ pub(super) async fn create(
     let hashes = token_hashes(app, &token);
     let (subject, hash) = (first(&subjects), first(&hashes));
     let statement = tx.prepare_cached(CREATE).await?;
+    let appid = &application.appid;
     tx.execute(
         &statement,
-        &[&id, &application.appid, &subject, &hash, &sealed, &upstream, &ours, &now, &expires_at, &ends_at],
+        &[&id, appid, &subject, &hash, &sealed, &upstream, &ours, &created_at, &expires_at, &ends_at],
     )
     .await?;
     Ok(Made { token, session })
@@ -260,6 +244,25 @@ impl Logins {
 }
 
 impl NewSession<'_> {
+    /// As it begins.
+    fn session(&self, app: &App, ours: bool) -> Session {
+        let (now, settings, backend) = (app.clock.now(), &app.config.mesibo, &self.application.backend);
+        let theirs = Duration::from_secs(u64::from(backend.token_minutes) * 60);
+        let expires_at = now + if ours { settings.session_life.duration() } else { theirs };
+        let idle_until = now + settings.session_idle.duration();
+        Session {
+            id: app.new_id(),
+            appid: self.application.appid.clone(),
+            who: self.who(),
+            created_at: now,
+            seen_at: now,
+            expires_at,
+            ends_at: if ours { expires_at.min(idle_until) } else { expires_at },
+            revoked_at: None,
+            idles: ours,
+        }
+    }
+
     fn who(&self) -> Signed {
         Signed {
             kind: self.address.kind().to_owned(),

@@ -12,7 +12,7 @@ use super::ladder::Rules;
 use super::sessions::{self, Issuer, NewSession};
 use super::standings;
 use super::{Address, Application, Error, Logins, Mode, Origin, Verified, code_of, rooms};
-use crate::codes::login::{self, Grace, Proof, Right, Tried};
+use crate::codes::login::{self, Grace, Proof, Right, Tried, Try};
 use crate::codes::subject;
 use crate::crypto::Purpose;
 use crate::jobs::{BackendAnswer, BackendCall};
@@ -75,8 +75,14 @@ impl Logins {
         let tx = client.transaction().await?;
         let mut locked = standings::lock(&tx, app, &who.application.appid, who.address, false).await?;
         let at = app.clock.now();
-        let may = locked.standing.barred(at).is_none();
-        let counted = login::count(&tx, app, &of, may, settings.code_tries, settings.grace_calls).await?;
+        let one = Try {
+            of: &of,
+            may: locked.standing.barred(at).is_none(),
+            device: &who.device_hashes(self),
+            tries: settings.code_tries,
+            more: settings.grace_calls,
+        };
+        let counted = login::count(&tx, app, &one).await?;
         if counted.is_something() {
             locked.standing.has_tried(at, &Rules::from(settings));
         }

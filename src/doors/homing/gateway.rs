@@ -5,6 +5,8 @@
 //! | `GET /homing/login` | the form: a persona, and what will be asked for |
 //! | `POST /homing/entry` | has the hub make a welcome, then 303 there; also for forms of the merchant's own pages |
 //! | `POST /homing/endpoint?…` | where the user's browser comes back to: 303 to the landing page, with a session |
+//! | `GET /homing/status/{n}` | how a login stands that is approved on another device: digits to show, then 303 with a session |
+//! | `POST /homing/match` | the digits, typed on that device |
 //! | `GET /homing/` | the landing page, where the merchant names no other |
 //! | `POST /homing/logout` | ends the session |
 //!
@@ -14,6 +16,7 @@
 //! is signed in by the API and by a webhook.
 
 mod cookies;
+mod elsewhere;
 mod endpoint;
 mod entry;
 mod pages;
@@ -36,7 +39,7 @@ use crate::doors::Serve;
 use crate::doors::page::is_own_form;
 use crate::doors::places::Places;
 use crate::failure::{Failure, chain};
-use crate::gateway::{self, Site, SiteError};
+use crate::gateway::{self, SignedIn, Site, SiteError};
 use crate::listen::{self, Body};
 use crate::queue::Asker;
 
@@ -133,11 +136,32 @@ impl Visit {
             ("entry", &Method::POST) => entry::enter(&self).await,
             ("endpoint", &Method::POST) => endpoint::arrive(&self).await,
             ("logout", &Method::POST) => self.log_out().await,
+            ("match", &Method::POST) if self.site().settings.cross_device => elsewhere::compare(&self).await,
+            (status, _) if looking && self.attempt(status).is_some() => {
+                elsewhere::show(&self, self.attempt(status).unwrap_or_default()).await
+            }
             ("login" | "", _) => Ok(pages::wrong_method(self.site(), "GET, HEAD")),
             ("entry" | "endpoint" | "logout", _) => Ok(pages::wrong_method(self.site(), "POST")),
             _ => Ok(pages::words(self.site(), StatusCode::NOT_FOUND, "There is no such page.")),
         };
         answer.unwrap_or_else(|Turned(response)| *response)
+    }
+
+    /// The attempt that a path names, where another device may approve it.
+    fn attempt<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix("status/").filter(|_| self.site().settings.cross_device)
+    }
+
+    /// Signed in: to the landing page, with a new session. Whoever was signed in before in this browser is not any more.
+    async fn begin_session(&self, signed_in: &SignedIn) -> Result<Response, Turned> {
+        if let Some(old) = cookies::get(&self.headers, cookies::SESSION) {
+            gateway::end(&self.door.app, old).await?;
+        }
+        let mut response = redirect(self.site().landing());
+        let life = i64::try_from(self.site().settings.session_life.duration().as_secs()).unwrap_or(i64::MAX);
+        response.headers_mut().append(SET_COOKIE, cookies::session(self.site(), &signed_in.session, life));
+        response.headers_mut().append(SET_COOKIE, cookies::state("", 0));
+        Ok(response)
     }
 
     fn site(&self) -> &Site {

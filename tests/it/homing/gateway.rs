@@ -237,6 +237,55 @@ async fn one_address_begins_so_many_logins_and_then_waits() {
 }
 
 #[tokio::test]
+async fn a_login_is_approved_on_another_device_by_who_sees_the_digits() {
+    let scene = Scene::with(|options| options.set("homing.gateway.cross_device", true)).await;
+    for right in [true, false] {
+        let form = "username=alice&scopes=email%7Cfullname&device=other";
+        let begun = scene.post("/homing/entry", &[], form).await;
+        let status = begun.header("location").unwrap().to_owned();
+        assert!(begun.status == 303 && status.starts_with("/homing/status/"), "{begun:?}");
+        let cookie = standin::cookies(&begun)["hs_state"].split(';').next().unwrap().to_owned();
+        let cookie = format!("hs_state={cookie}");
+        let first = [("Cookie", cookie.as_str())];
+        let html = |reply: &crate::peers::Reply| String::from_utf8_lossy(&reply.body).into_owned();
+        let waiting = scene.get(&status, &first).await;
+        assert_eq!((waiting.status, waiting.header("refresh")), (200, Some("3")));
+        let digits = html(&waiting).split("<p role=\"status\"><strong>").nth(1).unwrap()[..2].to_owned();
+        assert_eq!(scene.get(&status, &[]).await.status, 410, "only who began sees the digits");
+
+        let entered = scene.last(String::new()).await;
+        let target = entered.target(&scene, "email", now());
+        let asked = scene.submit(&target, "", "sc_email=a%40b.example").await;
+        assert!(asked.status == 200 && !asked.headers.iter().any(|(name, _)| name == "set-cookie"), "{asked:?}");
+        assert!(!html(&asked).contains(&format!(">{digits}<")));
+        let token = html(&asked).split("name=\"token\" value=\"").nth(1).unwrap()[..43].to_owned();
+        assert_eq!(scene.submit(&target, "", "sc_email=a%40b.example").await.status, 400, "used up");
+        assert_eq!(scene.get(&status, &first).await.status, 200, "still waiting");
+        let other = if digits == "00" { "01" } else { "00" };
+        let typed = if right { digits.as_str() } else { other };
+        let other_site = [("Origin", "https://evil.test")];
+        let form = format!("token={token}&digits={typed}");
+        assert_eq!(scene.post("/homing/match", &other_site, &form).await.status, 403);
+        assert_eq!(scene.post("/homing/match", &[], &form).await.status, if right { 200 } else { 400 });
+        let again = format!("token={token}&digits={digits}");
+        assert_eq!(scene.post("/homing/match", &[], &again).await.status, 400, "one try");
+        let fetched = scene.get(&status, &first).await;
+        assert_eq!(fetched.status, if right { 303 } else { 410 });
+        if right {
+            let session = standin::cookies(&fetched)["hs_session"].split(';').next().unwrap().to_owned();
+            assert_eq!(scene.introspect(&session).await["username"], "alice");
+            assert_eq!(scene.get(&status, &first).await.status, 410, "one session");
+        }
+    }
+    assert_eq!(scene.node.value::<i64>("select count(*) from hs_sessions").await, 1);
+    // Who approves where the login began needs no digits; who comes back elsewhere with one that was not to be is refused.
+    let entered = scene.enter("alice").await;
+    let refused = scene.submit(&entered.target(&scene, "email", now()), "", "sc_email=a%40b.example").await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(scene.arrive(&entered, "sc_email=a%40b.example").await.status, 303);
+}
+
+#[tokio::test]
 async fn a_captcha_is_asked_for_and_verified() {
     let net = Net::new();
     let judge = Receiver::start(&net, "captcha.test", |seen, _| {

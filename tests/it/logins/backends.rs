@@ -39,6 +39,8 @@ async fn a_back_end_that_is_away_costs_nobody_the_code() {
     };
     assert_eq!((token.as_str(), uid.as_deref()), ("their-token-2-0123456789", Some("5302")));
     assert_eq!((address.as_str(), name.as_deref()), (ANN, Some("Ann")));
+    let failed: i32 = scene.value("select cardinality(failed) from login_addresses").await;
+    assert_eq!(failed, 1, "another device's try is none: there is nothing for it to guess");
     // It was good once.
     assert_eq!(named(&scene.attempt_from(ANN, &code, &phone).await), "wrong");
     let calls = back_end.calls();

@@ -53,9 +53,12 @@ pub(super) async fn enter(visit: &Visit) -> Result<Response, Turned> {
         return Ok(again(typed, "Please answer the question below once more."));
     }
     let begun = site.begin(&username, app.clock.unix_seconds(), language(visit));
+    let elsewhere = site.settings.cross_device && text("device") == "other";
+    let begun = if elsewhere { begun.for_another_device() } else { begun };
     let made = welcome(visit, &begun.request).await?;
     gateway::keep(app, &begun, &made.challenge).await?;
-    let mut response = redirect(&made.welcome_url);
+    let own = format!("/homing/status/{}", begun.n);
+    let mut response = redirect(if elsewhere { &own } else { &made.welcome_url });
     let life = site.settings.attempt_life.duration().as_secs();
     let cookie = cookies::state(&begun.state, i64::try_from(life).unwrap_or(i64::MAX));
     response.headers_mut().insert(SET_COOKIE, cookie);

@@ -20,12 +20,13 @@ pub(super) fn login(site: &Site, status: StatusCode, typed: &str, error: Option<
          <input id=\"username\" name=\"username\" value=\"{}\" required minlength=\"3\" maxlength=\"32\" autocomplete=\"username\" \
          autocapitalize=\"none\" spellcheck=\"false\" autofocus>\
          <input type=\"hidden\" name=\"scopes\" value=\"{}\">{}{}\
-         <button>Continue</button></form>",
+         <button>Continue</button>{}</form>",
         alert(error),
         escape(typed),
         escape(site.scopes.text()),
         asked_for(site),
         captcha(site),
+        other_device(site),
     );
     let captcha = &site.settings.captcha;
     let script = if captcha.is_set() { origin(&captcha.script) } else { String::new() };
@@ -70,6 +71,52 @@ fn captcha(site: &Site) -> String {
     }
     let (class, key, script) = (escape(&captcha.class), escape(&captcha.site_key), escape(&captcha.script));
     format!("<div class=\"{class}\" data-sitekey=\"{key}\"></div><script src=\"{script}\" async defer></script>")
+}
+
+fn other_device(site: &Site) -> &'static str {
+    if site.settings.cross_device {
+        " <button class=\"quiet\" name=\"device\" value=\"other\">My Homing Space is on another device</button>"
+    } else {
+        ""
+    }
+}
+
+/// The device that began, while the other one approves. It looks again by itself.
+pub(super) fn waiting(site: &Site, digits: &str) -> Response {
+    let body = format!(
+        "<h1>Sign in to {}</h1><p>Open your Homing Space on your other device and approve the login of <strong>{}</strong> there. \
+         Then type these digits there:</p><p role=\"status\"><strong>{}</strong></p>\
+         <p>This page goes on by itself. <a href=\"\">Look now</a></p>",
+        escape(site.name()),
+        escape(site.persona.as_str()),
+        escape(digits)
+    );
+    let mut response = page::page(StatusCode::OK, "Sign in", site.name(), &body, Allowed::default());
+    // A header, since a page without script has no other way to look again.
+    response.headers_mut().insert("refresh", HeaderValue::from_static("3"));
+    response
+}
+
+/// The other device, when it comes back from the hub.
+pub(super) fn digits(site: &Site, token: &str) -> Response {
+    let body = format!(
+        "<h1>Sign in to {}</h1><p>Which two digits does the device show on which you began? If you began nowhere, close this page.</p>\
+         <form method=\"post\" action=\"/homing/match\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
+         <label for=\"digits\">Two digits</label>\
+         <input id=\"digits\" name=\"digits\" required inputmode=\"numeric\" pattern=\"[0-9]{{2}}\" maxlength=\"2\" autocomplete=\"off\" autofocus>\
+         <button>Sign in there</button></form>",
+        escape(site.name()),
+        escape(token)
+    );
+    // Its own address holds the one-time password, which is used up; a referrer would still be nobody's business.
+    let allowed = Allowed { says_where_from: true, ..Allowed::default() };
+    page::page(StatusCode::OK, "Sign in", site.name(), &body, allowed)
+}
+
+/// The other device, when it is done.
+pub(super) fn go_on(site: &Site) -> Response {
+    let body = "<h1>Done</h1><p role=\"status\">You are signed in on your other device.</p>";
+    page::page(StatusCode::OK, "Done", site.name(), body, Allowed::default())
 }
 
 fn origin(url: &str) -> String {

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use handfast::App;
 use handfast::books::Acceptor;
 use handfast::config::homing::{Gateway, Otp, Policy};
-use handfast::gateway::{self, Arrival, Begun, Refusal, Site};
+use handfast::gateway::{self, Arrival, Begun, Came, Refusal, Site};
 use handfast::queue::Publisher;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,11 @@ impl Scene {
     async fn arrive(&self, back: &Back) -> Result<gateway::SignedIn, Refusal> {
         let Back { query, body, state } = back;
         let arrival = Arrival { query, body, state: state.as_deref() };
-        gateway::arrive(&self.app, &self.acceptor, &self.site, arrival).await.unwrap()
+        let came = gateway::arrive(&self.app, &self.acceptor, &self.site, arrival).await.unwrap();
+        came.map(|came| match came {
+            Came::In(signed_in) => signed_in,
+            Came::Elsewhere(_) => panic!("this login is of one device"),
+        })
     }
 
     async fn refusal(&self, back: &Back) -> Option<&'static str> {

@@ -85,8 +85,14 @@ impl Scene {
         assert_eq!(reply.header("location"), Some("https://hub.test/w/hsc_0123456789012345678901"));
         let cookie = &cookies(&reply)["hs_state"];
         assert!(cookie.contains("HttpOnly; Secure; SameSite=None") && cookie.contains("Path=/homing;"), "{cookie}");
-        let payload = self.hub.got(before + 1).await.pop().map(|seen| payload(&seen)).unwrap();
-        Entered { payload, state: cookie.split(';').next().unwrap().to_owned() }
+        self.hub.got(before + 1).await;
+        self.last(cookie.split(';').next().unwrap().to_owned()).await
+    }
+
+    /// The login that the hub was told of last.
+    pub(crate) async fn last(&self, state: String) -> Entered {
+        let payload = self.hub.got(1).await.last().map(payload).unwrap();
+        Entered { payload, state }
     }
 
     /// The browser comes back with everything in order.

@@ -79,20 +79,24 @@ async function listen() {
   const here = space;
   const rows = new Map();
   while (!here.locked.aborted) {
+    const begun = Date.now();
+    let news = false;
     try {
       const known = [...rows.keys()].join(",");
       const { welcomes } = await here.call("GET", `inbox?wait=${WAIT}&known=${encodeURIComponent(known)}`);
-      await showWelcomes(here, welcomes, rows);
+      news = await showWelcomes(here, welcomes, rows);
     } catch (error) {
       if (here.locked.aborted) return;
       if (error.status === 401 || error.status === 403) return complain(error);
-      await new Promise((resolve) => setTimeout(resolve, REST_MS));
     }
+    // A hub that is busy or away answers at once, with nothing.
+    if (!news && Date.now() - begun < REST_MS) await new Promise((resolve) => setTimeout(resolve, REST_MS));
   }
 }
 
+/** True when one is new. */
 async function showWelcomes(here, welcomes, rows) {
-  const before = rows.size;
+  const fresh = welcomes.filter(({ challenge }) => !rows.has(challenge));
   const pending = new Set(welcomes.map(({ challenge }) => challenge));
   for (const [challenge, row] of rows) {
     if (!pending.has(challenge)) {
@@ -100,13 +104,14 @@ async function showWelcomes(here, welcomes, rows) {
       rows.delete(challenge);
     }
   }
-  for (const welcome of welcomes.filter(({ challenge }) => !rows.has(challenge))) {
+  for (const welcome of fresh) {
     const row = await welcomeRow(here, welcome);
     rows.set(welcome.challenge, row);
     $("welcomes").append(row);
   }
   $("welcomes-none").hidden = rows.size > 0;
-  if (rows.size > before) say(rows.size === 1 ? "A request is waiting." : `${rows.size} requests are waiting.`);
+  if (fresh.length > 0) say(rows.size === 1 ? "A request is waiting." : `${rows.size} requests are waiting.`);
+  return fresh.length > 0;
 }
 
 async function welcomeRow(here, { challenge, persona, expires_at }) {

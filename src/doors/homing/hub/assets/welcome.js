@@ -24,8 +24,6 @@ async function enter(opened) {
   $("asked").textContent = shown(inside.iat);
   $("until").textContent = shown(outside.expires_at);
   showScopes(parse(inside.scopes));
-  $("digits-field").hidden = !inside.digits;
-  $("digits").required = Boolean(inside.digits);
   show("request");
   say(`${inside.site_name} asks to welcome ${inside.username}.`);
 }
@@ -84,7 +82,6 @@ onSubmit($("request-form"), "Approving…", async () => {
   const granted = values.map(([name]) => name).join(";");
   const { inside, keys } = request;
   const body = { persona: inside.username, granted, sig: sign(keys.sign, TAG, [challenge, "approve", granted]) };
-  if (inside.digits) body.digits = $("digits").value.trim();
   const release = await space.call("POST", `welcomes/${encodeURIComponent(challenge)}/approve`, body);
   leaveFor(release, new Map(values));
 });
