@@ -128,10 +128,12 @@ async fn a_merchant_registers_by_script() {
     assert!(json(&shop(&["site", "stats", id, "--json"]).await)["days"].is_array());
     assert_eq!(out(&shop(&["site", "delete", id]).await), format!("{id} revoked\n"));
 
-    let notice = json(&shop(&["notice", "add", "email", "second@mail.example", "--json"]).await);
+    assert!(refused(&shop(&["notice", "add", "email", "second@mail.example"]).await, 1).contains("sends no mail"));
+    let bell = "https://bell.test/welcomes";
+    let notice = json(&shop(&["notice", "add", "webhook", bell, "--json"]).await);
     let id = notice["id"].as_str().expect("an id");
-    assert!(refused(&shop(&["notice", "confirm", id, "000000"]).await, 1).contains("not the code"));
-    assert!(out(&shop(&["notice", "list"]).await).contains("second@mail.example"));
+    assert!(notice["secret"].is_string(), "{notice}");
+    assert!(out(&shop(&["notice", "list"]).await).contains(bell));
     assert_eq!(out(&shop(&["notice", "delete", id]).await), format!("{id} taken away\n"));
     out(&shop(&["persona", "delete", "second"]).await);
 }
