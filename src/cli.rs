@@ -321,7 +321,7 @@ mod tests {
             "homing inbox --wait",
             "homing inbox --wait 30s --json",
             "homing show-welcome hsc_x",
-            "homing approve hsc_x --give email,phone1=+4930123456 --digits 42",
+            "homing approve hsc_x --give email,phone1=+4930123456",
             "homing deny hsc_x",
             "homing login https://shop.example/homing/login --persona alice --give phone1 --show-session",
             "homing login https://shop.test/ --persona a --ca-file ca.pem --resolve shop.test=127.0.0.1:8443",

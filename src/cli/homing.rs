@@ -24,7 +24,7 @@ pub use browser::{Browser, From as ComesFrom};
 pub use form::{Form, forms};
 pub use hub::{Hub, NewSite, Persona, Release, Sealed, Waiting};
 pub use refusal::{AgentError, Refusal};
-pub use visit::{Landing, Visit};
+pub use visit::{Entrance, Landing, Visit};
 
 use clap::{Args, Subcommand};
 use url::Url;

@@ -50,8 +50,6 @@ pub struct Gift {
     pub names: Vec<String>,
     /// Values for this once, by name: they go before those in the space.
     pub values: BTreeMap<String, String>,
-    /// Two digits shown on the other device, where the login began there.
-    pub digits: Option<String>,
 }
 
 /// An approval: what to post where, within seconds.
@@ -259,12 +257,17 @@ impl Agent {
         let granted = welcome.scopes.granted(|name| given.contains_key(name));
         let keys = self.keys(username).await?;
         let signature = encode(&keys.sign.sign(&signed::approval(challenge, &granted)));
-        let mut decision = json!({"persona": username, "granted": granted, "sig": signature});
-        if let Some(digits) = &gift.digits {
-            decision["digits"] = Value::String(digits.clone());
-        }
+        let decision = json!({"persona": username, "granted": granted, "sig": signature});
         let release = self.hub.approve(challenge, decision).await?;
         addressed(release, origin, &given)
+    }
+
+    /// Whether what these scopes ask for can be given.
+    ///
+    /// # Errors
+    /// If something is missing, or the gift names what is not asked for.
+    pub fn can_give(&self, scopes: &Scopes, gift: &Gift) -> Result<(), AgentError> {
+        self.given(scopes, gift).map(drop)
     }
 
     /// Denies a welcome.

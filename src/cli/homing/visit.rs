@@ -11,6 +11,17 @@ use super::browser::{Browser, From};
 use super::form::{Form, forms};
 use super::refusal::AgentError;
 use crate::cli::client::web::WebAnswer;
+use crate::homing::scopes::Scopes;
+
+/// A merchant's page with its form.
+#[derive(Debug, Clone)]
+pub struct Entrance {
+    browser: Browser,
+    page: Url,
+    form: Form,
+    /// Whether the page keeps its address to itself.
+    silent: bool,
+}
 
 /// A visit that has come to the hub: the merchant waits for an approval.
 #[derive(Debug, Clone)]
@@ -40,26 +51,51 @@ pub struct Landing {
     pub session: Option<(String, String)>,
 }
 
+impl Entrance {
+    /// Opens the page.
+    ///
+    /// # Errors
+    /// If it has no form for a persona.
+    pub async fn open(mut browser: Browser, page: &Url) -> Result<Self, AgentError> {
+        let opened = browser.open(page, From::Nowhere).await?;
+        let form = login_form(&opened, page)?;
+        let silent = opened.header("referrer-policy") == Some("no-referrer");
+        Ok(Self { browser, page: page.clone(), form, silent })
+    }
+
+    /// What the form says will be asked for.
+    ///
+    /// # Errors
+    /// If it does not say it.
+    pub fn scopes(&self) -> Result<Scopes, AgentError> {
+        let text = self.form.value("scopes").unwrap_or_default();
+        Scopes::parse(text).map_err(|e| merchant(&format!("the form does not say what it asks for: it {e}")))
+    }
+
+    /// Fills in the name, submits, and follows to the hub at `hub`.
+    ///
+    /// # Errors
+    /// If the merchant refuses, or leads to somewhere else.
+    pub async fn enter(self, persona: &str, hub: &Url) -> Result<Visit, AgentError> {
+        let Self { mut browser, page, mut form, silent } = self;
+        form.fill("username", persona);
+        let action = page.join(&form.action).map_err(|_| merchant("the form leads nowhere"))?;
+        let from = if silent { From::SilentPage(&page) } else { From::Page(&page) };
+        let sent = browser.submit(&action, &form.fields, from).await?;
+        let welcome = redirection(&sent, &action).ok_or_else(|| refused_entry(&sent))?;
+        let elsewhere = || AgentError::Suspicious(format!("the merchant leads to {}, not to the hub", place(&welcome)));
+        let challenge = challenge_at(&welcome, hub).ok_or_else(elsewhere)?;
+        Ok(Visit { browser, page, welcome, challenge })
+    }
+}
+
 impl Visit {
     /// Opens the page, fills in the name, submits, and follows to the hub at `hub`.
     ///
     /// # Errors
     /// If the page has no form for a persona, the merchant refuses, or leads to somewhere else.
-    pub async fn begin(mut browser: Browser, page: &Url, persona: &str, hub: &Url) -> Result<Self, AgentError> {
-        let opened = browser.open(page, From::Nowhere).await?;
-        let mut form = login_form(&opened, page)?;
-        form.fill("username", persona);
-        let action = page.join(&form.action).map_err(|_| merchant("the form leads nowhere"))?;
-        let from = match opened.header("referrer-policy") {
-            Some("no-referrer") if action.origin() != page.origin() => From::SilentPage(page),
-            _ => From::Page(page),
-        };
-        let sent = browser.submit(&action, &form.fields, from).await?;
-        let welcome = redirection(&sent, &action).ok_or_else(|| refused_entry(&sent))?;
-        let challenge = challenge_at(&welcome, hub).ok_or_else(|| {
-            AgentError::Suspicious(format!("the merchant leads to {}, not to the hub", place(&welcome)))
-        })?;
-        Ok(Self { browser, page: page.clone(), welcome, challenge })
+    pub async fn begin(browser: Browser, page: &Url, persona: &str, hub: &Url) -> Result<Self, AgentError> {
+        Entrance::open(browser, page).await?.enter(persona, hub).await
     }
 
     /// Posts what was approved to where the hub said, and follows to the page behind it.

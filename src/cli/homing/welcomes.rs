@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::session::{Session, list};
-use super::{AgentError, Browser, Gift, Landing, Visit, Welcome};
+use super::{AgentError, Browser, Entrance, Gift, Landing, Visit, Welcome};
 use crate::cli::Failure;
 use crate::cli::output::harmless;
 use crate::cli::table::{Column, Show, fields};
@@ -82,9 +82,6 @@ struct Giving {
     /// What to give beside what must be given: names of scopes, or name=value for a value for this once
     #[arg(long, value_name = "SCOPE[=VALUE],…", value_delimiter = ',')]
     give: Vec<String>,
-    /// The two digits shown on the other device, where the login began there
-    #[arg(long, value_name = "DD")]
-    digits: Option<String>,
 }
 
 impl Inbox {
@@ -126,7 +123,10 @@ impl Login {
         session.refresh().await?;
         let agent = &session.agent;
         let browser = Browser::new(agent.hub().web().clone());
-        let mut visit = Visit::begin(browser, &self.url, &self.persona, agent.hub().base()).await?;
+        let entrance = Entrance::open(browser, &self.url).await?;
+        // Before the merchant asks: a welcome that cannot be approved would lie in the inbox.
+        agent.can_give(&entrance.scopes()?, &self.giving.gift())?;
+        let mut visit = entrance.enter(&self.persona, agent.hub().base()).await?;
         let welcome = agent.welcome(&visit.challenge).await?;
         self.expected(&welcome)?;
         let approval = agent.approve(&welcome, &self.giving.gift()).await?;
@@ -178,7 +178,7 @@ impl Login {
 
 impl Giving {
     fn gift(&self) -> Gift {
-        let mut gift = Gift { digits: self.digits.clone(), ..Gift::default() };
+        let mut gift = Gift::default();
         for part in self.give.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
             match part.split_once('=') {
                 Some((name, value)) => drop(gift.values.insert(name.to_owned(), value.to_owned())),
@@ -250,7 +250,7 @@ mod tests {
         Login {
             url: url.parse().unwrap(),
             persona: "Alice".into(),
-            giving: Giving { give: vec![" email".into(), "phone1=+4930123456".into(), String::new()], digits: None },
+            giving: Giving { give: vec![" email".into(), "phone1=+4930123456".into(), String::new()] },
             origin: origin.map(|url| url.parse().unwrap()),
             merchant: merchant.map(Into::into),
             show_session: false,

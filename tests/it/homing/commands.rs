@@ -41,6 +41,7 @@ async fn a_script_walks_the_whole_way() {
     assert!(refused(&alice(&["persona", "add", "alice"]).await, 1).contains("somebody has that name already"));
     let login = ["login", LOGIN, "--persona", "alice", "--merchant", "shopkeeper"];
     assert!(refused(&alice(&login).await, 1).contains("homing set email"));
+    assert_eq!(scene.count("hs_attempts").await, 0, "nothing was begun that could not be brought to its end");
     assert_eq!(out(&alice(&["set", "email", "alice@mail.example"]).await), "email written down\n");
     assert!(refused(&alice(&["set", "phone1", "12"]).await, 2).contains("not a value for phone1"));
 
@@ -133,7 +134,7 @@ async fn a_merchant_registers_by_script() {
     let notice = json(&shop(&["notice", "add", "webhook", bell, "--json"]).await);
     let id = notice["id"].as_str().expect("an id");
     assert!(notice["secret"].is_string(), "{notice}");
-    assert!(out(&shop(&["notice", "list"]).await).contains(bell));
+    assert!(out(&shop(&["notice", "list"]).await).contains("bell.test"), "the host only: the rest may be a secret");
     assert_eq!(out(&shop(&["notice", "delete", id]).await), format!("{id} taken away\n"));
     out(&shop(&["persona", "delete", "second"]).await);
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use handfast::cli::homing::{AgentError, Browser, ComesFrom, Visit};
+use handfast::cli::homing::{Agent, AgentError, Browser, ComesFrom, Visit, forms};
 use handfast::homing::otp::{self, Parts, Sauce};
 use handfast::homing::welcome::{Payload, Request};
 use http::Method;
@@ -277,6 +277,57 @@ async fn clocks_may_differ_by_a_minute_and_no_more() {
     }
 }
 
+/// Begins at a desk, with the button for another device; the address that the desk watches.
+async fn begun_at(scene: &Scene, desk: &mut Browser, persona: &str) -> String {
+    let fields = [("username", persona), ("scopes", "email|phone1"), ("device", "other")];
+    let fields = fields.map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let entry = url("https://shop.test/homing/entry");
+    let answer = desk.submit(&entry, &fields, ComesFrom::Page(&url(LOGIN))).await.expect("an answer");
+    assert_eq!(answer.status, 303, "{}", scene.shop.logs());
+    entry.join(answer.header("location").expect("somewhere")).expect("a place").into()
+}
+
+/// Approves at the phone, and types digits into the shop's form there.
+async fn approved_at_phone(scene: &Scene, user: &Agent, digits: &str) -> u16 {
+    let waiting = user.inbox(Duration::from_secs(20), &[]).await.expect("an inbox");
+    let approval = approve(user, &waiting[0].challenge).await;
+    let welcome = url("https://hub.test/homing/hub/w/x");
+    let mut phone = Visit { browser: scene.browser(), page: url(LOGIN), challenge: String::new(), welcome };
+    let asked = phone.arrive(&approval).await.expect("an answer");
+    assert_eq!((asked.endpoint_status, &asked.session), (200, &None), "{}", asked.body);
+    let mut form = forms(&asked.body).remove(0);
+    assert!(form.fill("digits", digits));
+    let (to, page) = (url("https://shop.test/homing/match"), url(ENDPOINT));
+    let compared = phone.browser.submit(&to, &form.fields, ComesFrom::Page(&page)).await.expect("an answer");
+    // Typed again, they are one too many, right or not.
+    let again = phone.browser.submit(&to, &form.fields, ComesFrom::Page(&page)).await.expect("an answer");
+    assert_eq!(again.status, 400);
+    assert!(phone.browser.cookie("shop.test", "hs_session").is_none(), "the phone is not signed in");
+    compared.status
+}
+
+#[tokio::test]
+async fn a_login_on_another_device_needs_the_digits_that_the_first_one_shows() {
+    let scene = Scene::with(|hub| hub, |shop| shop.set("homing.gateway.cross_device", true)).await;
+    let user = scene.user(&["alice"]).await;
+    for right in [true, false] {
+        let mut desk = scene.browser();
+        let status = begun_at(&scene, &mut desk, "alice").await;
+        let page = open(&mut desk, &status).await.text();
+        let (_, shown) = page.split_once("role=\"status\"><strong>").expect("two digits");
+        let shown: u32 = shown[..2].parse().expect("a number");
+        assert_eq!(open(&mut scene.browser(), &status).await.status, 410, "another browser sees nothing");
+        let typed = format!("{:02}", if right { shown } else { (shown + 1) % 100 });
+        assert_eq!(approved_at_phone(&scene, &user, &typed).await, if right { 200 } else { 400 });
+        let end = open(&mut desk, &status).await;
+        assert_eq!(
+            (end.status, desk.cookie("shop.test", "hs_session").is_some()),
+            if right { (303, true) } else { (410, false) }
+        );
+    }
+    assert_eq!(scene.count("hs_sessions").await, 1);
+}
+
 #[tokio::test]
 async fn a_login_on_another_device_is_off_unless_it_is_switched_on() {
     let scene = Scene::start().await;
@@ -284,6 +335,7 @@ async fn a_login_on_another_device_is_off_unless_it_is_switched_on() {
     let mut browser = visit.browser.clone();
     let status = open(&mut browser, "https://shop.test/homing/status/AAECAwQFBgcICQoLDA0ODw").await;
     assert_eq!(status.status, 404);
+    assert!(!open(&mut browser, LOGIN).await.text().contains("another device"));
 }
 
 /// What somebody at the shop's form sees of a name: status, what the answers look like, how long it took.
