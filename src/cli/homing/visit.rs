@@ -142,7 +142,7 @@ fn login_form(page: &WebAnswer, url: &Url) -> Result<Form, AgentError> {
 }
 
 fn redirection(answer: &WebAnswer, from: &Url) -> Option<Url> {
-    let follows = matches!(answer.status, 301 | 302 | 303);
+    let follows = matches!(answer.status, 301..=303);
     answer.header("location").filter(|_| follows).and_then(|location| from.join(location).ok())
 }
 

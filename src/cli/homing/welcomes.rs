@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::session::{Session, list};
-use super::{AgentError, Browser, Entrance, Gift, Landing, Visit, Welcome};
+use super::{AgentError, Browser, Entrance, Gift, Landing, Welcome};
 use crate::cli::Failure;
 use crate::cli::output::harmless;
 use crate::cli::table::{Column, Show, fields};

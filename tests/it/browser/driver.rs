@@ -278,10 +278,9 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.driver.kill();
-        if std::thread::panicking() || std::env::var_os("HANDFAST_TEST_KEEP_PICTURES").is_some() {
-            if let Some(folder) = self.keep_pictures() {
-                eprintln!("what the browser showed, step by step: {}", folder.display());
-            }
+        let keep = std::thread::panicking() || std::env::var_os("HANDFAST_TEST_KEEP_PICTURES").is_some();
+        if let Some(folder) = keep.then(|| self.keep_pictures()).flatten() {
+            eprintln!("what the browser showed, step by step: {}", folder.display());
         }
     }
 }
