@@ -57,7 +57,10 @@ pub struct Ring {
 
 /// What this process knows of them; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Known(Arc<Mutex<Option<(Instant, Arc<Ring>)>>>);
+pub struct Known(Arc<Mutex<Option<Read>>>);
+
+/// What was read, and until when it is not read again.
+type Read = (Instant, Arc<Ring>);
 
 const ALL: &str = "/* hub::keys::ring */
 select kind, kid, public, secret, not_before, not_after from hub_keys order by kind, generation desc";

@@ -15,7 +15,7 @@ use crate::App;
 use crate::books::{ChannelName, NewMessage};
 use crate::codes::subject::{self, ToSend};
 use crate::codes::{self};
-use crate::crypto::Purpose;
+use crate::crypto::{Purpose, encode_hex};
 use crate::db::{DbError, Row, Transaction};
 use crate::homing::{Persona, values};
 use crate::outbound::{Ports, Target};
@@ -147,7 +147,8 @@ pub async fn add(hub: &Hub, space: Uuid, kind: Kind, address: &str) -> Result<Ad
     within(app, "hub-notices", &space.to_string(), limit).await?;
     if kind == Kind::Email {
         // Whoever it is who writes to somebody's mailbox.
-        within(app, "hub-mailboxes", &address.to_ascii_lowercase(), limit).await?;
+        let mailbox = encode_hex(&secrets::hash(app, "mailbox", &address.to_ascii_lowercase()));
+        within(app, "hub-mailboxes", &mailbox, limit).await?;
     }
     let id = app.new_id();
     let secret = (kind == Kind::Webhook).then(|| SigningSecret::generate(SecretKind::Hmac).reveal());

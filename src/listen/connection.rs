@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header::{HOST, HeaderValue};
 use http::{Request, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
@@ -135,6 +136,7 @@ impl Connection {
             let in_hand = InHand::new(&activity);
             let address = client(peer, request.headers(), &trusted);
             request.extensions_mut().insert(ClientIp(address));
+            name_host(&mut request);
             if let Some(coming) = request.extensions_mut().remove::<OnUpgrade>() {
                 request.extensions_mut().insert(Upgrade::new(coming, hold.clone()));
             }
@@ -171,6 +173,17 @@ impl Connection {
                 () = activity.idle_for(farewell) => Ok(()),
             },
         }
+    }
+}
+
+/// HTTP/2 names the host in `:authority` and not in `Host` (RFC 9113, 8.3.1): what is asked for `Host` must find it either way.
+fn name_host<B>(request: &mut Request<B>) {
+    if request.headers().contains_key(HOST) {
+        return;
+    }
+    let host = request.uri().authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(HOST, host);
     }
 }
 
@@ -244,5 +257,29 @@ impl<B: Body + Unpin> Body for Told<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_named_once_whatever_the_version() {
+        let host = |uri: &str, header: Option<&str>| {
+            let mut request = Request::builder().uri(uri);
+            if let Some(value) = header {
+                request = request.header(HOST, value);
+            }
+            let mut request = request.body(()).unwrap();
+            name_host(&mut request);
+            let found: Vec<_> =
+                request.headers().get_all(HOST).iter().map(|host| host.to_str().unwrap().to_owned()).collect();
+            found
+        };
+        assert_eq!(host("https://shop.example:8443/x", None), ["shop.example:8443"]);
+        assert_eq!(host("/x", Some("shop.example")), ["shop.example"]);
+        assert_eq!(host("https://other.example/x", Some("shop.example")), ["shop.example"]);
+        assert!(host("/x", None).is_empty());
     }
 }

@@ -82,16 +82,7 @@ impl Wanted {
 
     /// Starts it.
     pub(super) async fn start(self) -> Browser {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("chromedriver runs (ops/install brings it)");
-        let said = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let port = said.filter_map(|line| {
-            line.strip_suffix('.')?.split_once("started successfully on port ")?.1.parse::<u16>().ok()
-        });
-        let port = { port }.next().expect("chromedriver says its port");
+        let (driver, port) = driver();
         let profile = tempfile::tempdir().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let base = format!("http://127.0.0.1:{port}/session");
@@ -103,6 +94,27 @@ impl Wanted {
         browser.session = format!("{base}/{}", made["sessionId"].as_str().unwrap());
         browser
     }
+}
+
+/// A driver and its port. It takes a free one for 127.0.0.1 and then wants the same for ::1, which somebody else may have taken: it then
+/// ends, and is started anew.
+fn driver() -> (Child, u16) {
+    for _ in 0..10 {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("chromedriver runs (ops/install brings it)");
+        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let port = said.find_map(|line| {
+            line.strip_suffix('.')?.split_once("started successfully on port ")?.1.parse::<u16>().ok()
+        });
+        if let Some(port) = port {
+            return (driver, port);
+        }
+        let _ = driver.wait();
+    }
+    panic!("chromedriver found no port in ten tries");
 }
 
 impl Browser {
@@ -266,10 +278,9 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.driver.kill();
-        if std::thread::panicking() || std::env::var_os("HANDFAST_TEST_KEEP_PICTURES").is_some() {
-            if let Some(folder) = self.keep_pictures() {
-                eprintln!("what the browser showed, step by step: {}", folder.display());
-            }
+        let keep = std::thread::panicking() || std::env::var_os("HANDFAST_TEST_KEEP_PICTURES").is_some();
+        if let Some(folder) = keep.then(|| self.keep_pictures()).flatten() {
+            eprintln!("what the browser showed, step by step: {}", folder.display());
         }
     }
 }

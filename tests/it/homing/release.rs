@@ -8,10 +8,6 @@ use jiff::Timestamp;
 use super::scene::{ENDPOINT, LOGIN, Scene, approve, fingerprint, gift, key_bytes, leading_to, open};
 use crate::node::eventually;
 
-/// What somebody does to the URL of a release on its way, and to its form.
-type UrlEdit = fn(&str) -> String;
-type FormEdit = fn(&mut Vec<(String, String)>);
-
 /// The key that signs the hub's releases now.
 async fn hub_key(scene: &Scene) -> SigningKey {
     let ring = keys::ring(&scene.hub.app).await.expect("keys");
@@ -45,6 +41,11 @@ async fn aged(scene: &Scene, age: i64) -> u16 {
     panic!("no answer within one second");
 }
 
+/// Changes a URL.
+type EditText = fn(&str) -> String;
+/// Changes what a form holds.
+type EditFields = fn(&mut Vec<(String, String)>);
+
 #[tokio::test]
 async fn ten_seconds_pass_and_eleven_do_not() {
     let scene = Scene::start().await;
@@ -57,7 +58,7 @@ async fn ten_seconds_pass_and_eleven_do_not() {
 async fn nothing_in_a_release_can_be_edited() {
     let scene = Scene::start().await;
     let user = scene.user(&["alice", "alicia"]).await;
-    let edits: [(&str, UrlEdit); 9] = [
+    let edits: [(&str, EditText); 9] = [
         ("username", |action| action.replacen("username=alice", "username=alicia", 1)),
         ("ts", |action| changed(action, "ts")),
         ("n", |action| changed(action, "n")),
@@ -168,7 +169,7 @@ async fn a_merchant_keeps_up_with_the_hubs_keys() {
 async fn what_must_be_given_arrives_or_nobody_is_let_in() {
     let scene = Scene::start().await;
     let user = scene.user(&["alice"]).await;
-    let edits: [FormEdit; 4] = [
+    let edits: [EditFields; 4] = [
         Vec::clear,
         |fields| fields[0].1.clear(),
         |fields| "no address".clone_into(&mut fields[0].1),

@@ -180,3 +180,31 @@ async fn places_are_few_and_public_and_nobody_is_bombarded() {
     assert_eq!(ann.post("notices", json!({"kind": "fax", "address": "1"})).await.status, 400);
     assert_eq!(word(&ann.call("DELETE", "notices/1", None).await), "404 NOT_FOUND");
 }
+
+#[tokio::test]
+async fn a_push_service_is_told_and_one_that_knows_nobody_ends_it() {
+    const PUSH: &str = "push.test";
+    let net = Net::new();
+    let service = Receiver::start(&net, PUSH, |_, n| status([201, 410][n.min(1)])).await;
+    let dir = tempfile::tempdir().unwrap();
+    let vapid = dir.path().join("vapid.pem");
+    std::fs::write(&vapid, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let options = options()
+        .set("providers.push.web.key", vapid.to_str().unwrap())
+        .set("providers.push.web.contact", "mailto:ops@hub.test");
+    let scene = Scene::with(net, options).await;
+    let merchant = scene.merchant("goods-shop", "Goods").await;
+    let ann = scene.named("annette").await;
+    let added = ann.post("notices", json!({"kind": "webpush", "address": format!("https://{PUSH}/UP?token=1")})).await;
+    assert_eq!(added.status, 201, "{}", shown(&added));
+    merchant.welcome("annette", "|").await;
+    let seen = service.got(1).await.remove(0);
+    // A bare endpoint, as UnifiedPush knows it, gets the words as they are.
+    assert_eq!((seen.path.as_str(), &seen.json()["data"]["persona"]), ("/UP?token=1", &json!("annette")));
+    assert!(seen.header("ttl").parse::<u32>().unwrap() <= 300);
+    merchant.welcome("annette", "|").await;
+    let gone = async || !ann.get("notices").await.json()["notices"][0]["failed_at"].is_null();
+    eventually("the subscription is gone", gone).await;
+    merchant.welcome("annette", "|").await;
+    assert_eq!(scene.count("messages where channel = 8").await, 2);
+}

@@ -3,8 +3,6 @@
 // Parts use what they need of it.
 #![allow(dead_code)]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use handfast::crypto::{SigningKey, random};
 use handfast::homing::keys::{PersonaKeys, Root};
 use handfast::homing::otp::{self, Parts, Sauce};
@@ -324,10 +322,4 @@ fn tamed_text(text: String) -> String {
         None if text.len() == 43 && !text.contains(' ') => "32 BYTES".into(),
         None => text,
     }
-}
-
-/// No two requests of a test are the same.
-pub(crate) fn unique() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
