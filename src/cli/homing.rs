@@ -1,8 +1,11 @@
 //! `handfast homing …`: a user of Homing Space without a browser. A space, its personas, what waits for them, and logins.
 //!
 //! The commands are for people and scripts; programs that link this crate use [`Agent`] and [`Visit`] as the commands do.
-//! Promises: see [`agent`](self::agent) for what leaves this machine (no password, no key, no value but to the merchant it was
+//! Promises: see [`agent`] for what leaves this machine (no password, no key, no value but to the merchant it was
 //! approved for), and `space_file` for what stays on it.
+
+// Help texts show addresses as they are typed.
+#![allow(rustdoc::bare_urls)]
 
 mod agent;
 mod browser;
