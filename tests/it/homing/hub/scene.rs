@@ -51,7 +51,7 @@ pub(crate) struct Merchant {
 pub(crate) fn options() -> Options {
     let mut options = Options::of(HOME).set("homing.hub.enabled", true).set("homing.hub.pending_per_persona", 1000);
     for limit in
-        ["welcomes_per_site", "welcomes_per_persona", "decisions", "spaces_per_ip", "sign_ins_per_ip", "notices"]
+        ["welcomes_per_site", "welcomes_per_persona", "decisions", "spaces_per_ip", "sign_ins_per_ip", "notices", "personas_per_space", "personas_per_ip", "sites_per_space"]
     {
         options = options
             .set(&format!("homing.hub.{limit}.bucket"), 10_000)
