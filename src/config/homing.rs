@@ -371,6 +371,19 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_has_an_origin_of_its_own_in_production() {
+        let wrong = |mode, hosts: &[&str]| {
+            let mut config = Config { domain: "hub.example".into(), mode, ..Config::default() };
+            config.homing.hub.enabled = true;
+            config.homing.hub.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+            config.homing.mistakes(&config).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(Mode::Production, &[]), ["homing.hub.hosts"]);
+        assert_eq!(wrong(Mode::Production, &["hub.example"]), Vec::<String>::new());
+        assert_eq!(wrong(Mode::Development, &[]), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_gateway_needs_what_its_hub_gave_it() {
         let wrong = |change: fn(&mut Gateway)| {
             let mut config = merchant();

@@ -323,3 +323,20 @@ async fn an_inbox_answers_as_soon_as_there_is_something_new() {
     assert_eq!(word(&ann.get("inbox?wait=long").await), "400 BAD_REQUEST");
     scene.node.unharmed().await;
 }
+
+#[tokio::test]
+async fn one_site_takes_no_room_from_another() {
+    let scene = Scene::with(Net::new(), options().set("homing.hub.pending_per_persona", 1)).await;
+    scene.named("annette").await;
+    let mut words = Vec::new();
+    for (persona, name) in
+        [("goods-shop", "Goods"), ("other-shop", "Other"), ("third-shop", "Third"), ("fourth-shop", "Fourth")]
+    {
+        let merchant = scene.merchant(persona, name).await;
+        for _ in 0..2 {
+            words.push(word(&merchant.ask(&merchant.payload("annette", "|")).await));
+        }
+    }
+    let (made, full) = ("202 -", "429 RATE_LIMITED");
+    assert_eq!(words, [made, full, made, full, made, full, full, full]);
+}
