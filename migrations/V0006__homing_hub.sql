@@ -17,7 +17,7 @@ comment on column hub_keys.kind is '1 signs releases, 2 opens what merchants box
 comment on column hub_keys.public is 'What others are shown; of the third kind there is nothing to show, and it is empty.';
 comment on column hub_keys.secret is 'The seed, sealed, bound to the kid.';
 comment on column hub_keys.not_before is 'It is shown at once, and used from then on.';
-comment on column hub_keys.not_after is 'Its successor is in use since a day. It stays shown.';
+comment on column hub_keys.not_after is 'Its successor is in use since a day. It is shown, and opens boxes, until then.';
 
 create table hub_spaces (
     id uuid primary key,
@@ -25,12 +25,15 @@ create table hub_spaces (
     root_id text not null unique,
     sign_pk bytea not null check (octet_length(sign_pk) = 32),
     next_index bigint not null default 1 check (next_index > 0),
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    used boolean not null default false
 );
+create index hub_spaces_unused on hub_spaces (created_at) where not used;
 comment on table hub_spaces is 'Somebody''s space: up to seven personas under one key.';
 comment on column hub_spaces.handle is 'Keyed hash of hsp_…, which only its owner has.';
 comment on column hub_spaces.root_id is 'What fingerprints are made of: the same for all its personas, and never shown.';
 comment on column hub_spaces.next_index is 'The index of the next persona''s keys: none is used again.';
+comment on column hub_spaces.used is 'Somebody has signed in to it. One that was never used, and has no persona, is forgotten after 30 days.';
 
 create table hub_vaults (
     space_id uuid primary key references hub_spaces (id) on delete cascade,

@@ -61,8 +61,8 @@ impl TellSpace {
             }
         };
         let report = match recipient.kind {
-            Kind::Webhook => self.post(delivery, &what, &recipient).await,
-            Kind::WebPush => self.push(delivery, &what, &recipient).await,
+            Kind::Webhook => of_one(self.post(delivery, &what, &recipient).await),
+            Kind::WebPush => of_one(self.push(delivery, &what, &recipient).await),
             Kind::Email => self.mail(delivery, &what, &recipient).await,
         };
         if report.advice == Advice::Never("gone")
@@ -204,13 +204,14 @@ fn judge(status: u16, pause: Option<Duration>) -> Report {
         410 => Report::of(Outcome::RefusedForGood, Advice::Never("gone")),
         _ => Report::of(Outcome::RefusedForNow, pause.map_or(Advice::Later, Advice::In)),
     };
-    let sign = match status {
-        _ if pause.is_some() => Sign::Overloaded { retry_after: pause },
-        429 | 503 => Sign::Overloaded { retry_after: None },
-        408 | 500.. => Sign::Failed,
-        _ => Sign::Good,
-    };
-    Report { sign: Some(sign), ..report }.code(format!("http_{status}"))
+    report.code(format!("http_{status}"))
+}
+
+/// A place is one stranger's: that it fails, or asks for a pause, concerns its own deliveries only, and holds back nobody else's notices
+/// on the same host.
+fn of_one(report: Report) -> Report {
+    let sign = if report.advice == Advice::Done { Sign::Good } else { Sign::NotTried };
+    Report { sign: Some(sign), ..report }
 }
 
 #[cfg(test)]
@@ -245,13 +246,13 @@ mod tests {
         let pause = Some(Duration::from_secs(9));
         for (status, pause, advice, sign) in [
             (204, None, Advice::Done, Sign::Good),
-            (410, None, Advice::Never("gone"), Sign::Good),
-            (404, None, Advice::Later, Sign::Good),
-            (500, None, Advice::Later, Sign::Failed),
-            (429, pause, Advice::In(Duration::from_secs(9)), Sign::Overloaded { retry_after: pause }),
-            (503, None, Advice::Later, Sign::Overloaded { retry_after: None }),
+            (410, None, Advice::Never("gone"), Sign::NotTried),
+            (404, None, Advice::Later, Sign::NotTried),
+            (500, None, Advice::Later, Sign::NotTried),
+            (429, pause, Advice::In(Duration::from_secs(9)), Sign::NotTried),
+            (503, None, Advice::Later, Sign::NotTried),
         ] {
-            let report = judge(status, pause);
+            let report = of_one(judge(status, pause));
             assert_eq!((report.advice.clone(), report.sign()), (advice, sign), "{status}");
         }
     }

@@ -140,7 +140,7 @@ pub struct Hub {
     pub welcomes_per_site: Bucket,
     /// Welcomes of one persona, from whatever sites.
     pub welcomes_per_persona: Bucket,
-    /// Welcomes of one persona that wait at once.
+    /// Welcomes of one persona that wait at once, of one site; of all sites three times as many.
     pub pending_per_persona: u32,
     /// Denials of one site's welcomes, after which the persona hears nothing of it for an hour.
     pub denials: u32,
@@ -148,6 +148,12 @@ pub struct Hub {
     pub decisions: Bucket,
     /// Spaces made from one address.
     pub spaces_per_ip: Bucket,
+    /// Names of personas that one space tries to take.
+    pub personas_per_space: Bucket,
+    /// The same from one address.
+    pub personas_per_ip: Bucket,
+    /// Sites that one space makes.
+    pub sites_per_space: Bucket,
     /// Sign-ins to spaces begun, and vaults fetched, from one address: each so many.
     pub sign_ins_per_ip: Bucket,
     /// Places for notices added to one space, and codes sent to one mailbox.
@@ -219,6 +225,11 @@ impl Homing {
             ),
             ("hub.hosts", hub.hosts.iter().all(|host| is_host(host)), hosts),
             ("hub.hosts", !together, "gateway and hub must not share a host name: give each its own"),
+            (
+                "hub.hosts",
+                !hub.enabled || mode != Mode::Production || !hub.hosts.is_empty(),
+                "must be set in production: the pages that hold keys must not share an origin with the node's other doors",
+            ),
             ("hub.url", url(&hub.url), https),
             ("hub.challenge_life", life(hub.challenge_life), "must be between 30s and 1h"),
             ("hub.session_life", hub.session_life >= Period::seconds(60), "must be at least 1m"),
@@ -228,6 +239,9 @@ impl Homing {
             ("hub.denials", hub.denials > 0, "must be at least 1"),
             ("hub.decisions", hub.decisions.is_one(), Bucket::MUST),
             ("hub.spaces_per_ip", hub.spaces_per_ip.is_one(), Bucket::MUST),
+            ("hub.personas_per_space", hub.personas_per_space.is_one(), Bucket::MUST),
+            ("hub.personas_per_ip", hub.personas_per_ip.is_one(), Bucket::MUST),
+            ("hub.sites_per_space", hub.sites_per_space.is_one(), Bucket::MUST),
             ("hub.sign_ins_per_ip", hub.sign_ins_per_ip.is_one(), Bucket::MUST),
             ("hub.notices", hub.notices.is_one(), Bucket::MUST),
         ];
@@ -315,6 +329,9 @@ impl Default for Hub {
             denials: 2,
             decisions: Bucket { bucket: 10, per_minute: 10.0 },
             spaces_per_ip: Bucket { bucket: 10, per_minute: 0.5 },
+            personas_per_space: Bucket { bucket: 10, per_minute: 0.02 },
+            personas_per_ip: Bucket { bucket: 30, per_minute: 0.1 },
+            sites_per_space: Bucket { bucket: 20, per_minute: 0.02 },
             sign_ins_per_ip: Bucket { bucket: 30, per_minute: 5.0 },
             notices: Bucket { bucket: 5, per_minute: 0.05 },
             reserved: [
@@ -351,6 +368,19 @@ mod tests {
         gateway.sign_key = "/etc/handfast/homing-sign.key".into();
         gateway.scopes = "email|shop_size".into();
         config
+    }
+
+    #[test]
+    fn a_hub_has_an_origin_of_its_own_in_production() {
+        let wrong = |mode, hosts: &[&str]| {
+            let mut config = Config { domain: "hub.example".into(), mode, ..Config::default() };
+            config.homing.hub.enabled = true;
+            config.homing.hub.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+            config.homing.mistakes(&config).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(Mode::Production, &[]), ["homing.hub.hosts"]);
+        assert_eq!(wrong(Mode::Production, &["hub.example"]), Vec::<String>::new());
+        assert_eq!(wrong(Mode::Development, &[]), Vec::<String>::new());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Requests being answered, by source: a bound that holds also when clients send and leave.
+//! Requests being answered, or waiting, by source: a bound that holds also when clients send and leave.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,7 +27,11 @@ impl Places {
 
     /// A place, unless the source has all of its own.
     pub(super) fn take(&self, ip: IpAddr) -> Option<Place> {
-        let source = network(ip);
+        self.take_of(network(ip))
+    }
+
+    /// The same where a source is something else than an address.
+    pub(super) fn take_of(&self, source: String) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = taken.entry(source.clone()).or_default();
         if *mine >= self.each {

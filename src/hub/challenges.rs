@@ -6,10 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Error, Hub, Refusal, sites, spaces};
+use super::welcomes::Leads;
+use super::{Error, Hub, Refusal, secrets, sites, spaces};
 use crate::App;
+use crate::crypto::Purpose;
 use crate::db::{DbError, Row};
-use crate::homing::signed;
+use crate::homing::{ids, signed};
 
 /// Welcomes that wait for one space, at the most that are shown.
 const SHOWN: i64 = 50;
@@ -67,6 +69,9 @@ select id, username, sealed, state, expires_at from hub_challenges where id = $1
 const STATUS: &str = "/* hub::challenges::status */
 select state, expires_at from hub_challenges where id = $1 and site_id = $2";
 
+const LEADS: &str = "/* hub::challenges::leads_to */
+select release from hub_challenges where id = $1 and release is not null";
+
 const EXPIRE: &str = "/* hub::challenges::expire */
 with over as (
     select id, site_id, (expires_at at time zone 'UTC')::date as day from hub_challenges
@@ -106,6 +111,9 @@ impl State {
 
 /// How a welcome stands, to the site that asked for it and signs that it asks.
 pub async fn status(app: &App, site: &str, id: &str, ts: i64, sig: &str) -> Result<(State, Timestamp), Error> {
+    if !ids::is_challenge(id) {
+        return Err(Refusal::NotFound.into());
+    }
     let now = app.clock.now();
     let site = sites::find(app, site).await?.ok_or(Refusal::NotFound)?;
     if !spaces::is_signed(&signed::status(&site.id, id, ts), sig, &site.sign_pk) {
@@ -147,6 +155,9 @@ pub async fn wait(hub: &Hub, space: Uuid, known: &HashSet<String>, wait: Duratio
 
 /// One of a space's welcomes.
 pub async fn find(app: &App, space: Uuid, id: &str) -> Result<Challenge, Error> {
+    if !ids::is_challenge(id) {
+        return Err(Refusal::NotFound.into());
+    }
     let row = app.db.row(FIND, &[&id, &space]).await?.ok_or(Refusal::NotFound)?;
     let expires_at = row.get(4);
     Ok(Challenge {
@@ -156,6 +167,17 @@ pub async fn find(app: &App, space: Uuid, id: &str) -> Result<Challenge, Error> 
         state: State::at(row.get(3), expires_at, app.clock.now()),
         expires_at,
     })
+}
+
+/// The endpoint that a welcome leads to; none when it is over, or there is none.
+pub async fn leads_to(app: &App, id: &str) -> Result<Option<String>, Error> {
+    if !ids::is_challenge(id) {
+        return Ok(None);
+    }
+    let Some(row) = app.db.row(LEADS, &[&id]).await? else { return Ok(None) };
+    let plain = app.keys.open(Purpose::Homing, &secrets::place("hub_challenges", id), row.get(0))?;
+    let leads: Leads = serde_json::from_slice(&plain).map_err(|_| DbError::Stored("welcome"))?;
+    Ok(Some(leads.endpoint))
 }
 
 /// Ends up to 1,000 welcomes that nobody decided, counts them, and forgets up to 1,000 that are long over; returns how many ended.

@@ -14,7 +14,7 @@ use crate::crypto::Purpose;
 use crate::db::{DbError, Row, Transaction};
 use crate::homing::release::Release;
 use crate::homing::scopes::{BadGrant, Scopes};
-use crate::homing::{fingerprint, signed};
+use crate::homing::{fingerprint, ids, signed};
 
 /// Where the browser goes with what was granted.
 pub struct Released {
@@ -108,6 +108,9 @@ async fn signed_by(
     now: Timestamp,
 ) -> Result<Asked, Error> {
     let app = &hub.app;
+    if !ids::is_challenge(id) {
+        return Err(Refusal::NotFound.into());
+    }
     let row = app.db.row(FIND, &[&id, &space, &persona]).await?.ok_or(Refusal::NotFound)?;
     within(app, "hub-decisions", &space.to_string(), app.config.homing.hub.decisions).await?;
     let (asked, state) = read(&row, now)?;

@@ -1,7 +1,8 @@
 //! The hub's own keys: one signs releases, one opens what merchants box, one makes fingerprints.
 //!
 //! They are made when they are first needed; of processes that begin together one makes them. A new signing key is shown at once and
-//! signs later, so that merchants, who pin it, have time to learn of it; the old one stays shown. The key of fingerprints never
+//! signs later, so that merchants, who pin it, have time to learn of it; the old one is shown until its own end, and not pinned
+//! by anybody who comes later. The key of fingerprints never
 //! changes: nobody would be known again.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +49,7 @@ pub struct Key {
     secret: Zeroizing<[u8; 32]>,
 }
 
-/// All of them.
+/// All of them that have not had their time.
 pub struct Ring {
     /// Newest first, by use.
     keys: Vec<Key>,
@@ -63,7 +64,8 @@ pub struct Known(Arc<Mutex<Option<Read>>>);
 type Read = (Instant, Arc<Ring>);
 
 const ALL: &str = "/* hub::keys::ring */
-select kind, kid, public, secret, not_before, not_after from hub_keys order by kind, generation desc";
+select kind, kid, public, secret, not_before, not_after from hub_keys
+where not_after is null or not_after > $1 order by kind, generation desc";
 
 const MAKE: &str = "/* hub::keys::make */
 insert into hub_keys (kind, generation, kid, public, secret, created_at, not_before)
@@ -150,7 +152,7 @@ pub async fn ring(app: &App) -> Result<Ring, Error> {
     read(app).await?.ok_or(Error::Db(DbError::Stored("hub key")))
 }
 
-/// Makes a new signing key and a new box key: shown at once, used `after` that time. The old ones stay shown.
+/// Makes a new signing key and a new box key: shown at once, used `after` that time. The old ones are shown for a day longer.
 pub async fn rotate(app: &App, after: Duration) -> Result<Ring, Error> {
     ring(app).await?;
     let now = app.clock.now();
@@ -188,7 +190,7 @@ async fn make(
 /// None: not all of them are there.
 async fn read(app: &App) -> Result<Option<Ring>, Error> {
     let (mut keys, mut fingerprint) = (Vec::new(), None);
-    for row in &app.db.rows(ALL, &[]).await? {
+    for row in &app.db.rows(ALL, &[&app.clock.now()]).await? {
         let (usage, secret) = opened(app, row)?;
         match usage {
             Use::Fingerprint => fingerprint = Some(secret),

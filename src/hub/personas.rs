@@ -1,15 +1,20 @@
 //! Personas: names that are unique on the hub, seven to a space, and nobody's again once they are deleted.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Error, Refusal, names, sites};
+use super::{Error, Refusal, names, sites, spaces, stats, within};
 use crate::App;
 use crate::db::{DbError, Row, Transaction};
 use crate::homing::Persona as Name;
 
 /// Personas of one space at the most.
 pub const MOST: i64 = 7;
+
+/// Names of one space in its life: they are nobody's again, so no space may use up many.
+const MOST_EVER: i64 = 50;
 
 /// A persona as its owner sees it.
 pub struct Persona {
@@ -56,15 +61,23 @@ const DELETE: &str = "/* hub::personas::delete */
 update hub_personas set slot = null, deleted_at = $3 where name = $1 and space_id = $2 and deleted_at is null";
 
 const SILENCE: &str = "/* hub::personas::delete (welcomes) */
-update hub_challenges set state = 2, release = null, decided_at = $3
-where username = $1 and space_id = $2 and state = 0";
+with silenced as (
+    update hub_challenges set state = 2, release = null, decided_at = $3
+    where username = $1 and space_id = $2 and state = 0 and expires_at > $3
+    returning site_id
+)
+insert into hub_stats as s (site_id, day, denied) select site_id, $4, count(*)::int4 from silenced group by site_id order by 1
+on conflict (site_id, day) do update set denied = s.denied + excluded.denied";
 
-/// Takes a name.
-pub async fn create(app: &App, space: Uuid, wanted: &Wanted<'_>) -> Result<Persona, Error> {
+/// Takes a name. Tries count, since each tells whether somebody has the name.
+pub async fn create(app: &App, space: Uuid, ip: IpAddr, wanted: &Wanted<'_>) -> Result<Persona, Error> {
     let name = wanted.name.as_str();
     if app.config.homing.hub.reserved.iter().any(|reserved| names::skeleton(reserved) == names::skeleton(name)) {
         return Err(Refusal::BadUsername.into());
     }
+    let limits = &app.config.homing.hub;
+    within(app, "hub-personas", &space.to_string(), limits.personas_per_space).await?;
+    spaces::per_ip(app, "hub-personas-ip", ip, limits.personas_per_ip).await?;
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
     // Of one space, one after the other.
@@ -72,6 +85,9 @@ pub async fn create(app: &App, space: Uuid, wanted: &Wanted<'_>) -> Result<Perso
     let row = tx.query_opt(&lock, &[&space]).await?.ok_or(Refusal::SignedOut)?;
     let (next, taken): (i64, Vec<i16>) = (row.get(0), row.get(1));
     let slot = (1..=MOST as i16).find(|slot| !taken.contains(slot)).ok_or(Refusal::Full)?;
+    if next > MOST_EVER {
+        return Err(Refusal::Full.into());
+    }
     if wanted.index != next {
         return Err(Refusal::BadIndex.into());
     }
@@ -109,7 +125,7 @@ pub async fn delete(app: &App, space: Uuid, name: &Name) -> Result<(), Error> {
     }
     sites::revoke_of(&tx, name, now).await?;
     let silence = tx.prepare_cached(SILENCE).await?;
-    tx.execute(&silence, &[&name, &space, &now]).await?;
+    tx.execute(&silence, &[&name, &space, &now, &stats::day(now)]).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -16,12 +16,15 @@ const LIVE: i64 = 4;
 const MAKE: &str = "/* hub::sauces::make */
 insert into hub_sauces (id, site_id, secret, created_at) values ($1, $2, $3, $4)";
 
+/// A statement of its own: what a statement counts is what there was when it began to wait.
 const LOCK: &str = "/* hub::sauces::rotate (lock) */
-select (select count(*) from hub_sauces u where u.site_id = s.id and (u.not_after is null or u.not_after > $2))
-from hub_sites s where s.id = $1 for update";
+select id from hub_sites where id = $1 and not deleted for update";
 
-const END: &str = "/* hub::sauces::rotate */
-update hub_sauces set not_after = $2 where site_id = $1 and (not_after is null or not_after > $2)";
+const LIVING: &str = "/* hub::sauces::rotate (count) */
+select count(*) from hub_sauces where site_id = $1 and (not_after is null or not_after > $2)";
+
+const END: &str = "/* hub::sauces::end */
+update hub_sauces set not_after = $2 where site_id = any ($1::text[]) and (not_after is null or not_after > $2)";
 
 const GOOD: &str = "/* hub::sauces::good */
 select id, secret from hub_sauces where site_id = $1 and (not_after is null or not_after > $2) order by created_at desc";
@@ -47,15 +50,24 @@ pub async fn rotate(app: &App, site: &str, at_once: bool) -> Result<Zeroizing<St
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
     let lock = tx.prepare_cached(LOCK).await?;
-    let row = tx.query_opt(&lock, &[&site, &now]).await?.ok_or(Refusal::NotFound)?;
+    let locked = tx.query_opt(&lock, &[&site]).await?.ok_or(Refusal::NotFound)?;
+    let living = tx.prepare_cached(LIVING).await?;
+    let row = tx.query_one(&living, &[&site, &now]).await?;
     if row.get::<_, i64>(0) >= LIVE && !at_once {
         return Err(Refusal::Full.into());
     }
-    let end = tx.prepare_cached(END).await?;
-    tx.execute(&end, &[&site, &until]).await?;
+    end(&tx, &[locked], until).await?;
     let sauce = make(&tx, app, site).await?;
     tx.commit().await?;
     Ok(sauce)
+}
+
+/// Those of these sites are good until then at the longest. The rows begin with the sites' ids, and are locked.
+pub(super) async fn end(tx: &Transaction<'_>, sites: &[Row], until: Timestamp) -> Result<(), DbError> {
+    let sites: Vec<&str> = sites.iter().map(|row| row.get(0)).collect();
+    let end = tx.prepare_cached(END).await?;
+    tx.execute(&end, &[&sites, &until]).await?;
+    Ok(())
 }
 
 /// Those that are good now, newest first.

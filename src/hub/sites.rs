@@ -6,7 +6,7 @@ use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Error, Refusal, names, sauces};
+use super::{Error, Refusal, names, sauces, within};
 use crate::App;
 use crate::config::Mode;
 use crate::crypto::random_below;
@@ -97,6 +97,10 @@ const CREATE: &str = "/* hub::sites::create */
 insert into hub_sites (id, space_id, persona, name, scope_prefix, fingerprint_mode, otp_alg, trial_ends_at, created_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing";
 
+/// Before anything is counted: what a statement counts is what there was when it began.
+const LOCK: &str = "/* hub::sites::create (lock) */
+select id from hub_spaces where id = $1 for update";
+
 const OWNED: &str = "/* hub::sites::create (persona) */
 select (select count(*) from hub_sites s where s.space_id = $2 and s.revoked_at is null)
 from hub_personas p where p.name = $1 and p.space_id = $2 and p.deleted_at is null for update";
@@ -123,10 +127,12 @@ const OF_SPACE: &str = select!("list", "where s.space_id = $1 and not s.deleted 
 const ALL: &str = select!("page", "where ($1::text is null or s.id > $1) order by s.id limit $2");
 
 const DELETE: &str = "/* hub::sites::delete */
-update hub_sites set revoked_at = coalesce(revoked_at, $3), deleted = true where id = $1 and space_id = $2 and not deleted";
+update hub_sites set revoked_at = coalesce(revoked_at, $3), deleted = true where id = $1 and space_id = $2 and not deleted
+returning id";
 
 const REVOKE_OF: &str = "/* hub::sites::revoke_of */
-update hub_sites set revoked_at = coalesce(revoked_at, $2), deleted = true where persona = $1 and not deleted";
+update hub_sites set revoked_at = coalesce(revoked_at, $2), deleted = true where persona = $1 and not deleted
+returning id";
 
 impl FingerprintMode {
     fn from_number(number: i16) -> Option<Self> {
@@ -171,6 +177,8 @@ pub async fn create(app: &App, space: Uuid, wanted: &Wanted) -> Result<(Site, Ze
         return Err(Refusal::BadRequest("name must be 1 to 60 printable characters of ASCII").into());
     }
     check_endpoints(app, &wanted.endpoints)?;
+    // Names are claimed for good, so those that are given up count as well.
+    within(app, "hub-sites", &space.to_string(), app.config.homing.hub.sites_per_space).await?;
     let (now, days) = (app.clock.now(), app.config.homing.hub.trial_days);
     let trial = std::time::Duration::from_secs(u64::from(days) * 86_400);
     let trial_ends_at = (days > 0).then(|| now + trial);
@@ -178,6 +186,8 @@ pub async fn create(app: &App, space: Uuid, wanted: &Wanted) -> Result<(Site, Ze
     let (mode, alg) = (wanted.fingerprint_mode as i16, wanted.otp_alg as i16);
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
+    let lock = tx.prepare_cached(LOCK).await?;
+    tx.query(&lock, &[&space]).await?;
     let owned = tx.prepare_cached(OWNED).await?;
     let row = tx.query_opt(&owned, &[&persona, &space]).await?.ok_or(Refusal::NotFound)?;
     if row.get::<_, i64>(0) >= MOST {
@@ -201,6 +211,9 @@ pub async fn create(app: &App, space: Uuid, wanted: &Wanted) -> Result<(Site, Ze
 
 /// The site of that id.
 pub async fn find(app: &App, id: &str) -> Result<Option<Site>, DbError> {
+    if !ids::is_site(id) {
+        return Ok(None);
+    }
     let row = app.db.row(FIND, &[&id]).await?;
     row.as_ref().map(read).transpose()
 }
@@ -221,16 +234,25 @@ pub async fn page(app: &App, after: Option<&str>, limit: i64) -> Result<Vec<Site
     app.db.rows(ALL, &[&after, &limit]).await?.iter().map(read).collect()
 }
 
-/// Gives a site of that space up: nobody is welcomed there from now on. False: there is none.
+/// Gives a site of that space up, with its sauces: nobody is welcomed there from now on. False: there is none.
 pub async fn delete(app: &App, space: Uuid, id: &str) -> Result<bool, DbError> {
-    Ok(app.db.execute(DELETE, &[&id, &space, &app.clock.now()]).await? == 1)
+    if !ids::is_site(id) {
+        return Ok(false);
+    }
+    let (now, mut client) = (app.clock.now(), app.db.client().await?);
+    let tx = client.transaction().await?;
+    let delete = tx.prepare_cached(DELETE).await?;
+    let gone = tx.query(&delete, &[&id, &space, &now]).await?;
+    sauces::end(&tx, &gone, now).await?;
+    tx.commit().await?;
+    Ok(!gone.is_empty())
 }
 
 /// The sites of a persona that is deleted.
 pub(super) async fn revoke_of(tx: &Transaction<'_>, persona: &str, now: Timestamp) -> Result<(), DbError> {
     let revoke = tx.prepare_cached(REVOKE_OF).await?;
-    tx.execute(&revoke, &[&persona, &now]).await?;
-    Ok(())
+    let gone = tx.query(&revoke, &[&persona, &now]).await?;
+    sauces::end(tx, &gone, now).await
 }
 
 async fn find_in(client: &impl GenericClient, id: &str) -> Result<Option<Site>, DbError> {

@@ -4,6 +4,8 @@
 //! keyed hash; what is asked of a space that does not exist is answered alike, at the same cost.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -12,11 +14,13 @@ use zeroize::Zeroizing;
 use super::{Error, Refusal, secrets, vaults, within};
 use crate::App;
 use crate::config::Bucket;
-use crate::crypto::sodium;
+use crate::crypto::{SigningKey, sodium};
 use crate::db::DbError;
 use crate::guessing::network;
 use crate::homing::{decode_exact, ids, signed};
 
+/// After this a space that nobody ever signed in to is forgotten.
+const UNUSED: Duration = Duration::from_secs(30 * 86_400);
 /// How long a nonce is good, in seconds.
 const NONCE_LIFE: u64 = 60;
 /// Sessions of one space at the most; a further one ends the oldest.
@@ -32,11 +36,11 @@ const USE: &str = "/* hub::spaces::login (nonce) */
 delete from hub_nonces where hash = any ($1) and handle = any ($2) and expires_at > $3 returning true";
 
 const FIND: &str = "/* hub::spaces::find */
-select id, sign_pk, handle from hub_spaces where handle = any ($1)";
+select id, sign_pk from hub_spaces where handle = any ($1)";
 
 /// The key file of the node may lose its older keys once everybody has signed in under the newest.
 const RENEW: &str = "/* hub::spaces::login (handle) */
-update hub_spaces set handle = $2 where id = $1";
+update hub_spaces set handle = $2, used = true where id = $1 and (handle <> $2 or not used)";
 
 const SIGN_IN: &str = "/* hub::spaces::login */
 with surplus as (
@@ -56,6 +60,12 @@ delete from hub_nonces where hash = any (array(select hash from hub_nonces where
 
 const PURGE_SESSIONS: &str = "/* hub::spaces::purge (sessions) */
 delete from hub_sessions where hash = any (array(select hash from hub_sessions where expires_at <= $1 order by expires_at limit 1000))";
+
+const PURGE_UNUSED: &str = "/* hub::spaces::purge (unused) */
+delete from hub_spaces where id = any (array(
+    select id from hub_spaces s
+    where not used and created_at <= $1 and not exists (select from hub_personas p where p.space_id = s.id)
+    order by created_at limit 1000))";
 
 /// A session, as it is told once.
 pub struct Session {
@@ -89,7 +99,7 @@ pub async fn create(app: &App, ip: IpAddr, sign_pk: &str, vault: &str, sig: &str
 pub async fn challenge(app: &App, ip: IpAddr, space: &str) -> Result<Zeroizing<String>, Error> {
     within(app, "hub-sign-ins", &network(ip), app.config.homing.hub.sign_ins_per_ip).await?;
     let nonce = secrets::new();
-    let expires_at = app.clock.now() + std::time::Duration::from_secs(NONCE_LIFE);
+    let expires_at = app.clock.now() + Duration::from_secs(NONCE_LIFE);
     let (hash, handle) = (secrets::hash(app, "nonce", &nonce), secrets::hash(app, "space", space));
     app.db.execute(ASK, &[&hash.as_slice(), &handle.as_slice(), &expires_at]).await?;
     Ok(nonce)
@@ -104,13 +114,13 @@ pub async fn login(app: &App, space: &str, nonce: &str, sig: &str) -> Result<Ses
     let found = app.db.row(FIND, &[&handles]).await?;
     let key = match &found {
         Some(row) => row.get::<_, &[u8]>(1).try_into().map_err(|_| DbError::Stored("space"))?,
-        None => NOBODYS_KEY,
+        None => *NOBODYS_KEY,
     };
     let fits = is_signed(&signed::space_login(space, nonce), sig, &key);
     let Some(row) = found.filter(|_| fits && asked) else { return Err(Refusal::BadSignature.into()) };
-    let (id, stored): (Uuid, &[u8]) = (row.get(0), row.get(2));
-    if handles.first().is_some_and(|current| *current != stored) {
-        app.db.execute(RENEW, &[&id, &handles[0]]).await?;
+    let id: Uuid = row.get(0);
+    if let Some(current) = handles.first() {
+        app.db.execute(RENEW, &[&id, current]).await?;
     }
     let (token, expires_at) = (secrets::new(), now + app.config.homing.hub.session_life.duration());
     let hash = secrets::hash(app, "session", &token);
@@ -137,10 +147,11 @@ pub(super) async fn find(app: &App, space: &str) -> Result<Option<Uuid>, DbError
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Removes up to 1,000 nonces and 1,000 sessions that have had their time; returns how many.
+/// Removes up to 1,000 nonces and 1,000 sessions that have had their time, and 1,000 spaces that were never used; returns how many.
 pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
     let now = app.clock.now();
-    Ok(app.db.execute(PURGE_NONCES, &[&now]).await? + app.db.execute(PURGE_SESSIONS, &[&now]).await?)
+    let unused = app.db.execute(PURGE_UNUSED, &[&(now - UNUSED)]).await?;
+    Ok(unused + app.db.execute(PURGE_NONCES, &[&now]).await? + app.db.execute(PURGE_SESSIONS, &[&now]).await?)
 }
 
 /// A limit per address for what costs the hub little and a guesser much.
@@ -153,12 +164,8 @@ pub(super) fn is_signed(text: &[u8], sig: &str, key: &[u8; 32]) -> bool {
     decode_exact::<64>(sig).is_some_and(|sig| sodium::verify(text, &sig, key))
 }
 
-/// A point on the curve for which nobody has the secret: the base point's y.
-const NOBODYS_KEY: [u8; 32] = {
-    let mut key = [0x66; 32];
-    key[0] = 0x58;
-    key
-};
+/// Checked against where there is no such space; its secret is dropped at once, so nobody can sign for it.
+static NOBODYS_KEY: LazyLock<[u8; 32]> = LazyLock::new(|| *SigningKey::generate().public());
 
 fn slices(hashes: &[[u8; 32]]) -> Vec<&[u8]> {
     hashes.iter().map(<[u8; 32]>::as_slice).collect()

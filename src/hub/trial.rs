@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::App;
 use crate::db::DbError;
+use crate::homing::ids;
 
 /// What is to change; none: it stays.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +24,9 @@ where id = $1 and not (deleted and $4::bool is not distinct from false)";
 
 /// Changes a site. False: there is none, or it is to come back and its owner has given it up.
 pub async fn change(app: &App, site: &str, change: Change) -> Result<bool, DbError> {
+    if !ids::is_site(site) {
+        return Ok(false);
+    }
     let (sets, end) = (change.trial_ends_at.is_some(), change.trial_ends_at.flatten());
     Ok(app.db.execute(SET, &[&site, &sets, &end, &change.revoked, &app.clock.now()]).await? == 1)
 }

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::{Error, Refusal, spaces};
+use super::{Error, Refusal, spaces, within};
 use crate::App;
+use crate::config::Bucket;
 use crate::db::{DbError, Transaction};
 
 /// Longest vault, in bytes.
@@ -22,6 +23,9 @@ select vault, version from hub_vaults where space_id = $1";
 
 const PUT: &str = "/* hub::vaults::put */
 update hub_vaults set vault = $2, version = $3::int8, updated_at = $4 where space_id = $1 and version = $3::int8 - 1";
+
+/// Vaults of one space that are put.
+const PUTS: Bucket = Bucket { bucket: 30, per_minute: 10.0 };
 
 /// What is kept.
 pub struct Vault {
@@ -54,6 +58,7 @@ pub async fn fetch(app: &App, ip: IpAddr, space: &str) -> Result<Vault, Error> {
 /// Replaces the vault by its next version; refused where another browser was quicker.
 pub async fn put(app: &App, space: Uuid, vault: &str, version: i64) -> Result<(), Error> {
     check(vault)?;
+    within(app, "hub-vault-puts", &space.to_string(), PUTS).await?;
     let put = app.db.execute(PUT, &[&space, &vault, &version, &app.clock.now()]).await?;
     if put == 1 { Ok(()) } else { Err(Refusal::Conflict.into()) }
 }

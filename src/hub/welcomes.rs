@@ -74,9 +74,9 @@ on conflict (site_id, n) do update set expires_at = excluded.expires_at where s.
 
 const LOCK: &str = "/* hub::welcomes::lock */ select pg_advisory_xact_lock($1, hashtext($2))";
 
-/// What a site that nobody listens to asks counts against itself only.
+/// Of the site, and of all; what a site that nobody listens to asks counts against itself only.
 const PENDING: &str = "/* hub::welcomes::pending */
-select count(*), min(expires_at) from hub_challenges
+select count(*) filter (where site_id = $2), count(*), min(expires_at) from hub_challenges
 where username = $1 and state = 0 and expires_at > $3
     and (site_id = $2 or space_id is not null or not exists (
         select from hub_blocks b where b.persona = username and b.site_id = hub_challenges.site_id and b.until > $3))";
@@ -255,10 +255,13 @@ async fn has_room(tx: &Transaction<'_>, hub: &Hub, checked: &Checked, now: Times
     tx.execute(&lock, &[&LOCK_CLASS, &username]).await?;
     let pending = tx.prepare_cached(PENDING).await?;
     let row = tx.query_one(&pending, &[&username, &checked.site.id, &now]).await?;
-    if row.get::<_, i64>(0) < i64::from(hub.app.config.homing.hub.pending_per_persona) {
+    let (of_site, of_all): (i64, i64) = (row.get(0), row.get(1));
+    let most = i64::from(hub.app.config.homing.hub.pending_per_persona);
+    // One site alone takes no room from the others.
+    if of_site < most && of_all < 3 * most {
         return Ok(());
     }
-    let first: Option<Timestamp> = row.get(1);
+    let first: Option<Timestamp> = row.get(2);
     let after = first.and_then(|end| Duration::try_from(end.duration_since(now)).ok());
     Err(Refusal::RateLimited(after).into())
 }

@@ -14,7 +14,8 @@
 //! | `personas`, `welcomes`, `sites`, `notices` | what is in a space |
 //! | `pages` | what browsers show, and the scripts that use all this there |
 //!
-//! Promises: every body is bounded; a request that has begun is brought to its end also where its caller leaves; tokens, names, ids
+//! Promises: every body is bounded; a request that has begun is brought to its end also where its caller leaves, but for one that
+//! only waits; tokens, names, ids
 //! of spaces and query strings reach no log. Leaves out what is decided ([`crate::hub`]).
 
 mod answer;
@@ -40,7 +41,11 @@ use self::answer::Refused;
 use self::request::Request;
 use crate::App;
 use crate::doors::Serve;
-use crate::hub::Hub;
+use crate::doors::places::Places;
+use crate::hub::{Hub, Refusal};
+
+/// Requests of one space that may wait for welcomes at once.
+const WAITING_OF_SPACE: usize = 4;
 
 /// What the endpoints share.
 struct Door {
@@ -48,6 +53,10 @@ struct Door {
     hub: Hub,
     /// How many requests may wait for welcomes at once.
     waiting: Arc<Semaphore>,
+    /// The same, of one space.
+    waiting_of_space: Places,
+    /// Requests being answered, of one address.
+    places: Places,
     stopping: CancellationToken,
 }
 
@@ -58,6 +67,8 @@ pub fn routes(serve: &Serve) -> BoxedFilter<(Response,)> {
         hub: Hub::new(&serve.app, &serve.acceptor),
         // Those who wait hold a connection each; they may have half of them.
         waiting: Arc::new(Semaphore::new((serve.app.config.public.connections / 2).max(1))),
+        waiting_of_space: Places::new(WAITING_OF_SPACE),
+        places: Places::new(serve.app.config.public.connections_per_ip),
         stopping: serve.stopping.clone(),
     });
     let api = warp::path("homing").and(warp::path("hub")).and(warp::path("api")).and(warp::path("v1"));
@@ -66,8 +77,20 @@ pub fn routes(serve: &Serve) -> BoxedFilter<(Response,)> {
 }
 
 async fn answer_one(door: Arc<Door>, request: Request) -> Response {
+    // Work outlives a client that leaves, so connections do not bound it: places do.
+    let Some(place) = door.places.take(request.ip) else {
+        return Refused::from(Refusal::RateLimited(None)).response();
+    };
+    // Who only waits, and has left, waits for nothing.
+    if routes::waits(&request) {
+        let answer = routes::answer(&door, request).await;
+        return answer.unwrap_or_else(Refused::response);
+    }
     // A client that leaves drops its request; what has begun must still be brought to its end.
-    let work = tokio::spawn(async move { routes::answer(&door, request).await });
+    let work = tokio::spawn(async move {
+        let _place = place;
+        routes::answer(&door, request).await
+    });
     match work.await {
         Ok(Ok(response)) => response,
         Ok(Err(refused)) => refused.response(),

@@ -255,7 +255,16 @@ async fn agent(web: &Web, personas: &[&str]) -> Agent {
 /// Limits have tests of their own.
 fn hub_options() -> Options {
     let mut options = Options::of(HUB).set("homing.hub.enabled", true).set("homing.hub.pending_per_persona", 1_000);
-    for limit in ["welcomes_per_site", "welcomes_per_persona", "decisions", "spaces_per_ip", "sign_ins_per_ip"] {
+    for limit in [
+        "welcomes_per_site",
+        "welcomes_per_persona",
+        "decisions",
+        "spaces_per_ip",
+        "sign_ins_per_ip",
+        "personas_per_space",
+        "personas_per_ip",
+        "sites_per_space",
+    ] {
         options = options
             .set(&format!("homing.hub.{limit}.bucket"), 100_000)
             .set(&format!("homing.hub.{limit}.per_minute"), 100_000.0);

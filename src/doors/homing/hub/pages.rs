@@ -88,16 +88,16 @@ impl<'a> Page<'a> {
     async fn response(self, app: &App, query: &str, headers: &HeaderMap) -> Response {
         match self {
             Self::Unslashed => empty(StatusCode::PERMANENT_REDIRECT, LOCATION, "/homing/hub/"),
-            Self::Home => page("Your space", "home.js", HOME, &[]),
-            Self::RevealKeys => page("Reveal keys", "utilities.js", REVEAL_KEYS, &[]),
-            Self::SecretSauce => page("Secret sauce", "utilities.js", SECRET_SAUCE, &[]),
+            Self::Home => page("Your space", "home.js", HOME, None),
+            Self::RevealKeys => page("Reveal keys", "utilities.js", REVEAL_KEYS, None),
+            Self::SecretSauce => page("Secret sauce", "utilities.js", SECRET_SAUCE, None),
             Self::Asset(name) => assets::response(name, query, headers),
             Self::Welcome(id) => {
-                let merchants = request::origins(app, id).await.unwrap_or_else(|error| {
+                let merchant = request::target(app, id).await.unwrap_or_else(|error| {
                     tracing::error!(error = %chain(&error), "the page of a welcome does not know its merchant");
-                    Vec::new()
+                    None
                 });
-                page("Sign in", "welcome.js", WELCOME, &merchants)
+                page("Sign in", "welcome.js", WELCOME, merchant.as_deref())
             }
         }
     }
@@ -111,8 +111,8 @@ const SECRET_SAUCE: &str = include_str!("pages/secret-sauce.html");
 const LOCKED: &str = include_str!("pages/locked.html");
 const NONE: &str = include_str!("pages/none.html");
 
-/// A page that may send forms to the hub, and to these origins.
-fn page(title: &str, script: &str, main: &str, forms_to: &[String]) -> Response {
+/// A page that may send forms to the hub, and to this origin.
+fn page(title: &str, script: &str, main: &str, forms_to: Option<&str>) -> Response {
     let mut response = Response::new(html(title, script, main).into());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -120,15 +120,15 @@ fn page(title: &str, script: &str, main: &str, forms_to: &[String]) -> Response 
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Unwrap safety: the origins are printed by the URL parser, in ASCII.
+    // Unwrap safety: the origin is printed by the URL parser, in ASCII.
     let policy = HeaderValue::try_from(policy(forms_to)).expect("a header");
     headers.insert(CONTENT_SECURITY_POLICY, policy);
     response
 }
 
 /// `wasm-unsafe-eval` lets libsodium's WebAssembly be compiled; it lets no text become script.
-fn policy(forms_to: &[String]) -> String {
-    let forms_to: String = forms_to.iter().map(|origin| format!(" {origin}")).collect();
+fn policy(forms_to: Option<&str>) -> String {
+    let forms_to = forms_to.map(|origin| format!(" {origin}")).unwrap_or_default();
     format!(
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; \
          form-action 'self'{forms_to}; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
@@ -207,10 +207,10 @@ mod tests {
 
     #[test]
     fn a_form_goes_to_the_hub_and_to_who_asked() {
-        assert!(policy(&[]).contains("form-action 'self'; frame-ancestors 'none'"));
-        let asked = policy(&["https://shop.example:8443".into()]);
+        assert!(policy(None).contains("form-action 'self'; frame-ancestors 'none'"));
+        let asked = policy(Some("https://shop.example:8443"));
         assert!(asked.contains("form-action 'self' https://shop.example:8443; frame-ancestors"), "{asked}");
-        let response = page("Title", "home.js", HOME, &[]);
+        let response = page("Title", "home.js", HOME, None);
         let header = |name: http::HeaderName| response.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(header(CACHE_CONTROL), "no-store");
         assert_eq!(header(REFERRER_POLICY), "no-referrer");

@@ -37,12 +37,12 @@ pub(super) async fn list(door: &Door, request: Request) -> Answer {
 
 /// `POST /personas`
 pub(super) async fn create(door: &Door, request: Request) -> Answer {
-    let space = request.space(door).await?;
+    let (space, ip) = (request.space(door).await?, request.ip);
     let NewPersona { name, index, box_pk, sign_pk } = request.json(door).await?;
     let name = Name::parse(&name).map_err(|_| Refusal::BadUsername)?;
     let key = |text: &str| decode_exact(text).ok_or_else(|| Refused::bad("A key must be 32 bytes in base64url."));
     let wanted = Wanted { name: &name, index, box_pk: key(&box_pk)?, sign_pk: key(&sign_pk)? };
-    answer::json(StatusCode::CREATED, &view(&personas::create(&door.app, space, &wanted).await?))
+    answer::json(StatusCode::CREATED, &view(&personas::create(&door.app, space, ip, &wanted).await?))
 }
 
 /// `DELETE /personas/{name}`

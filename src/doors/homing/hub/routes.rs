@@ -37,6 +37,12 @@ enum Endpoint {
     RemoveNotice,
 }
 
+/// Whether a request does nothing but wait for welcomes.
+pub(super) fn waits(request: &Request) -> bool {
+    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    endpoint(&request.method, &path) == Some(Endpoint::Inbox)
+}
+
 /// Answers a request.
 pub(super) async fn answer(door: &Door, request: Request) -> Answer {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();

@@ -43,8 +43,9 @@ pub(super) async fn inbox(door: &Door, request: Request) -> Answer {
     let known = query.get("known").map(String::as_str).unwrap_or_default();
     let known: HashSet<String> = known.split(',').take(MOST_KNOWN).map(str::to_owned).collect();
     // Where too many wait already, nobody more does.
-    let place = Arc::clone(&door.waiting).try_acquire_owned();
-    let wait = Duration::from_secs(if place.is_ok() { LONGEST_WAIT.min(wait) } else { 0 });
+    let place = Arc::clone(&door.waiting).try_acquire_owned().ok();
+    let own = door.waiting_of_space.take_of(space.to_string());
+    let wait = Duration::from_secs(if place.is_some() && own.is_some() { LONGEST_WAIT.min(wait) } else { 0 });
     let found = tokio::select! {
         found = challenges::wait(&door.hub, space, &known, wait) => found?,
         () = door.stopping.cancelled() => challenges::inbox(&door.app, space).await?,

@@ -50,9 +50,17 @@ pub(crate) struct Merchant {
 /// The settings of a node with the hub open: limits are high, their own tests lower them.
 pub(crate) fn options() -> Options {
     let mut options = Options::of(HOME).set("homing.hub.enabled", true).set("homing.hub.pending_per_persona", 1000);
-    for limit in
-        ["welcomes_per_site", "welcomes_per_persona", "decisions", "spaces_per_ip", "sign_ins_per_ip", "notices"]
-    {
+    for limit in [
+        "welcomes_per_site",
+        "welcomes_per_persona",
+        "decisions",
+        "spaces_per_ip",
+        "sign_ins_per_ip",
+        "notices",
+        "personas_per_space",
+        "personas_per_ip",
+        "sites_per_space",
+    ] {
         options = options
             .set(&format!("homing.hub.{limit}.bucket"), 10_000)
             .set(&format!("homing.hub.{limit}.per_minute"), 10_000.0);

@@ -33,6 +33,8 @@ async fn a_site_is_made_listed_and_given_up() {
     }
     assert_eq!(owner.call("DELETE", &format!("sites/{}", merchant.site), None).await.status, 204);
     assert_eq!(word(&owner.call("DELETE", &format!("sites/{}", merchant.site), None).await), "404 NOT_FOUND");
+    let living = format!("hub_sauces where site_id = '{}' and (not_after is null or not_after > now())", merchant.site);
+    assert_eq!(scene.count(&living).await, 0, "its sauces go with it");
     insta::assert_snapshot!(shown(&merchant.ask(&merchant.payload("annette", "|")).await), @r#"
     403
     {"error":"SITE_REVOKED","message":"The site was taken back.","request_id":"UUID"}

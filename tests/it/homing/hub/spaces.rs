@@ -220,3 +220,50 @@ async fn a_persona_that_goes_takes_its_sites_along() {
     assert_eq!(ann.get("inbox").await.json(), json!({"welcomes": []}));
     assert_eq!(other.status(&waiting).await.json()["state"], "denied");
 }
+
+#[tokio::test]
+async fn names_are_not_used_up_by_one_space_or_one_address() {
+    let options = options()
+        .set("homing.hub.personas_per_space.bucket", 2)
+        .set("homing.hub.personas_per_space.per_minute", 0.001)
+        .set("homing.hub.personas_per_ip.bucket", 4)
+        .set("homing.hub.personas_per_ip.per_minute", 0.001);
+    let scene = Scene::with(Net::new(), options).await;
+    let (ann, ben, eve) = (scene.named("annette").await, scene.person().await, scene.person().await);
+    assert_eq!(word(&ann.take("annette", 2).await), "409 TAKEN");
+    assert_eq!(word(&ann.take("another", 2).await), "429 RATE_LIMITED");
+    assert_eq!(ben.take("bernard", 1).await.status, 201);
+    assert_eq!(ben.take("benedict", 2).await.status, 201);
+    assert_eq!(word(&eve.take("evelyn", 1).await), "429 RATE_LIMITED");
+    // Fifty names are all that a space ever has, whatever it gives up.
+    scene.node.execute("update hub_spaces set next_index = 51").await;
+    scene.node.execute("delete from buckets").await;
+    assert_eq!(word(&eve.take("evelyn", 51).await), "409 FULL");
+}
+
+#[tokio::test]
+async fn a_space_that_nobody_ever_used_is_forgotten() {
+    let scene = Scene::start().await;
+    let person = scene.person().await;
+    assert_eq!(create(&scene.node.attacker(), &Root::generate()).await.status, 201);
+    handfast::hub::purge(&scene.node.app).await.unwrap();
+    assert_eq!(scene.count("hub_spaces").await, 2);
+    scene.node.execute("update hub_spaces set created_at = now() - interval '31 days'").await;
+    handfast::hub::purge(&scene.node.app).await.unwrap();
+    assert_eq!(scene.count("hub_spaces").await, 1);
+    assert_eq!(person.get("personas").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_can_be_no_id_is_not_looked_for() {
+    let scene = Scene::start().await;
+    let ann = scene.named("annette").await;
+    for site in ["\0", "hst_\0", &"x".repeat(100_000)] {
+        let body = json!({"v": 1, "site": site, "payload": "{}", "sig": ""});
+        assert_eq!(word(&scene.call("POST", "welcome", Some(body)).await), "404 NOT_FOUND");
+    }
+    let status = scene.call("GET", "welcome/hsc_AAAAAAAAAAAAAAAAAAAAAA?site=%00&ts=1&sig=", None).await;
+    assert_eq!(word(&status), "404 NOT_FOUND");
+    assert_eq!(word(&ann.get("welcomes/nothing").await), "404 NOT_FOUND");
+    assert!(!scene.node.logs().contains("could not be answered"));
+}

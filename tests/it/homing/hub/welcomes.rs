@@ -227,7 +227,7 @@ async fn a_persona_has_three_welcomes_waiting_and_a_site_so_many_a_minute() {
     // Another site is served, as far as the persona is concerned.
     let other = scene.merchant("other-shop", "Other").await;
     let first = ann.get("inbox").await.json()["welcomes"][0]["challenge"].as_str().unwrap().to_owned();
-    assert_eq!(word(&other.ask(&other.payload("annette", "|")).await), "429 RATE_LIMITED");
+    assert_eq!(word(&other.ask(&other.payload("annette", "|")).await), "202 -");
     assert_eq!(ann.deny(&first, "annette", 1).await.status, 204);
     assert_eq!(word(&other.ask(&other.payload("annette", "|")).await), "429 RATE_LIMITED");
     scene.node.execute("delete from buckets").await;
@@ -322,4 +322,21 @@ async fn an_inbox_answers_as_soon_as_there_is_something_new() {
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert_eq!(word(&ann.get("inbox?wait=long").await), "400 BAD_REQUEST");
     scene.node.unharmed().await;
+}
+
+#[tokio::test]
+async fn one_site_takes_no_room_from_another() {
+    let scene = Scene::with(Net::new(), options().set("homing.hub.pending_per_persona", 1)).await;
+    scene.named("annette").await;
+    let mut words = Vec::new();
+    for (persona, name) in
+        [("goods-shop", "Goods"), ("other-shop", "Other"), ("third-shop", "Third"), ("fourth-shop", "Fourth")]
+    {
+        let merchant = scene.merchant(persona, name).await;
+        for _ in 0..2 {
+            words.push(word(&merchant.ask(&merchant.payload("annette", "|")).await));
+        }
+    }
+    let (made, full) = ("202 -", "429 RATE_LIMITED");
+    assert_eq!(words, [made, full, made, full, made, full, full, full]);
 }

@@ -3,21 +3,15 @@
 use url::Url;
 
 use crate::App;
-use crate::db::DbError;
+use crate::hub::{Error, challenges};
 
-/// The origins of the endpoints of the site that asked; none when there is no such welcome. Somebody whose request came from the site
-/// itself learns nothing by it: its own page knows them.
+/// The origin of the endpoint that a welcome leads to; none when it is over, or there is none. Somebody whose request came from the
+/// site itself learns nothing by it: its own page knows where it asked to be led.
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn origins(app: &App, challenge: &str) -> Result<Vec<String>, DbError> {
-    let client = app.db.client().await?;
-    let statement = "/* doors::homing::hub::pages::request::origins */
-        select distinct e.url from hub_challenges c join hub_endpoints e on e.site_id = c.site_id where c.id = $1";
-    let rows = client.query(statement, &[&challenge]).await?;
-    let mut origins: Vec<String> = rows.iter().filter_map(|row| origin(row.get(0))).collect();
-    origins.dedup();
-    Ok(origins)
+pub(super) async fn target(app: &App, challenge: &str) -> Result<Option<String>, Error> {
+    Ok(challenges::leads_to(app, challenge).await?.as_deref().and_then(origin))
 }
 
 fn origin(endpoint: &str) -> Option<String> {
