@@ -8,6 +8,7 @@ use super::{Bucket, Config, Mode, Period, Secret, is_host, is_http_url};
 use crate::homing::otp::Sauce;
 use crate::homing::scopes::Scopes;
 use crate::homing::{Persona, ids, keys};
+use crate::webhooks::WebhookName;
 
 /// The Homing Space doors.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -68,7 +69,7 @@ pub struct Gateway {
     pub require_hub_signature: bool,
     /// Whether a login that began on another device is let in when two digits are matched.
     pub cross_device: bool,
-    /// A captcha service's script and where to verify its answers; both empty: none.
+    /// A captcha on the form; empty: none.
     pub captcha: Captcha,
     /// How long the hub may take to answer.
     pub hub_timeout: Period,
@@ -177,6 +178,7 @@ impl Homing {
         let life = |life: Period| (Period::seconds(30)..=Period::seconds(3600)).contains(&life);
         let landing =
             gateway.landing.is_empty() || gateway.landing.starts_with('/') && !gateway.landing.starts_with("//");
+        let webhook = gateway.webhook.is_empty() || gateway.webhook.parse::<WebhookName>().is_ok();
         let checks = [
             ("gateway.hosts", gateway.hosts.iter().all(|host| is_host(host)), hosts),
             ("gateway.url", url(&gateway.url), https),
@@ -211,6 +213,11 @@ impl Homing {
                 "gateway.hub_keys",
                 !gateway.enabled || !gateway.require_hub_signature || !gateway.hub_keys.is_empty(),
                 "must be set with require_hub_signature",
+            ),
+            (
+                "gateway.webhook",
+                webhook,
+                "must be empty or a webhook's name: 1 to 63 of a-z, 0-9, - and _, a letter or digit first",
             ),
             ("gateway.landing", landing, "must be a path, from / on"),
             ("gateway.replay_window", window, "must be between 5s and 1m"),
@@ -276,7 +283,7 @@ impl Captcha {
         if self.is_set() {
             urls && words.iter().all(|word| !word.is_empty()) && !self.secret.is_empty()
         } else {
-            words.iter().all(|word| word.is_empty())
+            words.iter().all(|word| word.is_empty()) && self.secret.is_empty()
         }
     }
 }
@@ -400,6 +407,9 @@ mod tests {
         assert_eq!(wrong(|gateway| gateway.scopes = "email".into()), ["scopes"]);
         assert_eq!(wrong(|gateway| gateway.scopes = "f_in_g|".into()), ["scopes"]);
         assert_eq!(wrong(|gateway| gateway.landing = "//evil.example".into()), ["landing"]);
+        assert_eq!(wrong(|gateway| gateway.captcha.secret = "alone".to_owned().into()), ["captcha"]);
+        assert_eq!(wrong(|gateway| gateway.webhook = "logins".into()), Vec::<String>::new());
+        assert_eq!(wrong(|gateway| gateway.webhook = "https://shop.example/hook".into()), ["webhook"]);
         assert_eq!(wrong(|gateway| gateway.require_hub_signature = false), ["policy"]);
         let unsigned = |gateway: &mut Gateway| {
             gateway.require_hub_signature = false;

@@ -3,6 +3,7 @@
 use crate::App;
 use crate::db::{DbError, Transaction};
 use crate::gateway::Begun;
+use crate::homing::decode_exact;
 
 use super::site::state_hash;
 
@@ -41,8 +42,11 @@ pub async fn keep(app: &App, begun: &Begun, challenge: &str) -> Result<(), DbErr
     Ok(())
 }
 
-/// The attempt of this name, used or not.
+/// The attempt of this name, used or not. What cannot be a name is asked of nobody: it may be long, or have what the database refuses.
 pub(super) async fn find(app: &App, n: &str) -> Result<Option<Attempt>, DbError> {
+    if decode_exact::<16>(n).is_none() {
+        return Ok(None);
+    }
     let row = app.db.row(FIND, &[&n, &app.clock.now()]).await?;
     Ok(row.map(|row| Attempt {
         username: row.get(0),

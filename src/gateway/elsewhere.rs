@@ -46,8 +46,11 @@ pub(super) async fn hold(app: &App, arrived: &Checked) -> Result<Option<Zeroizin
     Ok(held.map(|_| token))
 }
 
-/// The digits, typed on the other device. One try.
+/// The digits, typed on the other device. One try; what is not two digits is refused without being one.
 pub async fn compare(app: &App, token: &str, digits: &str) -> Result<Result<(), Refusal>, DbError> {
+    if digits.len() != 2 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(Err(Refusal::Digits));
+    }
     let by = sha256(&[token.as_bytes()]);
     let row = app.db.row(COMPARE, &[&&by[..], &digits, &app.clock.now()]).await?;
     let outcome: Option<String> = row.map(|row| row.get(0));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -84,8 +85,16 @@ impl Vault {
         if outside.ops > MOST_PASSES || outside.mem > MOST_MEMORY {
             return Err(VaultError::Memory);
         }
-        let key = password_key(password.as_bytes(), &salt, outside.ops, outside.mem).ok_or(VaultError::Memory)?;
-        let plain = open_box(&sealed, &nonce, &key).map_err(|_| VaultError::Password)?;
+        let open = |password: &str| {
+            let key = password_key(password.as_bytes(), &salt, outside.ops, outside.mem).ok_or(VaultError::Memory)?;
+            open_box(&sealed, &nonce, &key).map_err(|_| VaultError::Password)
+        };
+        let letters = composed(password);
+        let plain = match open(&letters) {
+            // Vaults of earlier versions were sealed under the password as it was typed.
+            Err(VaultError::Password) if *letters != *password => open(password)?,
+            opened => opened?,
+        };
         let inside: Inside = serde_json::from_slice(&plain).map_err(|_| VaultError::Form)?;
         let root = Zeroizing::new(decode_exact(&inside.root).ok_or(VaultError::Form)?);
         Ok(Self { root: Root::from_bytes(&root), properties: inside.properties })
@@ -93,7 +102,7 @@ impl Vault {
 
     fn seal_with(&self, password: &str, ops: u32, mem: u32) -> Result<String, VaultError> {
         let (salt, nonce) = (random(), random());
-        let key = password_key(password.as_bytes(), &salt, ops, mem).ok_or(VaultError::Memory)?;
+        let key = password_key(composed(password).as_bytes(), &salt, ops, mem).ok_or(VaultError::Memory)?;
         let inside = Inside { root: encode(self.root.bytes()), properties: self.properties.clone() };
         let plain = Zeroizing::new(serde_json::to_vec(&inside).map_err(|_| VaultError::Form)?);
         let sealed = encode(&seal_box(&plain, &nonce, &key));
@@ -101,6 +110,12 @@ impl Vault {
             Outside { v: 1, alg: ALGORITHM.into(), ops, mem, salt: encode(&salt), nonce: encode(&nonce), sealed };
         serde_json::to_string(&outside).map_err(|_| VaultError::Form)
     }
+}
+
+/// The password in Unicode's composed form (NFC), as the hub's pages have it: the same letters open a vault, whichever way a keyboard
+/// composes them.
+fn composed(password: &str) -> Zeroizing<String> {
+    Zeroizing::new(ComposingNormalizerBorrowed::new_nfc().normalize(password).into_owned())
 }
 
 impl std::fmt::Debug for Vault {
@@ -126,6 +141,28 @@ mod tests {
         assert_eq!((opened.root.bytes(), &opened.properties), (&[9; 32], &vault().properties));
         assert_eq!(Vault::open(&text, "Secret").err(), Some(VaultError::Password));
         assert!(!text.contains("email"));
+    }
+
+    #[test]
+    fn the_same_letters_open_it_however_they_are_composed() {
+        let text = vault().seal_with("caf\u{e9}", 1, 8192).unwrap();
+        assert!(Vault::open(&text, "cafe\u{301}").is_ok());
+        let text = vault().seal_with("cafe\u{301}", 1, 8192).unwrap();
+        assert!(Vault::open(&text, "caf\u{e9}").is_ok());
+        assert_eq!(Vault::open(&text, "cafe").err(), Some(VaultError::Password));
+    }
+
+    #[test]
+    fn a_vault_that_was_sealed_under_a_password_as_it_was_typed_opens() {
+        // From before passwords were composed: the key is that of "cafe\u{301}", byte by byte.
+        let (salt, nonce) = (random(), random());
+        let key = password_key("cafe\u{301}".as_bytes(), &salt, 1, 8192).unwrap();
+        let plain = serde_json::json!({ "root": encode(&[9; 32]) }).to_string();
+        let sealed = encode(&seal_box(plain.as_bytes(), &nonce, &key));
+        let text = serde_json::json!({
+            "v": 1, "alg": ALGORITHM, "ops": 1, "mem": 8192, "salt": encode(&salt), "nonce": encode(&nonce), "box": sealed,
+        });
+        assert!(Vault::open(&text.to_string(), "cafe\u{301}").is_ok());
     }
 
     #[test]

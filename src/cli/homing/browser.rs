@@ -202,6 +202,8 @@ fn parse(text: &str, url: &Url) -> Option<(String, Cookie, bool)> {
     }
     // Browsers take `SameSite=None` from secure cookies only.
     let refused = cookie.same_site == SameSite::None && !cookie.secure || cookie.secure && !may_be_called(url);
+    // RFC 6265bis §4.1.3.2; a `Domain` is never heeded here.
+    let refused = refused || name.starts_with("__Host-") && !(cookie.secure && cookie.path == "/");
     (!name.is_empty() && !refused).then(|| (name.to_owned(), cookie, ended))
 }
 
@@ -243,6 +245,8 @@ mod tests {
             "strict=3; SameSite=Strict; Path=/",
             "folder=4",
             "open=5; SameSite=None; Path=/",
+            "__Host-loose=6; Path=/",
+            "__Host-folder=7; Secure; Path=/homing",
         ]);
         let to = url("https://shop.example/homing/endpoint");
         assert_eq!(all.cookies_for(&to, true, true), "folder=4; lax=2; none=1; strict=3");

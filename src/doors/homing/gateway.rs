@@ -154,13 +154,13 @@ impl Visit {
 
     /// Signed in: to the landing page, with a new session. Whoever was signed in before in this browser is not any more.
     async fn begin_session(&self, signed_in: &SignedIn) -> Result<Response, Turned> {
-        if let Some(old) = cookies::get(&self.headers, cookies::SESSION) {
+        if let Some(old) = cookies::session(self.site(), &self.headers) {
             gateway::end(&self.door.app, old).await?;
         }
         let mut response = redirect(self.site().landing());
         let life = i64::try_from(self.site().settings.session_life.duration().as_secs()).unwrap_or(i64::MAX);
-        response.headers_mut().append(SET_COOKIE, cookies::session(self.site(), &signed_in.session, life));
-        response.headers_mut().append(SET_COOKIE, cookies::state("", 0));
+        response.headers_mut().append(SET_COOKIE, cookies::set_session(self.site(), &signed_in.session, life));
+        response.headers_mut().append(SET_COOKIE, cookies::set_state(self.site(), "", 0));
         Ok(response)
     }
 
@@ -169,7 +169,7 @@ impl Visit {
     }
 
     async fn land(&self) -> Result<Response, Turned> {
-        let session = match cookies::get(&self.headers, cookies::SESSION) {
+        let session = match cookies::session(self.site(), &self.headers) {
             Some(token) => gateway::find(&self.door.app, token).await?,
             None => None,
         };
@@ -178,11 +178,11 @@ impl Visit {
 
     async fn log_out(&self) -> Result<Response, Turned> {
         self.refuse_other_sites()?;
-        if let Some(token) = cookies::get(&self.headers, cookies::SESSION) {
+        if let Some(token) = cookies::session(self.site(), &self.headers) {
             gateway::end(&self.door.app, token).await?;
         }
         let mut response = redirect(self.site().landing());
-        response.headers_mut().insert(SET_COOKIE, cookies::session(self.site(), "", 0));
+        response.headers_mut().insert(SET_COOKIE, cookies::set_session(self.site(), "", 0));
         Ok(response)
     }
 

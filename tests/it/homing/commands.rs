@@ -49,11 +49,11 @@ async fn a_script_walks_the_whole_way() {
     insta::assert_snapshot!(said, @r"
     signed in at shopkeeper as alice
     landed at  https://shop.test/homing/ (200)
-    session    hs_session
+    session    __Host-hs_session
     ");
     let said =
         json(&alice(&[&login[..], &["--give", "phone1=+4930123456", "--show-session", "--json"]].concat()).await);
-    assert_eq!((&said["session"], said["status"].as_i64()), (&Value::from("hs_session"), Some(200)));
+    assert_eq!((&said["session"], said["status"].as_i64()), (&Value::from("__Host-hs_session"), Some(200)));
     assert!(said["session_value"].as_str().expect("shown").len() > 20);
     assert_eq!((scene.count("hs_accounts").await, scene.count("hs_claims").await), (1, 2));
     let stranger = ["login", LOGIN, "--persona", "alice", "--origin", "https://login.shop.test"];

@@ -69,7 +69,7 @@ async fn the_first_visit_registers_and_the_second_logs_in() {
     assert!(first.is_in(), "{first:?}");
     assert_eq!((first.url.as_str(), first.status), ("https://shop.test/homing/", 200));
     assert!(first.body.contains("alice"), "{}", first.body);
-    assert_eq!(first.session.as_ref().expect("a cookie").0, "hs_session");
+    assert_eq!(first.session.as_ref().expect("a cookie").0, "__Host-hs_session");
     assert_eq!(scene.count("hs_accounts").await, 1);
 
     let second = scene.sign_in(&user, "alice").await;

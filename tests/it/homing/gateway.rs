@@ -24,9 +24,9 @@ async fn somebody_signs_in_and_the_application_learns_who() {
     let arrived = scene.arrive(&entered, "sc_email=a%40b.example&sc_fullname=Al+I&sc_birthday=1990-01-01").await;
     assert_eq!((arrived.status, arrived.header("location")), (303, Some("/homing/")), "{arrived:?}");
     let cookies = standin::cookies(&arrived);
-    let session = &cookies["hs_session"];
+    let session = &cookies["__Host-hs_session"];
     assert!(session.contains("HttpOnly; SameSite=Lax") && session.contains("; Secure") && session.contains("Path=/;"));
-    assert!(cookies["hs_state"].contains("Max-Age=0"), "{cookies:?}");
+    assert!(cookies["__Host-hs_state"].contains("Max-Age=0"), "{cookies:?}");
     let token = session.split(';').next().unwrap();
 
     let told = scene.node.post("homing/introspect", json!({"token": token})).await;
@@ -45,12 +45,12 @@ async fn somebody_signs_in_and_the_application_learns_who() {
     );
     assert_eq!((&heard["claims"], &heard["f_in_g"]), (&expected, &json!(FING)));
 
-    let page = scene.get("/homing/", &[("Cookie", &format!("hs_session={token}"))]).await;
+    let page = scene.get("/homing/", &[("Cookie", &format!("__Host-hs_session={token}"))]).await;
     let html = String::from_utf8_lossy(&page.body).into_owned();
     assert!(html.contains("signed in as <strong>alice</strong>") && !html.contains(FING), "{html}");
-    let out = scene.post("/homing/logout", &[("Cookie", &format!("hs_session={token}"))], "").await;
+    let out = scene.post("/homing/logout", &[("Cookie", &format!("__Host-hs_session={token}"))], "").await;
     assert_eq!(out.status, 303);
-    assert!(standin::cookies(&out)["hs_session"].contains("Max-Age=0"));
+    assert!(standin::cookies(&out)["__Host-hs_session"].contains("Max-Age=0"));
     assert_eq!(scene.node.post("homing/introspect", json!({"token": token})).await, json!({"active": false}));
     let logs = scene.node.logs();
     for secret in ["a@b.example", "alice", FING, asked["otp"].as_str().unwrap(), asked["n"].as_str().unwrap(), token] {
@@ -65,11 +65,11 @@ async fn the_second_visit_finds_the_account_and_rotates_the_session() {
     let mut cookie = String::new();
     for _ in 0..2 {
         let entered = scene.enter("alice").await;
-        let headers = [("Cookie", format!("hs_state={}; hs_session={cookie}", entered.state))];
+        let headers = [("Cookie", format!("__Host-hs_state={}; __Host-hs_session={cookie}", entered.state))];
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let arrived = scene.post(&entered.target(&scene, "email", now()), &headers, "sc_email=a%40b.example").await;
         assert_eq!(arrived.status, 303, "{arrived:?}");
-        let token = standin::cookies(&arrived)["hs_session"].split(';').next().unwrap().to_owned();
+        let token = standin::cookies(&arrived)["__Host-hs_session"].split(';').next().unwrap().to_owned();
         assert_ne!(token, cookie);
         if !cookie.is_empty() {
             assert_eq!(scene.introspect(&cookie).await["active"], false, "the session before is over");
@@ -244,8 +244,8 @@ async fn a_login_is_approved_on_another_device_by_who_sees_the_digits() {
         let begun = scene.post("/homing/entry", &[], form).await;
         let status = begun.header("location").unwrap().to_owned();
         assert!(begun.status == 303 && status.starts_with("/homing/status/"), "{begun:?}");
-        let cookie = standin::cookies(&begun)["hs_state"].split(';').next().unwrap().to_owned();
-        let cookie = format!("hs_state={cookie}");
+        let cookie = standin::cookies(&begun)["__Host-hs_state"].split(';').next().unwrap().to_owned();
+        let cookie = format!("__Host-hs_state={cookie}");
         let first = [("Cookie", cookie.as_str())];
         let html = |reply: &crate::peers::Reply| String::from_utf8_lossy(&reply.body).into_owned();
         let waiting = scene.get(&status, &first).await;
@@ -272,7 +272,7 @@ async fn a_login_is_approved_on_another_device_by_who_sees_the_digits() {
         let fetched = scene.get(&status, &first).await;
         assert_eq!(fetched.status, if right { 303 } else { 410 });
         if right {
-            let session = standin::cookies(&fetched)["hs_session"].split(';').next().unwrap().to_owned();
+            let session = standin::cookies(&fetched)["__Host-hs_session"].split(';').next().unwrap().to_owned();
             assert_eq!(scene.introspect(&session).await["username"], "alice");
             assert_eq!(scene.get(&status, &first).await.status, 410, "one session");
         }
@@ -283,6 +283,42 @@ async fn a_login_is_approved_on_another_device_by_who_sees_the_digits() {
     let refused = scene.submit(&entered.target(&scene, "email", now()), "", "sc_email=a%40b.example").await;
     assert_eq!(refused.status, 400);
     assert_eq!(scene.arrive(&entered, "sc_email=a%40b.example").await.status, 303);
+}
+
+/// A neighbour under the same domain can set cookies for all of it, but none with the prefix of the host's own.
+#[tokio::test]
+async fn a_state_that_somebody_else_planted_does_not_count() {
+    let scene = Scene::start().await;
+    let entered = scene.enter("alice").await;
+    let target = entered.target(&scene, "email", now());
+    let own = format!("__Host-hs_state={}", entered.state);
+    for cookies in [format!("hs_state={}", entered.state), format!("{own}; __Host-hs_state=planted")] {
+        let reply = scene.post(&target, &[("Cookie", cookies.as_str())], "sc_email=a%40b.example").await;
+        assert_eq!(reply.status, 400, "{cookies}");
+    }
+    let both = format!("hs_state=planted; {own}");
+    let reply = scene.post(&target, &[("Cookie", both.as_str())], "sc_email=a%40b.example").await;
+    assert_eq!(reply.status, 303, "{reply:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_an_attempt_or_digits_never_reaches_the_database() {
+    let scene = Scene::with(|options| options.set("homing.gateway.cross_device", true)).await;
+    for digits in ["%00%00", "1", "123", "%D9%A1%D9%A2", "a1", ""] {
+        let reply = scene.post("/homing/match", &[], &format!("token=x&digits={digits}")).await;
+        assert_eq!(reply.status, 400, "{digits}");
+    }
+    for n in ["%00", "x", "AAAA", "AAAAAAAAAAAAAAAAAAAAA%00"] {
+        let status = scene.get(&format!("/homing/status/{n}"), &[]).await;
+        assert_eq!(status.status, 410, "{n}");
+        let query = format!("username=alice%00&ts={}&n={n}&otp=x", now());
+        let reply = scene.submit(&scene.released(&query, FING, now(), "email"), "", "sc_email=a%40b.example").await;
+        assert_eq!(reply.status, 400, "{n}");
+    }
+    for username in ["ali%00ce", "%00"] {
+        let form = format!("username={username}&scopes=email%7Cfullname");
+        assert_eq!(scene.post("/homing/entry", &[], &form).await.status, 422, "{username}");
+    }
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ async fn a_release_is_good_in_the_browser_that_began_only() {
     without.browser = scene.browser();
     assert_eq!(without.arrive(&approval).await.expect("an answer").endpoint_status, 400);
     let mut invented = visit.clone();
-    assert!(invented.browser.replace_cookie("shop.test", "hs_state", "invented"));
+    assert!(invented.browser.replace_cookie("shop.test", "__Host-hs_state", "invented"));
     assert_eq!(invented.arrive(&approval).await.expect("an answer").endpoint_status, 400);
     let mut theirs = scene.begin("mallory").await;
     assert_eq!(theirs.arrive(&approval).await.expect("an answer").endpoint_status, 400);

@@ -302,7 +302,7 @@ async fn approved_at_phone(scene: &Scene, user: &Agent, digits: &str) -> u16 {
     // Typed again, they are one too many, right or not.
     let again = phone.browser.submit(&to, &form.fields, ComesFrom::Page(&page)).await.expect("an answer");
     assert_eq!(again.status, 400);
-    assert!(phone.browser.cookie("shop.test", "hs_session").is_none(), "the phone is not signed in");
+    assert!(phone.browser.cookie("shop.test", "__Host-hs_session").is_none(), "the phone is not signed in");
     compared.status
 }
 
@@ -321,7 +321,7 @@ async fn a_login_on_another_device_needs_the_digits_that_the_first_one_shows() {
         assert_eq!(approved_at_phone(&scene, &user, &typed).await, if right { 200 } else { 400 });
         let end = open(&mut desk, &status).await;
         assert_eq!(
-            (end.status, desk.cookie("shop.test", "hs_session").is_some()),
+            (end.status, desk.cookie("shop.test", "__Host-hs_session").is_some()),
             if right { (303, true) } else { (410, false) }
         );
     }

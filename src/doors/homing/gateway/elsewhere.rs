@@ -11,7 +11,7 @@ use crate::homing::query::pairs;
 /// What the device that began sees.
 pub(super) async fn show(visit: &Visit, n: &str) -> Result<Response, Turned> {
     let door = &visit.door;
-    let state = cookies::get(&visit.headers, cookies::STATE);
+    let state = cookies::state(&door.site, &visit.headers);
     match gateway::stand(&door.app, &door.acceptor, n, state).await? {
         Standing::Waiting(digits) => Ok(pages::waiting(&door.site, &digits)),
         Standing::In(signed_in) => visit.begin_session(&signed_in).await,

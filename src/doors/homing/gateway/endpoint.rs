@@ -10,7 +10,7 @@ use crate::gateway::{self, Arrival, Came, Refusal};
 pub(super) async fn arrive(visit: &Visit) -> Result<Response, Turned> {
     let body = visit.form().await?;
     let Ok(body) = std::str::from_utf8(&body) else { return Ok(refused(visit, Refusal::Form)) };
-    let arrival = Arrival { query: &visit.query, body, state: cookies::get(&visit.headers, cookies::STATE) };
+    let arrival = Arrival { query: &visit.query, body, state: cookies::state(visit.site(), &visit.headers) };
     let door = &visit.door;
     match gateway::arrive(&door.app, &door.acceptor, &door.site, arrival).await? {
         Ok(Came::In(signed_in)) => visit.begin_session(&signed_in).await,

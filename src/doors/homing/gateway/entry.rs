@@ -60,7 +60,7 @@ pub(super) async fn enter(visit: &Visit) -> Result<Response, Turned> {
     let own = format!("/homing/status/{}", begun.n);
     let mut response = redirect(if elsewhere { &own } else { &made.welcome_url });
     let life = site.settings.attempt_life.duration().as_secs();
-    let cookie = cookies::state(&begun.state, i64::try_from(life).unwrap_or(i64::MAX));
+    let cookie = cookies::set_state(site, &begun.state, i64::try_from(life).unwrap_or(i64::MAX));
     response.headers_mut().insert(SET_COOKIE, cookie);
     Ok(response)
 }

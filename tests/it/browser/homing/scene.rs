@@ -89,15 +89,7 @@ impl Scene {
 
 impl Person {
     async fn create(browser: Browser) -> Self {
-        browser.open(&hub("")).await;
-        browser.type_into("#create-password", PASSWORD).await;
-        browser.type_into("#create-again", PASSWORD).await;
-        browser.click("#create-form button").await;
-        browser.see("#code").await;
-        let code = browser.text("#code").await;
-        browser.click("#code-kept").await;
-        browser.click("#created-form button").await;
-        browser.hears("#status", "Your space is open.").await;
+        let code = make_space(&browser).await;
         Self { browser, code }
     }
 
@@ -155,6 +147,20 @@ impl Person {
         self.browser.click("form button").await;
         self.unlock().await;
     }
+}
+
+/// Makes a space in a browser that has none, and opens it; its code.
+pub(super) async fn make_space(browser: &Browser) -> String {
+    browser.open(&hub("")).await;
+    browser.type_into("#create-password", PASSWORD).await;
+    browser.type_into("#create-again", PASSWORD).await;
+    browser.click("#create-form button").await;
+    browser.see("#code").await;
+    let code = browser.text("#code").await;
+    browser.click("#code-kept").await;
+    browser.click("#created-form button").await;
+    browser.hears("#status", "Your space is open.").await;
+    code
 }
 
 fn hub_options() -> Options {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::node::eventually;
 
-use super::scene::{PASSWORD, Scene, hub};
+use super::scene::{PASSWORD, Scene, hub, make_space};
 
 #[tokio::test]
 async fn a_space_is_made_locked_and_moved_to_another_browser() {
@@ -165,5 +165,45 @@ async fn notices_are_added_and_deleted() {
     browser.click("#notices li:first-child > button").await;
     browser.hears("#status", "The notice is deleted.").await;
     assert!(!browser.text("#notices").await.contains("ann.test"));
+    ann.browser.close().await;
+}
+
+/// What the session of one space may do, another one of the same tab must not: its vault would be written over.
+#[tokio::test]
+async fn the_next_space_of_a_tab_leaves_the_one_before_alone() {
+    let scene = Scene::start().await;
+    let ann = scene.person().await;
+    let write = async |name: &str| {
+        ann.browser.type_into("#property-fullname", name).await;
+        ann.browser.click("#properties-form button").await;
+        ann.browser.hears("#status", "Kept").await;
+    };
+    write("Ann Archer").await;
+    // As if another tab had removed it: this one still has its session.
+    let removed =
+        "return new Promise((resolve) => { indexedDB.deleteDatabase('homing').onsuccess = () => resolve(true); });";
+    ann.browser.run(removed, json!([])).await;
+    let held = "return JSON.parse(sessionStorage.getItem('homing-session'))?.space ?? null;";
+    assert_eq!(ann.browser.run(held, json!([])).await, json!(ann.code));
+    let bob = make_space(&ann.browser).await;
+    assert_ne!(bob, ann.code);
+    assert_eq!(ann.browser.run(held, json!([])).await, json!(bob));
+    write("Bob Baker").await;
+
+    let other = scene.browser().await;
+    for (code, name) in [(&ann.code, "Ann Archer"), (&bob, "Bob Baker")] {
+        other.open(&hub("")).await;
+        other.type_into("#bring-space", code).await;
+        other.type_into("#bring-password", PASSWORD).await;
+        other.click("#bring-form button").await;
+        other.hears("#status", "Your space is open.").await;
+        assert_eq!(other.value("#property-fullname").await, name);
+        other.open(&hub("")).await;
+        other.click("#forget").await;
+        other.click("#sure-yes").await;
+        other.see("#bring-space").await;
+        assert_eq!(other.run(held, json!([])).await, json!(null), "the session is over");
+    }
+    other.close().await;
     ann.browser.close().await;
 }

@@ -83,8 +83,8 @@ impl Scene {
         let reply = self.entry(username).await;
         assert_eq!(reply.status, 303, "{reply:?}");
         assert_eq!(reply.header("location"), Some("https://hub.test/w/hsc_0123456789012345678901"));
-        let cookie = &cookies(&reply)["hs_state"];
-        assert!(cookie.contains("HttpOnly; Secure; SameSite=None") && cookie.contains("Path=/homing;"), "{cookie}");
+        let cookie = &cookies(&reply)["__Host-hs_state"];
+        assert!(cookie.contains("HttpOnly; Secure; SameSite=None") && cookie.contains("Path=/;"), "{cookie}");
         self.hub.got(before + 1).await;
         self.last(cookie.split(';').next().unwrap().to_owned()).await
     }
@@ -102,7 +102,8 @@ impl Scene {
     }
 
     pub(crate) async fn submit(&self, target: &str, state: &str, body: &str) -> Reply {
-        self.post(target, &[("Cookie", &format!("hs_state={state}")), ("Origin", "https://hub.test")], body).await
+        self.post(target, &[("Cookie", &format!("__Host-hs_state={state}")), ("Origin", "https://hub.test")], body)
+            .await
     }
 
     /// Path and query with which the hub releases.

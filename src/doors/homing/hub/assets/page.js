@@ -1,8 +1,7 @@
 // What every page does: sections that are shown in turn, forms that say how they fare, words to be read out.
 
 import { words } from "./api.js";
-import { Space, kept } from "./space.js";
-import { forget } from "./store.js";
+import { Space, kept, remove } from "./space.js";
 import { NoVault, WrongPassword } from "./vault.js";
 
 export const $ = (id) => document.getElementById(id);
@@ -140,12 +139,12 @@ export async function unlocking(none, opened) {
     wipeWhenLeft(space);
     await opened(space);
   });
+  let record;
   $("forget").addEventListener("click", async () => {
     const question = "Remove the space from this browser? You need its code and password to bring it back.";
     if (!(await sure(question, "Remove it"))) return;
-    if (await attempt("Removing…", forget)) show(none);
+    if (await attempt("Removing…", () => remove(record.space))) show(none);
   });
-  let record;
   try {
     record = await kept();
   } catch {

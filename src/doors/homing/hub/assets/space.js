@@ -4,15 +4,32 @@
 import { Refused, call } from "./api.js";
 import { newRoot, openSealed, personaKeys, sign, spaceKeys, wipe } from "./keys.js";
 import { toBytes, toText } from "./sodium.js";
-import { forget, keep, kept } from "./store.js";
+import { forget, forgetSession, keep, keepSession, kept, renew, session } from "./store.js";
 import * as vault from "./vault.js";
 
 export { kept };
 
-const TOKEN = "homing-session";
-
 /** Words for a person, as they are. */
 class Told extends Error {}
+
+/** Refuses to put a space in the place of another one, which a second tab may have made or brought here. */
+async function onlyOne(space) {
+  const record = await kept();
+  if (record && record.space !== space) throw new Told("There is a space in this browser already. Reload this page to see it.");
+}
+
+/** Ends this tab's session, whichever space's it is. */
+async function endSession() {
+  const held = session();
+  forgetSession();
+  if (held) await call("POST", "spaces/logout", undefined, { token: held.token }).catch(() => null);
+}
+
+/** Removes a space that is locked from this browser, and what is left of its session. */
+export async function remove(space) {
+  await endSession();
+  await forget(space);
+}
 
 /** An opened space. */
 export class Space {
@@ -28,6 +45,7 @@ export class Space {
 
   /** Makes a space at the hub and keeps it in this browser. */
   static async create(password) {
+    await onlyOne(null);
     const opened = vault.locked(password, newRoot(), {});
     const text = vault.seal(opened);
     const pair = spaceKeys(opened.root);
@@ -40,6 +58,7 @@ export class Space {
 
   /** Brings a space to this browser: its code leads to the vault, its password opens it. */
   static async bring(space, password) {
+    await onlyOne(space);
     let held;
     try {
       held = await call("POST", "vault/fetch", { space });
@@ -61,7 +80,7 @@ export class Space {
     for (const held of candidates) {
       try {
         const opened = vault.open(held.vault, password);
-        if (held === newer) await keep({ space: record.space, ...newer });
+        if (held === newer) await renew({ space: record.space, ...newer });
         return new Space(record.space, opened, held.version);
       } catch (error) {
         if (held === candidates.at(-1)) throw error;
@@ -86,7 +105,9 @@ export class Space {
 
   /** Seals the vault under another password. */
   async changePassword(old, password) {
-    vault.open((await kept()).vault, old);
+    const record = await kept();
+    if (record?.space !== this.id) throw new Told("This space was removed from this browser in another tab. Reload this page.");
+    vault.open(record.vault, old);
     await this.#put(vault.locked(password, this.#vault.root, this.#vault.properties));
   }
 
@@ -99,14 +120,14 @@ export class Space {
       if (error.status !== 409) throw error;
       throw new Told("The space was changed on another phone or in another tab. Reload this page, then change it again.");
     }
-    await keep({ space: this.id, vault: text, version });
+    await renew({ space: this.id, vault: text, version });
     this.#vault = changed;
     this.version = version;
   }
 
   /** Calls the hub as this space; signs in when there is no session or when it is over. */
   async call(method, path, body, signal) {
-    this.#token ??= sessionStorage.getItem(TOKEN) ?? (await this.#signIn());
+    this.#token ??= this.#held() ?? (await this.#signIn());
     const once = () => call(method, path, body, { token: this.#token, signal: signal ?? this.locked });
     try {
       return await once();
@@ -117,11 +138,18 @@ export class Space {
     }
   }
 
+  /** The token of this tab's session, if it is this space's: with another's, this vault would take the place of that one's. */
+  #held() {
+    const held = session();
+    return held?.space === this.id ? held.token : null;
+  }
+
   async #signIn() {
-    const { nonce } = await call("POST", "spaces/challenge", { space: this.id });
+    const signal = { signal: this.locked };
+    const { nonce } = await call("POST", "spaces/challenge", { space: this.id }, signal);
     const sig = sign(spaceKeys(this.#vault.root), "homing/space-login/v1", [this.id, nonce]);
-    const { token } = await call("POST", "spaces/login", { space: this.id, nonce, sig });
-    sessionStorage.setItem(TOKEN, token);
+    const { token } = await call("POST", "spaces/login", { space: this.id, nonce, sig }, signal);
+    keepSession(this.id, token);
     return token;
   }
 
@@ -169,10 +197,8 @@ export class Space {
   /** Ends the session and overwrites the keys. */
   async lock() {
     this.#lifted.abort();
-    const token = this.#token ?? sessionStorage.getItem(TOKEN);
     this.wipe();
-    sessionStorage.removeItem(TOKEN);
-    if (token) await call("POST", "spaces/logout", undefined, { token }).catch(() => null);
+    await endSession();
   }
 
   /** Overwrites the keys. */
@@ -185,6 +211,6 @@ export class Space {
   /** Locks it and removes it from this browser. */
   async leave() {
     await this.lock();
-    await forget();
+    await forget(this.id);
   }
 }

@@ -1,7 +1,7 @@
 // The pages for merchants: the key files of a persona, and sites with their sauces.
 
 import { address, call } from "./api.js";
-import { $, button, copyButton, make, onSubmit, say, show, shown, sure, unlocking } from "./page.js";
+import { $, button, copyButton, make, onSubmit, say, show, shown, sure, time, unlocking } from "./page.js";
 import { keyFiles } from "./keys.js";
 
 let space = null;
@@ -110,7 +110,7 @@ async function remove(site) {
 
 async function showSauce(site, words) {
   const { keys } = await call("GET", "keys");
-  const good = keys.filter(({ use }) => use === "sign").map((key) => key.public);
+  const good = keys.filter(({ use, not_after }) => use === "sign" && (!not_after || time(not_after) > Date.now())).map((key) => key.public);
   $("sauce").value = site.sauce;
   $("sauce-copy").replaceChildren(copyButton(() => site.sauce, "the sauce"));
   $("settings").textContent = settings(site, good);
