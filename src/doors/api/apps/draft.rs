@@ -108,7 +108,10 @@ impl Edit {
     /// What is stored for one place is not carried to another: else who may change an application could read its secrets there.
     fn keeps_secrets_in_place(&self, app: &Application) -> Result<(), Problem> {
         let elsewhere = |given: &Option<String>, had: &str| given.as_deref().is_some_and(|url| url != had);
-        if elsewhere(&self.backend_url, &app.backend.url) && self.backend_token.is_none() && !app.backend.token.is_empty() {
+        if elsewhere(&self.backend_url, &app.backend.url)
+            && self.backend_token.is_none()
+            && !app.backend.token.is_empty()
+        {
             return Err(Problem::field("backend_token", "is needed beside another `backend_url`"));
         }
         let given = self.verifier_url.clone().flatten();
