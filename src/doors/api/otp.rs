@@ -79,7 +79,9 @@ pub(super) async fn start(mut call: Call) -> Answer {
     let step = Step::read(&mut fields);
     let step = fields.finish(step)?;
     let (application, address) = step.find(&call).await?;
-    match call.logins().start(&application, address, &step.origin).await? {
+    let (logins, origin) = (call.logins(), step.origin.clone());
+    let work = async move { logins.start(&application, &address, &origin).await };
+    match to_its_end(work).await? {
         Started::Accepted => answer(StatusCode::ACCEPTED, &json!({"state": "started"})),
         Started::Limited { after } => Err(limited(after)),
         Started::BadAddress => Err(step.bad_address()),
@@ -98,7 +100,9 @@ pub(super) async fn verify(mut call: Call) -> Answer {
     let name = fields.optional("name", printable(LONGEST_NAME)).unwrap_or_default();
     let (step, code) = fields.finish(step.zip(code))?;
     let (application, address) = step.find(&call).await?;
-    match call.logins().verify(&application, address, &code, &name, &step.origin).await? {
+    let (logins, origin) = (call.logins(), step.origin.clone());
+    let work = async move { logins.verify(&application, &address, &code, &name, &origin).await };
+    match to_its_end(work).await? {
         Verified::Token { token, address, name, expires_at, session, uid } => ok(&json!({
             "token": token.as_str(), "address": address, "name": name, "expires_at": expires_at, "session": session,
             "uid": uid,
