@@ -38,6 +38,7 @@ create table login_addresses (
     primary key (appid, subject)
 ) with (fillfactor = 70);
 create index login_addresses_by_use on login_addresses (used_at) where in_a_row = 0 and locked_at is null;
+create index login_addresses_by_use_wrong on login_addresses (used_at) where in_a_row > 0 and locked_at is null;
 comment on table login_addresses is 'How addresses stand with applications: messages sent, codes that were wrong. Its row is locked by whoever sends to it, and by whoever counts a try.';
 comment on column login_addresses.subject is 'Keyed hash of application, kind and address.';
 comment on column login_addresses.sent is 'When messages went, within a day; the oldest first.';

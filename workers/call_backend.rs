@@ -36,7 +36,9 @@ const ANSWER: AnswerLimit = AnswerLimit::Refuse(64 << 10);
 /// A call's time is what is left when it is made ([`repeated`]).
 const UNSET: Duration = Duration::ZERO;
 /// Calls of all applications together: fewer than the asks that a worker takes at once, so that others find one free.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 512;
+/// The word for a status of 429.
+const TOO_MANY: &str = "too-many-requests";
 /// Longest word of a back end that is passed on, in characters.
 const LONGEST_WORD: usize = 64;
 
@@ -112,7 +114,7 @@ async fn answer(
     match call {
         BackendCall::BeginElsewhere(who) => {
             let call = verifier::call(app, id, crew.app.clock.now(), verifier::Kind::Start, who)?;
-            verifier::begun(&repeated(outbound, call, until).await?)
+            verifier::begun(repeated(outbound, call, until).await)
         }
         BackendCall::VerifyElsewhere(who) => {
             let call = verifier::call(app, id, crew.app.clock.now(), verifier::Kind::Verify, who)?;
@@ -145,7 +147,7 @@ async fn repeated(outbound: &Outbound, call: Call, until: Instant) -> Result<Ans
         match (outcome, wait) {
             (_, Some(wait)) => tokio::time::sleep(wait).await,
             (Ok(answer), None) if answer.status >= 500 => return Err(Unavailable("out-of-order")),
-            (Ok(answer), None) if answer.status == 429 => return Err(Unavailable("too-many-requests")),
+            (Ok(answer), None) if answer.status == 429 => return Err(Unavailable(TOO_MANY)),
             (Ok(answer), None) => return Ok(answer),
             (Err(error), None) => return Err(Unavailable(error.kind.word())),
         }

@@ -5,6 +5,7 @@
 //! keyed hash, the code as another and, until it was sent, sealed: whoever has the database has neither. Leaves out who may ask how
 //! often ([`crate::limits`]).
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,8 +32,8 @@ pub struct Made {
     pub expires_at: Timestamp,
 }
 
-/// The content of a delivery that carries a code. The code itself stays in its row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The content of a delivery that carries a code. The code itself stays in its row. `Debug` shows nothing of whom it is for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToSend {
     /// The code's id.
     pub code: Uuid,
@@ -43,6 +44,12 @@ pub struct ToSend {
     /// An application's own words; none: the service's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<Words>,
+}
+
+impl fmt::Debug for ToSend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToSend").field("code", &self.code).field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 /// The words that an application has for its codes.
@@ -173,4 +180,15 @@ pub(super) fn subjects(app: &App, purpose: Purpose, subject: &str) -> Vec<[u8; 3
 /// Under every node key, the current one first.
 pub(super) fn hashes(app: &App, purpose: Purpose, subject: &str, code: &str) -> Vec<[u8; 32]> {
     app.keys.hashes(purpose.key(), &[&purpose.number().to_be_bytes(), subject.as_bytes(), code.as_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_does_not_show_whom_a_code_is_for() {
+        let what = ToSend { code: Uuid::nil(), to: "+18005551234".into(), service: "textsecure".into(), words: None };
+        assert!(!format!("{what:?}").contains("1800"));
+    }
 }

@@ -40,7 +40,7 @@ pub struct Mesibo {
     pub grace_calls: u32,
     /// How long a call to what makes tokens may take.
     pub backend_timeout: Period,
-    /// Calls to one application's back end at once, in one worker process.
+    /// Calls to one application's back end at once, in one worker process: at most 128, so that no few that hang take all places.
     pub backend_calls: usize,
     /// How long a token of our own is good, whatever happens.
     pub session_life: Period,
@@ -64,6 +64,8 @@ pub struct LoginLimits {
     pub starts_per_network: Bucket,
     /// Codes tried, per IPv4 address or IPv6 /64.
     pub tries_per_ip: Bucket,
+    /// The same per IPv4 /24 or IPv6 /48.
+    pub tries_per_network: Bucket,
     /// Logins begun, per application.
     pub starts_per_app: Bucket,
     /// Codes tried, per application.
@@ -90,6 +92,7 @@ impl Mesibo {
     /// What is wrong, each with the setting's name.
     pub(super) fn mistakes(&self, config: &Config) -> Vec<(String, String)> {
         let periods = Period::seconds(60)..=Period::seconds(600);
+        let grace = Period::seconds(1)..=Period::seconds(600);
         let test_codes = config.mode == Mode::Development || self.allow_test_codes || self.test_codes.is_empty();
         let redirect = self.empty_op_redirect.is_empty() || is_http_url(&self.empty_op_redirect, config.mode);
         let digits = |code: &str| code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit());
@@ -104,9 +107,10 @@ impl Mesibo {
             ("sends_per_day", (1..=1000).contains(&self.sends_per_day), "must be between 1 and 1000"),
             ("failures_per_day", self.failures_per_day > 0, "must be at least 1"),
             ("failures_in_a_row", (1..=100).contains(&self.failures_in_a_row), "must be between 1 and 100"),
+            ("grace", grace.contains(&self.grace), "must be between 1s and 10m"),
             ("grace_calls", self.grace_calls > 0, "must be at least 1"),
             ("backend_timeout", self.backend_timeout >= Period::seconds(1), "must be at least 1s"),
-            ("backend_calls", self.backend_calls > 0, "must be at least 1"),
+            ("backend_calls", (1..=128).contains(&self.backend_calls), "must be between 1 and 128"),
             ("session_life", self.session_life >= Period::seconds(60), "must be at least 1m"),
             ("session_idle", self.session_idle >= Period::seconds(60), "must be at least 1m"),
             ("test_codes", test_codes, "refused with mode = \"production\", unless allow_test_codes is set"),
@@ -123,11 +127,12 @@ impl Mesibo {
 
 impl LoginLimits {
     /// All, with their names.
-    fn all(&self) -> [(&'static str, Bucket); 6] {
+    fn all(&self) -> [(&'static str, Bucket); 7] {
         [
             ("starts_per_ip", self.starts_per_ip),
             ("starts_per_network", self.starts_per_network),
             ("tries_per_ip", self.tries_per_ip),
+            ("tries_per_network", self.tries_per_network),
             ("starts_per_app", self.starts_per_app),
             ("tries_per_app", self.tries_per_app),
             ("sends_per_country", self.sends_per_country),
@@ -170,6 +175,7 @@ impl Default for LoginLimits {
             starts_per_ip: bucket(10, 0.33),
             starts_per_network: bucket(100, 5.0),
             tries_per_ip: bucket(30, 6.0),
+            tries_per_network: bucket(300, 60.0),
             starts_per_app: bucket(1000, 17.0),
             tries_per_app: bucket(5000, 84.0),
             sends_per_country: bucket(500, 8.5),

@@ -12,10 +12,13 @@ mod fields;
 mod origins;
 mod request;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -35,6 +38,8 @@ use crate::queue::Asker;
 
 /// What may be done with the door's paths.
 const METHODS: HeaderValue = HeaderValue::from_static("POST, GET, OPTIONS");
+/// Applications whose style is remembered.
+const MOST_STYLES: usize = 4096;
 /// What a source with too many requests at once is told to wait.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
@@ -44,7 +49,12 @@ struct Door {
     logins: Logins,
     origins: Origins,
     places: Places,
+    styles: Styles,
 }
+
+/// How the applications that were here want to be told, for answers before anything is looked up.
+#[derive(Default)]
+struct Styles(Mutex<HashMap<String, ResultStyle>>);
 
 /// A request whose body is not read yet. Locked only so that it can be looked at while a future waits: a stream is not shared
 /// between threads.
@@ -63,6 +73,7 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker) -> BoxedFilter<(Res
         logins: Logins::new(app, acceptor, asker),
         origins: Origins::new(&app.config.mesibo.origins),
         places: Places::new(app.config.public.connections_per_ip),
+        styles: Styles::default(),
     });
     let path = |name: &'static str| warp::path(name).and(warp::path::end());
     let paths = warp::path::end().or(path("index.php")).unify().or(path("api.php")).unify();
@@ -125,8 +136,14 @@ impl Door {
         }
         let (outcome, style) = match self.places.take(arrived.ip) {
             // Work outlives a client that leaves, so connections do not bound it.
-            Some(_place) => self.operate(&request, arrived.ip).await,
-            None => (Outcome::Limited(A_MOMENT), ResultStyle::Bool),
+            Some(_place) => {
+                let done = AssertUnwindSafe(self.operate(&request, arrived.ip)).catch_unwind().await;
+                done.unwrap_or_else(|_| {
+                    tracing::error!("a login panicked");
+                    (Outcome::Refused(Word::Backend), self.styles.of(&request))
+                })
+            }
+            None => (Outcome::Limited(A_MOMENT), self.styles.of(&request)),
         };
         outcome.response(&request.op, self.app.clock.now().as_second(), request.style.unwrap_or(style))
     }
@@ -143,16 +160,21 @@ impl Door {
                     (self.login(&application, request, ip).await, application.result_style)
                 }
                 Ok(application) => (Outcome::Refused(Word::BadApp), application.result_style),
-                Err(word) => (Outcome::Refused(word), ResultStyle::Bool),
+                Err(word) => (Outcome::Refused(word), self.styles.of(request)),
             },
             "logout" => self.logout(request).await,
-            _ => (Outcome::Refused(Word::BadOp), ResultStyle::Bool),
+            _ => {
+                let style = self.application(request).await.map(|application| application.result_style);
+                (Outcome::Refused(Word::BadOp), style.unwrap_or_else(|_| self.styles.of(request)))
+            }
         }
     }
 
     async fn application(&self, request: &Request) -> Result<Application, Word> {
-        let found = apps::find(&self.app, request.appid()?).await;
-        found.map_err(|error| out_of_order(&error.into()))?.ok_or(Word::BadApp)
+        let found = apps::find(&self.app, request.appid()?).await.map_err(|error| out_of_order(&error.into()))?;
+        let application = found.ok_or(Word::BadApp)?;
+        self.styles.remember(&application);
+        Ok(application)
     }
 
     async fn login(&self, application: &Application, request: &Request, ip: IpAddr) -> Outcome {
@@ -184,6 +206,23 @@ impl Door {
         }
         let style = self.application(request).await.map_or(ResultStyle::String, |application| application.result_style);
         (Outcome::Done, style)
+    }
+}
+
+impl Styles {
+    fn remember(&self, application: &Application) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only applications that there are get here; deleted ones are forgotten at some time.
+        if known.len() >= MOST_STYLES {
+            known.clear();
+        }
+        known.insert(application.appid.clone(), application.result_style);
+    }
+
+    /// The usual one where the application was never here.
+    fn of(&self, request: &Request) -> ResultStyle {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        request.appid().ok().and_then(|appid| known.get(appid).copied()).unwrap_or_default()
     }
 }
 

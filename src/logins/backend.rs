@@ -8,6 +8,8 @@ use crate::queue::AskError;
 
 /// Longest word of a back end that is passed on.
 const LONGEST_WORD: usize = 64;
+/// A worker's words for a call that it has not made: too many were under way, or its time was over.
+const NOT_ASKED: [&str; 2] = ["busy", "late"];
 /// A call has so much longer to get to a worker and back.
 const ON_THE_WAY: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -17,6 +19,8 @@ pub(super) enum Said {
     Done(BackendAnswer),
     /// No, and it will say so again.
     Refused(String),
+    /// Nothing: nobody asked it.
+    NotAsked,
     /// Nothing that could be used; nobody is calling any more.
     Nothing,
     /// Nothing in time: somebody may still be calling, until the deadline.
@@ -40,10 +44,10 @@ impl Logins {
                     word = plain(&word),
                     "a login waits for its application's back end"
                 );
-                Said::Nothing
+                if NOT_ASKED.contains(&word.as_str()) { Said::NotAsked } else { Said::Nothing }
             }
             Ok(Reply::Backend(answer)) => Said::Done(answer),
-            Ok(_) | Err(AskError::NotSent) => Said::Nothing,
+            Ok(_) | Err(AskError::NotSent) => Said::NotAsked,
             Err(AskError::TimedOut) => Said::Late,
         }
     }

@@ -7,6 +7,7 @@
 //! | 100 wrong codes in a row, over any time: none, until an operator unlocks it (NIST SP 800-63B, 5.2.2) | who has patience |
 //!
 //! (The numbers are the settings' defaults.) A try is counted before it is known to be wrong, and taken back if it was right.
+//! A row of wrong codes that is not locked is forgotten when nobody used the address for 90 days.
 
 use std::time::Duration;
 

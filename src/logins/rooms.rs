@@ -17,6 +17,9 @@ use crate::limits::{self, Spent};
 /// When each country was last warned of, in this process.
 static SAID: LazyLock<Mutex<HashMap<String, i64>>> = LazyLock::new(Mutex::default);
 
+/// The scope of an application's tries.
+const TRIES_OF_APP: &str = "login-tries-app";
+
 /// What a bucket is counted under, and how much it holds.
 struct Room {
     scope: &'static str,
@@ -42,9 +45,21 @@ pub(super) async fn attempt(app: &App, appid: &str, origin: &Origin) -> Result<O
     let mut rooms = Vec::new();
     if let Some(ip) = origin.ip {
         rooms.push(Room { scope: "login-tries-ip", key: network(ip), bucket: limits.tries_per_ip });
+        rooms.push(Room { scope: "login-tries-net", key: wider(ip), bucket: limits.tries_per_network });
     }
-    rooms.push(Room { scope: "login-tries-app", key: appid.to_owned(), bucket: limits.tries_per_app });
+    rooms.push(Room { scope: TRIES_OF_APP, key: appid.to_owned(), bucket: limits.tries_per_app });
     take(app, &rooms).await
+}
+
+/// There was no live code to try one on: the application's users are not kept out by it, only the network that it came from pays.
+/// Nobody waits for it, so that the answer takes no longer than another.
+pub(super) fn nothing_was_tried(app: &App, appid: &str) {
+    let (app, appid) = (app.clone(), appid.to_owned());
+    tokio::spawn(async move {
+        if let Err(error) = limits::give_back(&app, TRIES_OF_APP, &appid, 1).await {
+            tracing::debug!(%error, "an application's room for tries could not be given back");
+        }
+    });
 }
 
 /// What messages to one country may cost. It has room for a message that is going to be sent, or not: then it is given back.

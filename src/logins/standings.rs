@@ -1,5 +1,7 @@
 //! The table of how addresses stand: one row of an address, locked while it is looked at and changed.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Address;
@@ -8,8 +10,10 @@ use crate::App;
 use crate::crypto::Purpose;
 use crate::db::{DbError, Row, Transaction};
 
-/// What becomes of a row that nobody used for so long, unless somebody was wrong in it.
-const KEPT: std::time::Duration = std::time::Duration::from_secs(2 * 86_400);
+/// A row says nothing any more when nobody used it for so long.
+const KEPT: Duration = Duration::from_secs(2 * 86_400);
+/// The same where the last code was wrong. What is locked is kept until an operator unlocks it.
+const KEPT_IF_WRONG: Duration = Duration::from_secs(90 * 86_400);
 
 const OPEN: &str = "/* logins::standings::open */
 insert into login_addresses (appid, subject, used_at)
@@ -26,8 +30,11 @@ where appid = $1 and subject = $2";
 
 const PURGE: &str = "/* logins::standings::purge */
 delete from login_addresses where ctid = any (array(
-    select ctid from login_addresses where used_at < $1 and in_a_row = 0 and locked_at is null
-    order by used_at limit 1000))";
+    (select ctid from login_addresses where used_at < $1 and in_a_row = 0 and locked_at is null
+     order by used_at limit 500)
+    union all
+    (select ctid from login_addresses where used_at < $2 and in_a_row > 0 and locked_at is null
+     order by used_at limit 500)))";
 
 /// A locked row; without one, where an address is not known.
 pub(super) struct Locked {
@@ -79,7 +86,8 @@ impl Locked {
 
 /// Removes up to 1,000 rows that say nothing any more; returns how many.
 pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
-    app.db.execute(PURGE, &[&(app.clock.now() - KEPT)]).await
+    let now = app.clock.now();
+    app.db.execute(PURGE, &[&(now - KEPT), &(now - KEPT_IF_WRONG)]).await
 }
 
 fn read(appid: &str, row: &Row) -> Locked {

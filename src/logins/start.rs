@@ -14,14 +14,14 @@ use super::rooms::{self, ToCountry};
 use super::standings::{self, Locked};
 use super::{Address, Application, Error, Logins, Origin, SENDER, Started, Way, code_of};
 use crate::books::{ChannelName, NewMessage, ToPublish};
-use crate::codes::login;
+use crate::codes::login::{self, Theirs};
 use crate::codes::subject::{Made, ToSend, Words};
 use crate::config::{Secret, TestCode};
 use crate::db::Transaction;
 use crate::jobs::{BackendAnswer, BackendCall};
 
-/// Digits of a code that a back end may make.
-const THEIR_DIGITS: std::ops::RangeInclusive<usize> = 4..=10;
+/// Digits of a code that a back end may make: as many as ours.
+const THEIR_DIGITS: usize = 6;
 
 /// What is to be done, found out while the address's row is locked.
 enum Next {
@@ -183,19 +183,39 @@ impl Logins {
         let until = at + self.code_life();
         let (to_publish, answer) = match said {
             Said::Done(BackendAnswer::Code(code)) if is_code(&code) && until > app.clock.now() => {
-                let code = Zeroizing::new(code);
-                let made = login::make(&tx, app, &code_of(application, address), Some(&code), until).await?;
-                (Some(self.hand_over(&tx, application, address, way, made).await?), Started::Accepted)
+                match self.keep_theirs(&tx, application, address, Zeroizing::new(code), until).await? {
+                    Some(made) => {
+                        (Some(self.hand_over(&tx, application, address, way, made).await?), Started::Accepted)
+                    }
+                    None => (None, Started::Unavailable),
+                }
             }
-            said => {
-                locked.standing.has_not_sent(at);
-                locked.save(&tx, app.clock.now()).await?;
-                (None, refused(said))
-            }
+            said => (None, refused(said)),
         };
+        if to_publish.is_none() {
+            locked.standing.has_not_sent(at);
+            locked.save(&tx, app.clock.now()).await?;
+        }
         tx.commit().await?;
         to_publish.into_iter().for_each(|what| self.acceptor.publish(what));
         Ok(answer)
+    }
+
+    /// Their code, to be sent; none: it is one that was used or tried too often, which a back end that reuses codes may make again.
+    async fn keep_theirs(
+        &self,
+        tx: &Transaction<'_>,
+        application: &Application,
+        address: &Address,
+        code: Zeroizing<String>,
+        until: Timestamp,
+    ) -> Result<Option<Made>, Error> {
+        let (app, of) = (&self.app, code_of(application, address));
+        Ok(match login::theirs(tx, app, &of, &code, app.config.mesibo.code_tries).await? {
+            Theirs::New => Some(login::make(tx, app, &of, Some(&code), until).await?),
+            Theirs::Live(made) => Some(made),
+            Theirs::Spent => None,
+        })
     }
 
     /// A code that nobody is sent. It is tried like any other.
@@ -231,21 +251,38 @@ impl Logins {
         address: &Address,
         origin: &Origin,
     ) -> Result<Started, Error> {
-        if let Some(after) = self.barred(application, address).await? {
-            return Ok(Started::Limited { after });
+        if let Some(answer) = self.may_begin_elsewhere(application, address).await? {
+            return Ok(answer);
         }
         let ask = BackendCall::BeginElsewhere(elsewhere(address, "", origin));
         Ok(match self.call(application, self.deadline(), ask).await {
             Said::Done(_) | Said::Refused(_) => Started::Accepted,
-            Said::Nothing | Said::Late => Started::Unavailable,
+            Said::NotAsked | Said::Nothing | Said::Late => Started::Unavailable,
         })
     }
 
-    async fn barred(&self, application: &Application, address: &Address) -> Result<Option<Duration>, Error> {
-        let mut client = self.app.db.client().await?;
+    /// A verifier may send something of its own, so it is told no more often than a code would be sent; `Some`: it is not told now.
+    async fn may_begin_elsewhere(
+        &self,
+        application: &Application,
+        address: &Address,
+    ) -> Result<Option<Started>, Error> {
+        let app = &self.app;
+        let mut client = app.db.client().await?;
         let tx = client.transaction().await?;
-        let locked = standings::lock(&tx, &self.app, &application.appid, address, false).await?;
-        Ok(locked.standing.barred(self.app.clock.now()))
+        let mut locked = standings::lock(&tx, app, &application.appid, address, true).await?;
+        let now = app.clock.now();
+        if let Some(after) = locked.standing.barred(now) {
+            return Ok(Some(Started::Limited { after }));
+        }
+        match locked.standing.may_send(now, &Rules::from(&app.config.mesibo)) {
+            MaySend::Over { wait } => return Ok(Some(Started::Limited { after: wait })),
+            MaySend::Early { .. } => return Ok(Some(Started::Accepted)),
+            MaySend::Now => locked.standing.has_sent(now),
+        }
+        locked.save(&tx, now).await?;
+        tx.commit().await?;
+        Ok(None)
     }
 
     fn code_life(&self) -> Duration {
@@ -254,12 +291,12 @@ impl Logins {
 }
 
 fn is_code(code: &str) -> bool {
-    THEIR_DIGITS.contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit())
+    code.len() == THEIR_DIGITS && code.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn refused(said: Said) -> Started {
     match said {
         Said::Refused(word) => Started::Refused(word),
-        Said::Done(_) | Said::Nothing | Said::Late => Started::Unavailable,
+        Said::Done(_) | Said::NotAsked | Said::Nothing | Said::Late => Started::Unavailable,
     }
 }

@@ -4,6 +4,8 @@
 //! same time whatever there is; of any number of simultaneous right tries one gets a token. A back end that makes the tokens and is
 //! away costs nobody the code. Everything that fails on the caller's side looks the same.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -12,15 +14,16 @@ use super::ladder::Rules;
 use super::sessions::{self, Issuer, NewSession};
 use super::standings;
 use super::{Address, Application, Error, Logins, Mode, Origin, Verified, code_of, rooms};
-use crate::codes::login::{self, Grace, Proof, Right, Tried, Try};
+use crate::codes::login::{self, Grace, Held, Proof, Right, Tried, Try};
 use crate::codes::subject;
 use crate::crypto::Purpose;
+use crate::guessing::network;
 use crate::jobs::{BackendAnswer, BackendCall};
 
 /// Longest secret that is looked at: what is longer is no code, and no password of anybody's.
 const LONGEST_SECRET: usize = 1024;
-/// After a call's deadline its answer may still be on its way.
-const ITS_ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
+/// After a call's deadline its answer may still be on its way, clocks differ, and a connection of the pool is waited for.
+const ITS_ANSWER: Duration = Duration::from_secs(10);
 
 /// Who signs in where, and from where.
 struct Who<'a> {
@@ -54,6 +57,7 @@ impl Logins {
             return Ok(Verified::Limited { after });
         }
         if secret.len() > LONGEST_SECRET {
+            rooms::nothing_was_tried(&self.app, &application.appid);
             return Ok(Verified::Wrong);
         }
         let who = Who { application, address, name, origin };
@@ -88,6 +92,9 @@ impl Logins {
         }
         locked.save(&tx, at).await?;
         tx.commit().await?;
+        if !counted.is_something() {
+            rooms::nothing_was_tried(app, &who.application.appid);
+        }
         Ok(match counted.compare(app, &of, secret) {
             Tried::Right(code) => Some(Good { code, at }),
             Tried::Wrong | Tried::Nothing => None,
@@ -115,25 +122,28 @@ impl Logins {
         let (app, settings) = (&self.app, &self.app.config.mesibo);
         let deadline = self.deadline();
         let device = who.device_hashes(self);
-        let until = app.clock.now() + settings.grace.duration();
-        let grace = Grace { device: &device, busy_until: deadline + ITS_ANSWER, until, calls: settings.grace_calls };
+        let busy_until = deadline + ITS_ANSWER;
+        let until = busy_until + settings.grace.duration();
+        let grace = Grace { device: &device, busy_until, until, calls: settings.grace_calls };
         let mut client = app.db.client().await?;
         let tx = client.transaction().await?;
         let mut locked = standings::lock(&tx, app, &who.application.appid, who.address, false).await?;
         let proof = login::prove(&tx, app, good.code, &grace).await?;
-        if proof != Proof::Lost {
-            locked.standing.was_right(good.at, &Rules::from(settings));
-            locked.save(&tx, app.clock.now()).await?;
+        match proof {
+            Proof::Call(_) | Proof::Busy => locked.standing.was_right(good.at, &Rules::from(settings)),
+            Proof::Over => locked.standing.was_none(good.at, &Rules::from(settings)),
+            Proof::Lost => {}
         }
+        locked.save(&tx, app.clock.now()).await?;
         tx.commit().await?;
         drop(client);
         match proof {
-            Proof::Lost => Ok(Verified::Wrong),
+            Proof::Over | Proof::Lost => Ok(Verified::Wrong),
             Proof::Busy => Ok(Verified::Unavailable),
-            Proof::Call => {
+            Proof::Call(held) => {
                 let is_ours = self.test_code(who.application, who.address).is_some();
                 let theirs = who.application.backend.makes_codes() && !is_ours;
-                self.add_user(who, deadline, theirs.then(|| code.to_owned()), Some(good.code)).await
+                self.add_user(who, deadline, theirs.then(|| code.to_owned()), Some(held)).await
             }
         }
     }
@@ -144,23 +154,27 @@ impl Logins {
         who: &Who<'_>,
         deadline: Timestamp,
         their_code: Option<String>,
-        code: Option<Right>,
+        held: Option<Held>,
     ) -> Result<Verified, Error> {
         let app = &self.app;
         let (address, name) = (who.address.as_str().to_owned(), who.name.to_owned());
         let said = self.call(who.application, deadline, BackendCall::AddUser { address, name, code: their_code }).await;
-        let free = async || match code {
-            Some(code) => login::free(app, code).await,
+        let free = async |made| match held {
+            Some(held) => login::free(app, held, app.config.mesibo.grace.duration(), made).await,
             None => Ok(()),
         };
         let (token, uid) = match said {
             Said::Done(BackendAnswer::Token { token, uid }) => (Zeroizing::new(token), uid),
             Said::Refused(word) => {
-                free().await?;
+                free(true).await?;
                 return Ok(Verified::Refused(word));
             }
+            Said::NotAsked => {
+                free(false).await?;
+                return Ok(Verified::Unavailable);
+            }
             Said::Done(_) | Said::Nothing => {
-                free().await?;
+                free(true).await?;
                 return Ok(Verified::Unavailable);
             }
             // It stays busy until nobody can be calling any more.
@@ -168,8 +182,10 @@ impl Logins {
         };
         let mut client = app.db.client().await?;
         let tx = client.transaction().await?;
-        if let Some(code) = code {
-            login::burn(&tx, code).await?;
+        if let Some(held) = held
+            && !login::burn(&tx, held).await?
+        {
+            return Ok(Verified::Wrong);
         }
         let made = sessions::create(&tx, app, &who.session(), Issuer::Them { token }).await?;
         tx.commit().await?;
@@ -178,13 +194,16 @@ impl Logins {
 
     /// Every try counts, and is taken back when the verifier knows the user, or did not judge.
     async fn verify_elsewhere(&self, who: &Who<'_>, secret: &str) -> Result<Verified, Error> {
-        let Some(at) = self.count_elsewhere(who).await? else { return Ok(Verified::Wrong) };
+        let Some(at) = self.count_elsewhere(who).await? else {
+            rooms::nothing_was_tried(&self.app, &who.application.appid);
+            return Ok(Verified::Wrong);
+        };
         let ask = BackendCall::VerifyElsewhere(elsewhere(who.address, secret, who.origin));
         let said = self.call(who.application, self.deadline(), ask).await;
         let (address, name) = match said {
             Said::Done(BackendAnswer::Verified { address, name }) => (address, name),
             Said::Refused(_) => return Ok(Verified::Wrong),
-            Said::Done(_) | Said::Nothing | Said::Late => {
+            Said::Done(_) | Said::NotAsked | Said::Nothing | Said::Late => {
                 self.judged(who, at, false).await?;
                 return Ok(Verified::Unavailable);
             }
@@ -243,9 +262,12 @@ impl<'a> Who<'a> {
         NewSession { application: self.application, address: self.address, name: self.name, origin: self.origin }
     }
 
-    /// Under every node key, the current one first.
+    /// Under every node key, the current one first. Who names no device is known by its network, as far as that is known.
     fn device_hashes(&self, logins: &Logins) -> Vec<[u8; 32]> {
         let of = code_of(self.application, self.address);
-        logins.app.keys.hashes(Purpose::Login, &[b"device", of.as_bytes(), self.origin.device.as_bytes()])
+        let Origin { device, ip, .. } = self.origin;
+        let network = ip.filter(|_| device.is_empty()).map(network);
+        let (kind, what) = network.as_ref().map_or((&b"device"[..], device), |network| (&b"network"[..], network));
+        logins.app.keys.hashes(Purpose::Login, &[kind, of.as_bytes(), what.as_bytes()])
     }
 }

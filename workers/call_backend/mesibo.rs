@@ -19,10 +19,9 @@ use crate::webhooks::AGENT;
 
 /// Longest token that is believed, in bytes.
 const LONGEST_TOKEN: usize = 4096;
-/// Digits of a code that is believed.
-const DIGITS: std::ops::RangeInclusive<usize> = 4..=10;
-/// What a code has when it comes as a number, which has lost the noughts at its beginning.
-const USUAL_DIGITS: usize = 6;
+/// Digits of a code that is believed: with fewer the odds would be others. One that comes as a number has lost the noughts at its
+/// beginning.
+const DIGITS: usize = 6;
 
 /// The current form.
 #[derive(Serialize)]
@@ -182,10 +181,10 @@ fn code(json: &Value) -> Option<String> {
     let places = [otp, &otp["otp"], &otp["code"], &json["user"]["otp"], &json["code"]];
     let digits = places.into_iter().find_map(|place| match place {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(format!("{number:0>USUAL_DIGITS$}", number = number.to_string())),
+        Value::Number(number) => Some(format!("{number:0>DIGITS$}", number = number.to_string())),
         _ => None,
     })?;
-    (DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+    (digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -312,6 +311,8 @@ mod tests {
             (r#"{"result":true,"otp":{"code":"042137"}}"#, "code 042137"),
             (r#"{"result":true}"#, "unavailable no-code"),
             (r#"{"result":true,"otp":"abc"}"#, "unavailable no-code"),
+            (r#"{"result":true,"otp":"4711"}"#, "unavailable no-code"),
+            (r#"{"result":true,"otp":"1234567"}"#, "unavailable no-code"),
         ];
         for (body, expected) in code {
             assert_eq!(said(&make_code(), 200, body), expected, "{body}");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ANSWER, UNSET, Unavailable};
+use super::{ANSWER, TOO_MANY, UNSET, Unavailable};
 use crate::jobs::{BackendAnswer, Elsewhere};
 use crate::logins::apps::Application;
 use crate::outbound::{Answer, Call, Ports, Redirects, Target};
@@ -85,12 +85,11 @@ fn signed_headers(id: &str, now: Timestamp, signature: &str) -> Option<HeaderMap
     Some(HeaderMap::from_iter(pairs))
 }
 
-/// What it says to somebody who begins: nothing that would tell who is known.
-pub(super) fn begun(answer: &Answer) -> Result<BackendAnswer, Unavailable> {
-    match answer.status {
-        200..300 => Ok(BackendAnswer::Done),
-        401 | 403 => Ok(BackendAnswer::Refused(String::from("refused"))),
-        _ => Err(Unavailable("unexpected-status")),
+/// What it says to somebody who begins: any answer is one, so that no status tells who is known.
+pub(super) fn begun(answer: Result<Answer, Unavailable>) -> Result<BackendAnswer, Unavailable> {
+    match answer {
+        Ok(_) | Err(Unavailable(TOO_MANY)) => Ok(BackendAnswer::Done),
+        Err(problem) => Err(problem),
     }
 }
 
@@ -158,10 +157,15 @@ mod tests {
         ] {
             assert_eq!(shown(verdict(&answer(status, body))), expected, "{status} {body:.60}");
         }
-        for (status, expected) in
-            [(200, "done"), (202, "done"), (403, "refused"), (404, "unavailable unexpected-status")]
-        {
-            assert_eq!(shown(begun(&answer(status, ""))), expected, "{status}");
+    }
+
+    #[test]
+    fn no_status_tells_who_is_known() {
+        for status in [200, 202, 302, 401, 403, 404, 422] {
+            assert_eq!(shown(begun(Ok(answer(status, "")))), "done", "{status}");
+        }
+        for (problem, expected) in [(TOO_MANY, "done"), ("out-of-order", "unavailable out-of-order")] {
+            assert_eq!(shown(begun(Err(Unavailable(problem)))), expected);
         }
     }
 }

@@ -52,7 +52,9 @@ fn view_with_secret(listed: &Listed, made: bool) -> Value {
 /// The id the path names.
 fn appid(call: &Call) -> Result<String, Problem> {
     call.unbound()?;
-    call.parameters.first().cloned().ok_or_else(missing)
+    let appid = call.parameters.first().cloned();
+    // No application has such an id, and the database would not take it.
+    appid.filter(|appid| !appid.chars().any(char::is_control)).ok_or_else(missing)
 }
 
 fn missing() -> Problem {
@@ -148,8 +150,8 @@ pub(super) async fn sessions(call: Call) -> Answer {
     call.unbound()?;
     let mut query = call.query();
     let wanted = Wanted::read(&mut query);
-    let app = query.optional("app", values::text);
-    let address = query.optional("address", values::text);
+    let app = query.optional("app", values::plain);
+    let address = query.optional("address", values::plain);
     if address.is_some() && app.is_none() {
         query.mistake("address", "needs `app` beside it");
     }

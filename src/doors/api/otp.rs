@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::logins::sessions::Session;
-use crate::logins::{Address, Application, Logins, Origin, Started, Verified, apps, parse};
+use crate::logins::{self, Address, Application, Logins, Origin, Started, Verified, apps, parse};
 
 use super::call::{Answer, Call, json as answer, nothing, ok};
 use super::fields::Fields;
@@ -20,6 +20,10 @@ use super::values;
 
 /// Longest text of any field.
 const LONGEST: usize = 1024;
+/// Longest name, device id and device type that are kept, in characters.
+const LONGEST_NAME: usize = 128;
+const LONGEST_DEVICE: usize = 128;
+const LONGEST_TYPE: usize = 32;
 
 impl Call {
     pub(super) fn logins(&self) -> Logins {
@@ -42,8 +46,8 @@ impl Step {
         let email = fields.optional("email", text).map(|text| ("email", parse::mail(&text)));
         let user = fields.optional("user", text).map(|text| ("user", parse::user(&text)));
         let ip = fields.optional("ip", ip);
-        let device = fields.optional("device", text).unwrap_or_default();
-        let device_type = fields.optional("device_type", text).unwrap_or_default();
+        let device = fields.optional("device", printable(LONGEST_DEVICE)).unwrap_or_default();
+        let device_type = fields.optional("device_type", printable(LONGEST_TYPE)).unwrap_or_default();
         let mut given = [phone, email, user].into_iter().flatten();
         let (Some(address), None) = (given.next(), given.next()) else {
             if !fields.has_mistakes() {
@@ -55,10 +59,10 @@ impl Step {
     }
 
     /// The application, and the address as far as it is one.
-    async fn find(&self, call: &Call) -> Result<(Application, &Address), Problem> {
+    async fn find(&self, call: &Call) -> Result<(Application, Address), Problem> {
         let found = apps::find(call.app(), &self.app).await?.filter(|application| application.enabled);
         let application = found.ok_or_else(|| Problem::not_found("application"))?;
-        let address = self.address.1.as_ref().ok_or_else(|| self.bad_address())?;
+        let address = self.address.1.clone().ok_or_else(|| self.bad_address())?;
         Ok((application, address))
     }
 
@@ -75,7 +79,9 @@ pub(super) async fn start(mut call: Call) -> Answer {
     let step = Step::read(&mut fields);
     let step = fields.finish(step)?;
     let (application, address) = step.find(&call).await?;
-    match call.logins().start(&application, address, &step.origin).await? {
+    let (logins, origin) = (call.logins(), step.origin.clone());
+    let work = async move { logins.start(&application, &address, &origin).await };
+    match to_its_end(work).await? {
         Started::Accepted => answer(StatusCode::ACCEPTED, &json!({"state": "started"})),
         Started::Limited { after } => Err(limited(after)),
         Started::BadAddress => Err(step.bad_address()),
@@ -91,10 +97,12 @@ pub(super) async fn verify(mut call: Call) -> Answer {
     let mut fields = call.fields().await?;
     let step = Step::read(&mut fields);
     let code = fields.required("code", text).map(Zeroizing::new);
-    let name = fields.optional("name", text).unwrap_or_default();
+    let name = fields.optional("name", printable(LONGEST_NAME)).unwrap_or_default();
     let (step, code) = fields.finish(step.zip(code))?;
     let (application, address) = step.find(&call).await?;
-    match call.logins().verify(&application, address, &code, &name, &step.origin).await? {
+    let (logins, origin) = (call.logins(), step.origin.clone());
+    let work = async move { logins.verify(&application, &address, &code, &name, &origin).await };
+    match to_its_end(work).await? {
         Verified::Token { token, address, name, expires_at, session, uid } => ok(&json!({
             "token": token.as_str(), "address": address, "name": name, "expires_at": expires_at, "session": session,
             "uid": uid,
@@ -104,6 +112,19 @@ pub(super) async fn verify(mut call: Call) -> Answer {
         Verified::BadAddress => Err(step.bad_address()),
         Verified::Unavailable => Err(away()),
         Verified::Refused(word) => Err(refused(&word)),
+    }
+}
+
+/// A caller that leaves drops its request; what is counted and asked by then must still be brought to its end.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, logins::Error>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::spawn(work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => {
+            tracing::error!("a login panicked");
+            Err(Problem::new(Kind::Internal, "The failure is in the node's log."))
+        }
     }
 }
 
@@ -164,6 +185,11 @@ fn text(value: Value) -> Result<String, String> {
         return Err(format!("is longer than {LONGEST} bytes"));
     }
     Ok(text)
+}
+
+/// What a stranger calls something, without control characters, and as much of it as is kept.
+fn printable(most: usize) -> impl FnOnce(Value) -> Result<String, String> {
+    move |value| Ok(text(value)?.chars().filter(|c| !c.is_control()).take(most).collect())
 }
 
 fn ip(value: Value) -> Result<IpAddr, String> {

@@ -27,7 +27,7 @@ impl Wanted {
 impl Wanted<String> {
     /// Of a list by names.
     pub(super) fn read_names(fields: &mut Fields) -> Self {
-        let after = fields.optional("after", values::text);
+        let after = fields.optional("after", values::plain);
         let limit = fields.optional("limit", values::number(1..=MOST)).unwrap_or(DEFAULT_LIMIT);
         Self { after, limit: limit as usize }
     }

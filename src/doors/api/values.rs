@@ -35,6 +35,12 @@ pub(super) fn text(value: Value) -> Read<String> {
     }
 }
 
+/// Text without control characters: a text column of the database does not hold all of them.
+pub(super) fn plain(value: Value) -> Read<String> {
+    let text = text(value)?;
+    if text.chars().any(char::is_control) { Err("has a control character".into()) } else { Ok(text) }
+}
+
 /// `true` or `false`; as text in a query.
 pub(super) fn boolean(value: Value) -> Read<bool> {
     match &value {

@@ -49,6 +49,7 @@ pub(crate) fn roomy(config: &mut Config) {
         &mut limits.starts_per_ip,
         &mut limits.starts_per_network,
         &mut limits.tries_per_ip,
+        &mut limits.tries_per_network,
         &mut limits.starts_per_app,
         &mut limits.tries_per_app,
         &mut limits.sends_per_country,

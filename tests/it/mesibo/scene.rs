@@ -26,7 +26,9 @@ pub(super) struct Scene {
 /// The door open, everything often, codes written into a file.
 pub(super) fn options() -> Options {
     let mut options = Options::of(HOME).set("mesibo.enabled", true).set("mesibo.backend_timeout", "3s");
-    for limit in ["starts_per_ip", "starts_per_network", "tries_per_ip", "starts_per_app", "tries_per_app"] {
+    for limit in
+        ["starts_per_ip", "starts_per_network", "tries_per_ip", "tries_per_network", "starts_per_app", "tries_per_app"]
+    {
         options = options
             .set(&format!("mesibo.limits.{limit}.bucket"), 10_000)
             .set(&format!("mesibo.limits.{limit}.per_minute"), 10_000.0);

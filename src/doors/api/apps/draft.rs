@@ -85,6 +85,7 @@ impl Edit {
 
     /// Makes the change, if what comes out fits together. True: it made the verifier's secret.
     pub(super) fn apply(&self, app: &mut Application, node: NodeMode) -> Result<bool, Problem> {
+        self.keeps_secrets_in_place(app)?;
         set(&mut app.name, &self.name);
         set(&mut app.enabled, &self.enabled);
         set(&mut app.result_style, &self.result_style);
@@ -102,6 +103,24 @@ impl Edit {
         let made = self.set_verifier(app)?;
         fits(app, node)?;
         Ok(made)
+    }
+
+    /// What is stored for one place is not carried to another: else who may change an application could read its secrets there.
+    fn keeps_secrets_in_place(&self, app: &Application) -> Result<(), Problem> {
+        let elsewhere = |given: &Option<String>, had: &str| given.as_deref().is_some_and(|url| url != had);
+        if elsewhere(&self.backend_url, &app.backend.url)
+            && self.backend_token.is_none()
+            && !app.backend.token.is_empty()
+        {
+            return Err(Problem::field("backend_token", "is needed beside another `backend_url`"));
+        }
+        let given = self.verifier_url.clone().flatten();
+        match &app.verifier {
+            Some(had) if elsewhere(&given, &had.url) && self.verifier_secret.is_none() => {
+                Err(Problem::field("verifier_secret", "is needed beside another `verifier_url`"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn set_verifier(&self, app: &mut Application) -> Result<bool, Problem> {
