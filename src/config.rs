@@ -7,6 +7,7 @@
 
 mod bucket;
 pub mod homing;
+mod host;
 mod load;
 pub mod mesibo;
 pub mod providers;
@@ -16,6 +17,8 @@ pub mod textsecure;
 
 pub use bucket::Bucket;
 pub use homing::Homing;
+use host::is_host;
+pub(crate) use host::is_http_url;
 pub use load::{ConfigError, load};
 pub use mesibo::{Mesibo, TestCode};
 pub use providers::Providers;
@@ -339,19 +342,6 @@ pub struct Development {
     pub resolve: BTreeMap<String, SocketAddr>,
     /// Addresses that may be connected to although the guard would refuse them.
     pub allow_addresses: Vec<IpAddr>,
-}
-
-/// Whether it is a URL to put a path behind: https, or in development http.
-pub(crate) fn is_http_url(text: &str, mode: Mode) -> bool {
-    let Ok(url) = url::Url::parse(text) else { return false };
-    let scheme = url.scheme() == "https" || mode == Mode::Development && url.scheme() == "http";
-    scheme && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
-}
-
-/// Whether it is the name of a host as it stands in `Host`: lower-case, without a port.
-fn is_host(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
-    !text.is_empty() && text.len() <= 253 && text.chars().all(plain)
 }
 
 impl Config {

@@ -42,6 +42,7 @@ pub mod welcomes;
 
 pub use bell::Bell;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::App;
@@ -49,6 +50,7 @@ use crate::books::{Acceptor, BooksError};
 use crate::config::Bucket;
 use crate::crypto::OpenError;
 use crate::db::DbError;
+use crate::guessing::network;
 use crate::limits::{self, Spent};
 
 /// The sender of what a hub itself sends, among deliveries.
@@ -182,6 +184,11 @@ pub async fn purge(app: &App) -> Result<u64, DbError> {
     gone += blocks::purge(app).await?;
     gone += stats::purge(app).await?;
     Ok(gone + notices::purge(app).await?)
+}
+
+/// [`within`], per IPv4 address or IPv6 /64.
+pub(crate) async fn within_of(app: &App, scope: &str, ip: IpAddr, bucket: Bucket) -> Result<(), Error> {
+    within(app, scope, &network(ip), bucket).await
 }
 
 /// Goes on, or answers that it is too often.

@@ -43,6 +43,10 @@ use crate::queue::Asker;
 pub use address::Address;
 pub use apps::{Application, Mode, Way};
 
+/// Longest name of a user, and id and type of a device, in characters: strangers choose them.
+const LONGEST_NAME: usize = 128;
+const LONGEST_DEVICE: usize = 128;
+const LONGEST_TYPE: usize = 32;
 /// Under which name messages with codes are in the books.
 const SENDER: &str = "logins";
 
@@ -63,6 +67,14 @@ pub struct Origin {
     pub device: String,
     /// The device's type; empty: not said.
     pub device_type: String,
+}
+
+impl Origin {
+    /// Of what a client says of itself, as much as is kept, without control characters.
+    pub fn new(ip: Option<IpAddr>, device: &str, device_type: &str) -> Self {
+        let (device, device_type) = (printable(device, LONGEST_DEVICE), printable(device_type, LONGEST_TYPE));
+        Self { ip, device, device_type }
+    }
 }
 
 /// What became of the first step.
@@ -165,8 +177,25 @@ pub async fn purge(app: &App) -> Result<u64, DbError> {
     Ok(standings::purge(app).await? + sessions::purge(app).await?)
 }
 
+/// What a stranger calls something: as much of it as is kept, without control characters.
+fn printable(text: &str, most: usize) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(most).collect()
+}
+
 /// What a code of this address with this application is bound to.
 fn code_of(application: &Application, address: &Address) -> String {
     // Neither part holds a nought byte.
     format!("{}\0{}\0{}", application.appid, address.kind(), address.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_call_things_is_cleaned_and_bounded() {
+        assert_eq!(printable("Ann \"A\" \u{0}M\u{fc}ller\n", LONGEST_NAME), "Ann \"A\" M\u{fc}ller");
+        let origin = Origin::new(None, &"\u{e9}".repeat(500), " 5\u{7f}");
+        assert_eq!((origin.device.chars().count(), origin.device_type.as_str()), (LONGEST_DEVICE, "5"));
+    }
 }

@@ -33,7 +33,8 @@ const DETAILS: [Column; 9] = [
     Column("OTP", "otp_alg", Show::Text),
 ];
 
-const DAYS: [Column; 7] = [
+/// What a hub counts of a site, day by day; its operator and the site's owner see the same.
+pub(super) const DAYS: [Column; 7] = [
     Column("DAY", "day", Show::Text),
     Column("REQUESTS", "requests", Show::Text),
     Column("APPROVED", "approved", Show::Text),

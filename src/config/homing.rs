@@ -153,6 +153,8 @@ pub struct Hub {
     pub personas_per_space: Bucket,
     /// The same from one address.
     pub personas_per_ip: Bucket,
+    /// Vaults put by one space.
+    pub vaults_per_space: Bucket,
     /// Sites that one space makes.
     pub sites_per_space: Bucket,
     /// Sign-ins to spaces begun, and vaults fetched, from one address: each so many.
@@ -248,6 +250,7 @@ impl Homing {
             ("hub.spaces_per_ip", hub.spaces_per_ip.is_one(), Bucket::MUST),
             ("hub.personas_per_space", hub.personas_per_space.is_one(), Bucket::MUST),
             ("hub.personas_per_ip", hub.personas_per_ip.is_one(), Bucket::MUST),
+            ("hub.vaults_per_space", hub.vaults_per_space.is_one(), Bucket::MUST),
             ("hub.sites_per_space", hub.sites_per_space.is_one(), Bucket::MUST),
             ("hub.sign_ins_per_ip", hub.sign_ins_per_ip.is_one(), Bucket::MUST),
             ("hub.notices", hub.notices.is_one(), Bucket::MUST),
@@ -338,6 +341,7 @@ impl Default for Hub {
             spaces_per_ip: Bucket { bucket: 10, per_minute: 0.5 },
             personas_per_space: Bucket { bucket: 10, per_minute: 0.02 },
             personas_per_ip: Bucket { bucket: 30, per_minute: 0.1 },
+            vaults_per_space: Bucket { bucket: 30, per_minute: 10.0 },
             sites_per_space: Bucket { bucket: 20, per_minute: 0.02 },
             sign_ins_per_ip: Bucket { bucket: 30, per_minute: 5.0 },
             notices: Bucket { bucket: 5, per_minute: 0.05 },

@@ -14,11 +14,9 @@ mod request;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -130,26 +128,16 @@ impl Door {
             Err(BodyError::Broken) => return answer::nothing(StatusCode::BAD_REQUEST, "NOOP", ResultStyle::Bool),
         };
         if request.op.is_empty() {
-            let redirect = answer::elsewhere(&self.app.config.mesibo.empty_op_redirect).filter(|_| self.redirects());
+            let redirect = answer::elsewhere(&self.app.config.mesibo.empty_op_redirect);
             let style = request.style.unwrap_or_default();
             return redirect.unwrap_or_else(|| answer::nothing(StatusCode::BAD_REQUEST, "NOOP", style));
         }
         let (outcome, style) = match self.places.take(arrived.ip) {
             // Work outlives a client that leaves, so connections do not bound it.
-            Some(_place) => {
-                let done = AssertUnwindSafe(self.operate(&request, arrived.ip)).catch_unwind().await;
-                done.unwrap_or_else(|_| {
-                    tracing::error!("a login panicked");
-                    (Outcome::Refused(Word::Backend), self.styles.of(&request))
-                })
-            }
+            Some(_place) => self.operate(&request, arrived.ip).await,
             None => (Outcome::Limited(A_MOMENT), self.styles.of(&request)),
         };
         outcome.response(&request.op, self.app.clock.now().as_second(), request.style.unwrap_or(style))
-    }
-
-    fn redirects(&self) -> bool {
-        !self.app.config.mesibo.empty_op_redirect.is_empty()
     }
 
     /// What came of it, and how the application wants to be told.
@@ -187,7 +175,7 @@ impl Door {
             },
             Some(Secret::Unusable) => Outcome::Refused(wrong_code(application)),
             Some(Secret::Typed(secret)) => {
-                match self.logins.verify(application, &address, &secret, &request.name(), &origin).await {
+                match self.logins.verify(application, &address, &secret, request.name(), &origin).await {
                     Ok(verified) => of_verify(application, verified),
                     Err(error) => Outcome::Refused(out_of_order(&error)),
                 }

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Error, Hub, Refusal, SENDER, secrets, url, welcomes, within};
+use super::{Error, Hub, Refusal, SENDER, secrets, spaces, url, within};
 use crate::App;
 use crate::books::{ChannelName, NewMessage};
+use crate::codes::Purpose as CodeOf;
 use crate::codes::subject::{self, ToSend};
-use crate::codes::{self};
 use crate::crypto::{Purpose, encode_hex};
 use crate::db::{DbError, Row, Transaction};
 use crate::homing::{Persona, values};
@@ -97,9 +97,6 @@ insert into hub_notices (id, space_id, kind, destination, address, secret, creat
 select $1, $2, $3::int2, $4, $5, $6, $7::timestamptz, case when $3::int2 <> 3 then $7::timestamptz end
 where (select count(*) from hub_notices where space_id = $2) < $8";
 
-/// So that of one space two are not added at once.
-const LOCK: &str = "/* hub::notices::add (lock) */ select id from hub_spaces where id = $1 for update";
-
 const LIST: &str = "/* hub::notices::list */
 select id, kind, address, confirmed_at, failed_at, created_at from hub_notices where space_id = $1 order by id";
 
@@ -156,8 +153,7 @@ pub async fn add(hub: &Hub, space: Uuid, kind: Kind, address: &str) -> Result<Ad
     let sealed_secret = secret.as_ref().map(|secret| seal(app, "secret", id, secret.reveal()));
     let (mut client, now) = (app.db.client().await?, app.clock.now());
     let tx = client.transaction().await?;
-    let lock = tx.prepare_cached(LOCK).await?;
-    tx.execute(&lock, &[&space]).await?;
+    spaces::lock(&tx, space).await?;
     let add = tx.prepare_cached(ADD).await?;
     let values = (kind as i16, &sealed, &sealed_secret);
     let added = tx.execute(&add, &[&id, &space, &values.0, &destination, values.1, values.2, &now, &MOST]).await?;
@@ -178,7 +174,7 @@ pub async fn add(hub: &Hub, space: Uuid, kind: Kind, address: &str) -> Result<Ad
 pub async fn confirm(app: &App, space: Uuid, id: Uuid, code: &str) -> Result<(), Error> {
     app.db.row(IS_MAIL, &[&id, &space]).await?.ok_or(Refusal::NotFound)?;
     let plain: String = code.chars().filter(|c| !matches!(c, ' ' | '-')).take(16).collect();
-    let right = subject::check(app, codes::Purpose::Mailbox, &id.to_string(), &plain, TRIES).await?;
+    let right = subject::check(app, CodeOf::Mailbox, &id.to_string(), &plain, TRIES).await?;
     let right = right.ok_or(Refusal::WrongCode)?;
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
@@ -221,7 +217,7 @@ pub(super) async fn of_welcome(
         let what =
             ToTell { notice: row.get(0), persona: persona.to_string(), site: site.to_owned(), at, link: link.clone() };
         let content = serde_json::to_vec(&what).map_err(|_| DbError::Stored("notice"))?;
-        Ok(welcomes::message(row.get(1), content, expires_at))
+        Ok(NewMessage::own(SENDER, ChannelName::Notice, row.get(1), content, expires_at))
     };
     rows.iter().map(message).collect()
 }
@@ -276,7 +272,7 @@ fn destination(app: &App, kind: Kind, address: &str) -> Result<String, Error> {
 }
 
 async fn code(tx: &Transaction<'_>, app: &App, id: Uuid, mailbox: &str) -> Result<NewMessage, Error> {
-    let made = subject::make(tx, app, codes::Purpose::Mailbox, &id.to_string(), CODE_LIFE).await?;
+    let made = subject::make(tx, app, CodeOf::Mailbox, &id.to_string(), CODE_LIFE).await?;
     let to_send = ToSend { code: made.id, to: mailbox.to_owned(), service: SENDER.to_owned(), words: None };
     let content = serde_json::to_vec(&to_send).map_err(|_| DbError::Stored("code"))?;
     Ok(NewMessage::own(SENDER, ChannelName::Email, "email:codes".into(), content, made.expires_at))

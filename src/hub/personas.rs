@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Error, Refusal, names, sites, spaces, stats, within};
+use super::{Error, Refusal, names, sites, stats, within, within_of};
 use crate::App;
 use crate::db::{DbError, Row, Transaction};
 use crate::homing::Persona as Name;
@@ -77,7 +77,7 @@ pub async fn create(app: &App, space: Uuid, ip: IpAddr, wanted: &Wanted<'_>) -> 
     }
     let limits = &app.config.homing.hub;
     within(app, "hub-personas", &space.to_string(), limits.personas_per_space).await?;
-    spaces::per_ip(app, "hub-personas-ip", ip, limits.personas_per_ip).await?;
+    within_of(app, "hub-personas-ip", ip, limits.personas_per_ip).await?;
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
     // Of one space, one after the other.

@@ -6,7 +6,7 @@ use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Error, Refusal, names, sauces, within};
+use super::{Error, Refusal, names, sauces, spaces, within};
 use crate::App;
 use crate::config::Mode;
 use crate::crypto::random_below;
@@ -97,10 +97,6 @@ const CREATE: &str = "/* hub::sites::create */
 insert into hub_sites (id, space_id, persona, name, scope_prefix, fingerprint_mode, otp_alg, trial_ends_at, created_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing";
 
-/// Before anything is counted: what a statement counts is what there was when it began.
-const LOCK: &str = "/* hub::sites::create (lock) */
-select id from hub_spaces where id = $1 for update";
-
 const OWNED: &str = "/* hub::sites::create (persona) */
 select (select count(*) from hub_sites s where s.space_id = $2 and s.revoked_at is null)
 from hub_personas p where p.name = $1 and p.space_id = $2 and p.deleted_at is null for update";
@@ -186,8 +182,7 @@ pub async fn create(app: &App, space: Uuid, wanted: &Wanted) -> Result<(Site, Ze
     let (mode, alg) = (wanted.fingerprint_mode as i16, wanted.otp_alg as i16);
     let mut client = app.db.client().await?;
     let tx = client.transaction().await?;
-    let lock = tx.prepare_cached(LOCK).await?;
-    tx.query(&lock, &[&space]).await?;
+    spaces::lock(&tx, space).await?;
     let owned = tx.prepare_cached(OWNED).await?;
     let row = tx.query_opt(&owned, &[&persona, &space]).await?.ok_or(Refusal::NotFound)?;
     if row.get::<_, i64>(0) >= MOST {

@@ -11,12 +11,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Error, Refusal, secrets, vaults, within};
+use super::{Error, Refusal, secrets, vaults, within_of};
 use crate::App;
-use crate::config::Bucket;
 use crate::crypto::{SigningKey, sodium};
-use crate::db::DbError;
-use crate::guessing::network;
+use crate::db::{DbError, Transaction};
 use crate::homing::{decode_exact, ids, signed};
 
 /// After this a space that nobody ever signed in to is forgotten.
@@ -41,6 +39,10 @@ select id, sign_pk from hub_spaces where handle = any ($1)";
 /// The key file of the node may lose its older keys once everybody has signed in under the newest.
 const RENEW: &str = "/* hub::spaces::login (handle) */
 update hub_spaces set handle = $2, used = true where id = $1 and (handle <> $2 or not used)";
+
+/// Before anything is counted: what a statement counts is what there was when it began.
+const LOCK: &str = "/* hub::spaces::lock */
+select id from hub_spaces where id = $1 for update";
 
 const SIGN_IN: &str = "/* hub::spaces::login */
 with surplus as (
@@ -82,7 +84,7 @@ pub async fn create(app: &App, ip: IpAddr, sign_pk: &str, vault: &str, sig: &str
     if !is_signed(&signed::space(sign_pk, vault), sig, &key) {
         return Err(Refusal::BadSignature.into());
     }
-    within(app, "hub-spaces", &network(ip), app.config.homing.hub.spaces_per_ip).await?;
+    within_of(app, "hub-spaces", ip, app.config.homing.hub.spaces_per_ip).await?;
     let (id, handle) = (app.new_id(), Zeroizing::new(ids::space()));
     let root = secrets::new();
     let mut client = app.db.client().await?;
@@ -95,9 +97,16 @@ pub async fn create(app: &App, ip: IpAddr, sign_pk: &str, vault: &str, sig: &str
     Ok(handle)
 }
 
+/// Holds a space's row, so that of one space things are counted and made one after the other.
+pub(super) async fn lock(tx: &Transaction<'_>, space: Uuid) -> Result<(), DbError> {
+    let lock = tx.prepare_cached(LOCK).await?;
+    tx.execute(&lock, &[&space]).await?;
+    Ok(())
+}
+
 /// Asks a space to sign something, whether or not there is one.
 pub async fn challenge(app: &App, ip: IpAddr, space: &str) -> Result<Zeroizing<String>, Error> {
-    within(app, "hub-sign-ins", &network(ip), app.config.homing.hub.sign_ins_per_ip).await?;
+    within_of(app, "hub-sign-ins", ip, app.config.homing.hub.sign_ins_per_ip).await?;
     let nonce = secrets::new();
     let expires_at = app.clock.now() + Duration::from_secs(NONCE_LIFE);
     let (hash, handle) = (secrets::hash(app, "nonce", &nonce), secrets::hash(app, "space", space));
@@ -152,11 +161,6 @@ pub(super) async fn purge(app: &App) -> Result<u64, DbError> {
     let now = app.clock.now();
     let unused = app.db.execute(PURGE_UNUSED, &[&(now - UNUSED)]).await?;
     Ok(unused + app.db.execute(PURGE_NONCES, &[&now]).await? + app.db.execute(PURGE_SESSIONS, &[&now]).await?)
-}
-
-/// A limit per address for what costs the hub little and a guesser much.
-pub(super) async fn per_ip(app: &App, scope: &str, ip: IpAddr, bucket: Bucket) -> Result<(), Error> {
-    within(app, scope, &network(ip), bucket).await
 }
 
 /// Whether `sig` (base64url) is the signature of `text` under this key.

@@ -7,9 +7,8 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::{Error, Refusal, spaces, within};
+use super::{Error, Refusal, spaces, within, within_of};
 use crate::App;
-use crate::config::Bucket;
 use crate::db::{DbError, Transaction};
 
 /// Longest vault, in bytes.
@@ -23,9 +22,6 @@ select vault, version from hub_vaults where space_id = $1";
 
 const PUT: &str = "/* hub::vaults::put */
 update hub_vaults set vault = $2, version = $3::int8, updated_at = $4 where space_id = $1 and version = $3::int8 - 1";
-
-/// Vaults of one space that are put.
-const PUTS: Bucket = Bucket { bucket: 30, per_minute: 10.0 };
 
 /// What is kept.
 pub struct Vault {
@@ -49,7 +45,7 @@ pub(super) async fn put_first(tx: &Transaction<'_>, app: &App, space: Uuid, vaul
 
 /// The vault of the space with this secret id.
 pub async fn fetch(app: &App, ip: IpAddr, space: &str) -> Result<Vault, Error> {
-    spaces::per_ip(app, "hub-vaults", ip, app.config.homing.hub.sign_ins_per_ip).await?;
+    within_of(app, "hub-vaults", ip, app.config.homing.hub.sign_ins_per_ip).await?;
     let space = spaces::find(app, space).await?.ok_or(Refusal::NotFound)?;
     let row = app.db.row(FETCH, &[&space]).await?.ok_or(Refusal::NotFound)?;
     Ok(Vault { vault: row.get(0), version: row.get(1) })
@@ -58,7 +54,7 @@ pub async fn fetch(app: &App, ip: IpAddr, space: &str) -> Result<Vault, Error> {
 /// Replaces the vault by its next version; refused where another browser was quicker.
 pub async fn put(app: &App, space: Uuid, vault: &str, version: i64) -> Result<(), Error> {
     check(vault)?;
-    within(app, "hub-vault-puts", &space.to_string(), PUTS).await?;
+    within(app, "hub-vault-puts", &space.to_string(), app.config.homing.hub.vaults_per_space).await?;
     let put = app.db.execute(PUT, &[&space, &vault, &version, &app.clock.now()]).await?;
     if put == 1 { Ok(()) } else { Err(Refusal::Conflict.into()) }
 }

@@ -13,9 +13,8 @@ use uuid::Uuid;
 
 use super::sites::{OtpAlg, Site};
 use super::stats::{self, Event};
-use super::{Error, Hub, Refusal, SENDER, blocks, notices, sauces, secrets, sites, url, within};
+use super::{Error, Hub, Refusal, blocks, notices, sauces, secrets, sites, url, within};
 use crate::App;
-use crate::books::NewMessage;
 use crate::crypto::sodium::BoxKey;
 use crate::crypto::{BoxError, Purpose, same};
 use crate::db::{DbError, Transaction};
@@ -289,11 +288,6 @@ async fn store(
     let (site, username) = (&checked.site.id, checked.persona.as_str());
     tx.execute(&store, &[&id, site, &username, &asked.space, &sealed, &release, &now, &expires_at]).await?;
     Ok(())
-}
-
-/// What tells somebody of a welcome, on its way to one place.
-pub(super) fn message(destination: String, content: Vec<u8>, expires_at: Timestamp) -> NewMessage {
-    NewMessage::own(SENDER, crate::books::ChannelName::Notice, destination, content, expires_at)
 }
 
 /// Removes up to 1,000 requests that need no remembering; returns how many.

@@ -21,8 +21,6 @@ use crate::jobs::BackendCall;
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Uses that are closer together are one, so that looking a token up rarely writes.
 const APART: Duration = Duration::from_secs(60);
-/// Longest name of a user, device or device type, in characters: strangers choose them.
-const LONGEST_WORD: usize = 200;
 
 const CREATE: &str = "/* logins::sessions::create */
 insert into login_sessions (id, appid, subject, token_hash, who, upstream, idles, created_at, seen_at, expires_at, ends_at)
@@ -330,8 +328,7 @@ fn of_upstream(id: Uuid) -> Vec<u8> {
     [id.as_bytes().as_slice(), b"upstream"].concat()
 }
 
-/// What a stranger calls something, short and without control characters; none: nothing is left of it.
+/// None where nothing is said.
 fn word(text: &str) -> Option<String> {
-    let plain: String = text.trim().chars().filter(|c| !c.is_control()).take(LONGEST_WORD).collect();
-    Some(plain).filter(|plain| !plain.is_empty())
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }

@@ -13,7 +13,7 @@ use super::backend::{Said, elsewhere};
 use super::ladder::Rules;
 use super::sessions::{self, Issuer, NewSession};
 use super::standings;
-use super::{Address, Application, Error, Logins, Mode, Origin, Verified, code_of, rooms};
+use super::{Address, Application, Error, LONGEST_NAME, Logins, Mode, Origin, Verified, code_of, printable, rooms};
 use crate::codes::login::{self, Grace, Held, Proof, Right, Tried, Try};
 use crate::codes::subject;
 use crate::crypto::Purpose;
@@ -60,6 +60,7 @@ impl Logins {
             rooms::nothing_was_tried(&self.app, &application.appid);
             return Ok(Verified::Wrong);
         }
+        let name = &printable(name, LONGEST_NAME);
         let who = Who { application, address, name, origin };
         if let Address::User(_) = address {
             return self.verify_elsewhere(&who, secret).await;
@@ -213,8 +214,8 @@ impl Logins {
         let Some(address) = address.as_deref().map_or_else(|| Some(who.address.clone()), super::parse::user) else {
             return Ok(Verified::Unavailable);
         };
-        let name = name.as_deref().unwrap_or(who.name);
-        let who = Who { address: &address, name, ..*who };
+        let name = name.map_or_else(|| who.name.to_owned(), |name| printable(&name, LONGEST_NAME));
+        let who = Who { address: &address, name: &name, ..*who };
         match who.application.backend.mode {
             Mode::Mesibo | Mode::MesiboLegacy => self.add_user(&who, self.deadline(), None, None).await,
             Mode::Local => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::hub::NewSite;
 use super::session::{Session, list};
 use crate::cli::Failure;
+use crate::cli::hub::DAYS;
 use crate::cli::output::harmless;
 use crate::cli::table::{Column, Show, fields};
 
@@ -23,16 +24,6 @@ const MADE: [Column; 4] = [
     Column("SCOPE PREFIX", "scope_prefix", Show::Text),
     Column("SAUCE", "sauce", Show::Text),
     Column("TRIAL ENDS", "trial_ends_at", Show::Time),
-];
-
-const DAYS: [Column; 7] = [
-    Column("DAY", "day", Show::Text),
-    Column("REQUESTS", "requests", Show::Text),
-    Column("APPROVED", "approved", Show::Text),
-    Column("DENIED", "denied", Show::Text),
-    Column("EXPIRED", "expired", Show::Text),
-    Column("FAILED", "failed", Show::Text),
-    Column("PEOPLE", "unique_fing", Show::Text),
 ];
 
 #[derive(Debug, Subcommand)]

@@ -20,10 +20,6 @@ use super::values;
 
 /// Longest text of any field.
 const LONGEST: usize = 1024;
-/// Longest name, device id and device type that are kept, in characters.
-const LONGEST_NAME: usize = 128;
-const LONGEST_DEVICE: usize = 128;
-const LONGEST_TYPE: usize = 32;
 
 impl Call {
     pub(super) fn logins(&self) -> Logins {
@@ -46,8 +42,8 @@ impl Step {
         let email = fields.optional("email", text).map(|text| ("email", parse::mail(&text)));
         let user = fields.optional("user", text).map(|text| ("user", parse::user(&text)));
         let ip = fields.optional("ip", ip);
-        let device = fields.optional("device", printable(LONGEST_DEVICE)).unwrap_or_default();
-        let device_type = fields.optional("device_type", printable(LONGEST_TYPE)).unwrap_or_default();
+        let device = fields.optional("device", text).unwrap_or_default();
+        let device_type = fields.optional("device_type", text).unwrap_or_default();
         let mut given = [phone, email, user].into_iter().flatten();
         let (Some(address), None) = (given.next(), given.next()) else {
             if !fields.has_mistakes() {
@@ -55,7 +51,7 @@ impl Step {
             }
             return None;
         };
-        Some(Self { app: app?, address, origin: Origin { ip, device, device_type } })
+        Some(Self { app: app?, address, origin: Origin::new(ip, &device, &device_type) })
     }
 
     /// The application, and the address as far as it is one.
@@ -97,7 +93,7 @@ pub(super) async fn verify(mut call: Call) -> Answer {
     let mut fields = call.fields().await?;
     let step = Step::read(&mut fields);
     let code = fields.required("code", text).map(Zeroizing::new);
-    let name = fields.optional("name", printable(LONGEST_NAME)).unwrap_or_default();
+    let name = fields.optional("name", text).unwrap_or_default();
     let (step, code) = fields.finish(step.zip(code))?;
     let (application, address) = step.find(&call).await?;
     let (logins, origin) = (call.logins(), step.origin.clone());
@@ -185,11 +181,6 @@ fn text(value: Value) -> Result<String, String> {
         return Err(format!("is longer than {LONGEST} bytes"));
     }
     Ok(text)
-}
-
-/// What a stranger calls something, without control characters, and as much of it as is kept.
-fn printable(most: usize) -> impl FnOnce(Value) -> Result<String, String> {
-    move |value| Ok(text(value)?.chars().filter(|c| !c.is_control()).take(most).collect())
 }
 
 fn ip(value: Value) -> Result<IpAddr, String> {

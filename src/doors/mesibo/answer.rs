@@ -142,9 +142,9 @@ pub(super) fn bare(status: StatusCode) -> Response {
     response
 }
 
-/// Elsewhere, as the original sends requests without an operation.
+/// Elsewhere, as the original sends requests without an operation; none where the settings name no place.
 pub(super) fn elsewhere(url: &str) -> Option<Response> {
-    let location = HeaderValue::try_from(url).ok()?;
+    let location = HeaderValue::try_from(url).ok().filter(|url| !url.is_empty())?;
     let mut response = bare(StatusCode::FOUND);
     response.headers_mut().insert(header::LOCATION, location);
     Some(response)

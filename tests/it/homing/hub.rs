@@ -4,7 +4,7 @@ mod decisions;
 mod keys;
 mod notices;
 mod operators;
-mod scene;
+pub(super) mod scene;
 mod sites;
 mod spaces;
 mod welcomes;

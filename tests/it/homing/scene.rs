@@ -61,7 +61,7 @@ impl Scene {
     /// With other settings.
     pub(crate) async fn with(hub: impl Fn(Options) -> Options, shop: impl Fn(Options) -> Options) -> Self {
         let net = Net::new();
-        let hub = Node::start(&net, hub(hub_options())).await;
+        let hub = Node::start(&net, hub(super::hub::scene::options())).await;
         net.socket_of(SHOP);
         let dir = tempfile::tempdir().expect("a folder");
         let web = web(&net, &dir);
@@ -250,26 +250,6 @@ async fn agent(web: &Web, personas: &[&str]) -> Agent {
         agent.add_persona(persona).await.expect("a persona");
     }
     agent
-}
-
-/// Limits have tests of their own.
-fn hub_options() -> Options {
-    let mut options = Options::of(HUB).set("homing.hub.enabled", true).set("homing.hub.pending_per_persona", 1_000);
-    for limit in [
-        "welcomes_per_site",
-        "welcomes_per_persona",
-        "decisions",
-        "spaces_per_ip",
-        "sign_ins_per_ip",
-        "personas_per_space",
-        "personas_per_ip",
-        "sites_per_space",
-    ] {
-        options = options
-            .set(&format!("homing.hub.{limit}.bucket"), 100_000)
-            .set(&format!("homing.hub.{limit}.per_minute"), 100_000.0);
-    }
-    options
 }
 
 fn shop_options(site: &Site, hub_keys: &[String], dir: &tempfile::TempDir) -> Options {

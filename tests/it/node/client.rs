@@ -1,8 +1,10 @@
 //! The node's own API, as an application uses it.
 
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::{Node, PATIENCE, eventually};
 
@@ -41,6 +43,25 @@ impl Node {
         let response = request.send().await.expect("the API answers");
         let status = response.status().as_u16();
         Answer { status, body: response.json().await.unwrap_or(Value::Null) }
+    }
+
+    /// `handfast …` against the node.
+    pub(crate) async fn handfast(&self, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_handfast"))
+            .args(words)
+            .args(["--api", &format!("http://{}", self.private)])
+            .env("HANDFAST_API_KEY", &self.key)
+            .output()
+            .await
+            .expect("the program runs")
+    }
+
+    /// What it printed, of a command that must succeed.
+    pub(crate) async fn said(&self, words: &[&str]) -> String {
+        let output = self.handfast(words).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {errors}");
+        String::from_utf8(output.stdout).expect("UTF-8")
     }
 
     /// A GET that must succeed.

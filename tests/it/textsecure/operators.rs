@@ -1,7 +1,5 @@
 //! What an operator does to a number, and what its devices and those who write to it notice: over the API and the command line.
 
-use std::process::Output;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use cbc::cipher::{BlockDecryptMut, KeyIvInit, block_padding::Pkcs7};
@@ -9,7 +7,6 @@ use handfast::textsecure::envelope::RECEIPT;
 use handfast::textsecure::{Envelope, Number};
 use http::Response;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use super::scene::{HOME, Phone, Scene, options};
 use crate::node::{Net, Node, eventually};
@@ -18,25 +15,6 @@ use crate::webhooks::receiver::Receiver;
 const ADA: &str = "+14155550101";
 const BOB: &str = "+14155550102";
 const GATE: &str = "gcm.test";
-
-/// `handfast …` against the node.
-async fn handfast(node: &Node, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_handfast"))
-        .args(words)
-        .args(["--api", &format!("http://{}", node.private)])
-        .env("HANDFAST_API_KEY", node.key())
-        .output()
-        .await
-        .expect("the program runs")
-}
-
-/// What it printed, of a command that must succeed.
-async fn said(node: &Node, words: &[&str]) -> String {
-    let output = handfast(node, words).await;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {errors}");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
 
 fn message(to: &Phone) -> Value {
     let body =
@@ -68,28 +46,28 @@ async fn a_number_that_is_disabled_or_unregistered_is_nobody_until_it_is_back() 
     assert_eq!(ada.put("/v1/keys/", keys()).await.status, 204);
     assert_eq!(found(&ada, &bob).await, [200, 200, 204, 200]);
 
-    let shown = said(node, &["phones", "disable", ADA]).await;
+    let shown = node.said(&["phones", "disable", ADA]).await;
     assert!(shown.lines().any(|line| line.starts_with("directory") && line.ends_with("none")), "{shown}");
     assert_eq!(found(&ada, &bob).await, [401, 404, 404, 404]);
-    said(node, &["phone", "enable", ADA]).await;
+    node.said(&["phone", "enable", ADA]).await;
     assert_eq!(found(&ada, &bob).await, [200, 200, 204, 200]);
 
-    assert_eq!(said(node, &["phones", "unregister", ADA]).await, format!("{ADA} unregistered\n"));
+    assert_eq!(node.said(&["phones", "unregister", ADA]).await, format!("{ADA} unregistered\n"));
     assert_eq!(found(&ada, &bob).await, [401, 404, 404, 404]);
-    let again = handfast(node, &["phones", "unregister", ADA]).await;
+    let again = node.handfast(&["phones", "unregister", ADA]).await;
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("There is no such phone number."));
     // It is as if it had never been here.
     let ada = Phone::register(node, ADA).await;
     assert_eq!(found(&ada, &bob).await, [200, 404, 204, 200]);
 
-    let list = said(node, &["phones", "list", "--json"]).await;
+    let list = node.said(&["phones", "list", "--json"]).await;
     let numbers: Vec<Value> =
         list.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["number"].take()).collect();
     assert_eq!(numbers, [ADA, BOB]);
-    let show: Value = serde_json::from_str(&said(node, &["phones", "show", ADA, "--json"]).await).unwrap();
+    let show: Value = serde_json::from_str(&node.said(&["phones", "show", ADA, "--json"]).await).unwrap();
     assert_eq!((&show["directory"], &show["devices"][0]["waiting"]), (&json!("local"), &json!(1)));
-    assert_eq!(said(node, &["peers", "--json"]).await, "");
+    assert_eq!(node.said(&["peers", "--json"]).await, "");
     let logs = node.logs();
     assert!(!logs.contains("4155550101") && !logs.contains("4155550102"), "a number is in the log");
 }
@@ -149,7 +127,7 @@ async fn a_test_push_is_a_delivery_that_says_what_the_service_said() {
     assert_eq!((receipt.kind, receipt.source.as_deref(), receipt.message), (Some(RECEIPT), Some(ADA), None));
     eventually("nothing is left of it", async || waiting(node).await == 0).await;
 
-    let shown = said(node, &["phones", "test-push", ADA, "--device", "1", "--wait", "30s"]).await;
+    let shown = node.said(&["phones", "test-push", ADA, "--device", "1", "--wait", "30s"]).await;
     assert!(shown.lines().any(|line| line.starts_with("state") && line.ends_with("delivered")), "{shown}");
     assert!(!node.logs().contains("4155550101"), "a number is in the log");
 }
@@ -158,7 +136,7 @@ async fn a_test_push_is_a_delivery_that_says_what_the_service_said() {
 async fn a_test_push_finds_out_that_a_service_knows_a_device_no_more() {
     let (_gate, scene, _) = pushed("gone").await;
     let node = &scene.node;
-    let output = handfast(node, &["phones", "test-push", ADA, "--wait", "30s", "--json"]).await;
+    let output = node.handfast(&["phones", "test-push", ADA, "--wait", "30s", "--json"]).await;
     assert_eq!(output.status.code(), Some(1));
     let delivery: Value = serde_json::from_slice(&output.stdout).expect("the delivery");
     assert_eq!((&delivery["state"], &delivery["reason"]), (&json!("failed"), &json!("unregistered")), "{delivery:#}");
@@ -194,9 +172,9 @@ async fn numbers_that_a_peer_has_claimed_are_free_again() {
     let ada: Number = ADA.parse().unwrap();
     let token = hex::encode(ada.token().0);
     scene.node.execute(&format!("insert into directory (token, relay) values ('\\x{token}', 'other')")).await;
-    let shown = said(&scene.node, &["phones", "show", ADA]).await;
+    let shown = scene.node.said(&["phones", "show", ADA]).await;
     assert!(shown.lines().any(|line| line.starts_with("peer") && line.ends_with("other")), "{shown}");
-    said(&scene.node, &["phones", "unregister", ADA]).await;
+    scene.node.said(&["phones", "unregister", ADA]).await;
     let bob = scene.phone(BOB).await;
     assert_eq!(bob.get(&format!("/v1/directory/{}", ada.token().text())).await.status, 404);
 }

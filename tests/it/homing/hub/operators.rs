@@ -1,24 +1,8 @@
 //! What operators do: trials, sites that are taken back, keys; over the API and the command line.
 
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use super::scene::{Merchant, Scene, word};
-use crate::node::Node;
-
-/// `handfast …` against the node; what it printed.
-async fn said(node: &Node, words: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_handfast"))
-        .args(words)
-        .args(["--api", &format!("http://{}", node.private)])
-        .env("HANDFAST_API_KEY", node.key())
-        .output()
-        .await
-        .expect("the program runs");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {errors}");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
 
 async fn asked(merchant: &Merchant) -> String {
     word(&merchant.ask(&merchant.payload("annette", "|")).await)
@@ -56,20 +40,20 @@ async fn the_command_line_does_the_same() {
     let scene = Scene::start().await;
     let merchant = scene.merchant("goods-shop", "Goods").await;
     let node = &scene.node;
-    let listed = said(node, &["hub", "sites"]).await;
+    let listed = node.said(&["hub", "sites"]).await;
     assert!(listed.contains(&merchant.site) && listed.contains("goods-shop") && listed.contains("active"), "{listed}");
-    let shown = said(node, &["hub", "site", &merchant.site, "--trial-ends", "2020-01-01T00:00:00Z"]).await;
+    let shown = node.said(&["hub", "site", &merchant.site, "--trial-ends", "2020-01-01T00:00:00Z"]).await;
     assert!(shown.contains("trial-ended") && shown.contains("https://shop.test/homing/endpoint"), "{shown}");
     assert_eq!(asked(&merchant).await, "402 TRIAL_ENDED");
-    said(node, &["hub", "site", &merchant.site, "--no-trial"]).await;
+    node.said(&["hub", "site", &merchant.site, "--no-trial"]).await;
     assert_eq!(asked(&merchant).await, "202 -");
-    said(node, &["hub", "site", &merchant.site, "--revoke"]).await;
+    node.said(&["hub", "site", &merchant.site, "--revoke"]).await;
     assert_eq!(asked(&merchant).await, "403 SITE_REVOKED");
-    said(node, &["hub", "site", &merchant.site, "--restore"]).await;
+    node.said(&["hub", "site", &merchant.site, "--restore"]).await;
     assert_eq!(asked(&merchant).await, "202 -");
-    let keys: Value = serde_json::from_str(&said(node, &["hub", "keys", "--json"]).await).unwrap();
+    let keys: Value = serde_json::from_str(&node.said(&["hub", "keys", "--json"]).await).unwrap();
     assert_eq!(keys["items"].as_array().unwrap().len(), 2);
-    let rotated = said(node, &["hub", "keys", "rotate", "--after", "7d"]).await;
+    let rotated = node.said(&["hub", "keys", "rotate", "--after", "7d"]).await;
     assert_eq!(rotated.matches("hsk_").count(), 4, "{rotated}");
     let secret = "select count(*) from hub_keys where not_before > now() + interval '6 days'";
     assert_eq!(node.value::<i64>(secret).await, 2);

@@ -215,10 +215,11 @@ $("lock").addEventListener("click", async () => {
 $("leave").addEventListener("click", async () => {
   const question = "Remove the space from this browser? You need its code and password to bring it back.";
   if (!(await sure(question, "Remove it"))) return;
-  await attempt("Removing…", () => space.leave());
+  const gone = await attempt("Removing…", () => space.leave());
+  // Its keys are overwritten either way.
   space = null;
-  show("start");
-  say("The space is no longer in this browser.");
+  show(gone ? "start" : "locked");
+  if (gone) say("The space is no longer in this browser.");
 });
 
 await unlocking("start", enter);
