@@ -18,7 +18,7 @@ pub(super) enum Way {
 /// One of them.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
-    page: String,
+    pub(super) page: String,
     line: usize,
     pub(super) language: String,
     pub(super) way: Way,

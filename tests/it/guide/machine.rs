@@ -37,7 +37,7 @@ impl Machine {
         fs::write(home.join("script"), self.script(blocks)).unwrap();
         let log = fs::File::create(home.join("log")).unwrap();
         let whole = Command::new("timeout")
-            .args(["--kill-after=5", "600", "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"])
+            .args(["--kill-after=5", "300", "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"])
             .args(as_ourselves())
             .args(["bash", "-euo", "pipefail"])
             .arg(home.join("script"))
@@ -63,11 +63,16 @@ impl Machine {
         let mut script = format!(
             "ip link set lo up\nout=$PWD/out; mkdir -p \"$out\"\n\
              wait_for() {{ for _ in $(seq 300); do if eval \"$1\" >/dev/null 2>&1; then return; fi; sleep 0.2; done; \
-             echo \"$1: never came true\" >&2; return 1; }}\n{}\n",
+             echo \"$1: never came true\" >&2; return 1; }}\npage() {{ :; }}\n{}\n",
             self.before
         );
+        let mut page = "";
         for (n, block) in blocks.iter().enumerate() {
             let text = &block.text;
+            if block.page != page {
+                page = &block.page;
+                let _ = writeln!(script, "page {page}");
+            }
             let _ = writeln!(script, "echo '== {}' >&2", block.place());
             let _ = match &block.way {
                 Way::Background { until } => writeln!(
