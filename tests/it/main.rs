@@ -24,6 +24,7 @@ mod openmsg;
 mod peers;
 mod people;
 mod supervise;
+mod supply;
 mod support;
 mod textsecure;
 mod webhooks;
