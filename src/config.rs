@@ -6,6 +6,8 @@
 //! `mode = "development"`.
 
 mod bucket;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod homing;
 mod host;
 mod load;

@@ -97,7 +97,7 @@ fn no_door_names_another() {
 fn nothing_behind_the_doors_names_a_door() {
     let mut wrong = Vec::new();
     for (file, text) in sources() {
-        let may = is_in(&file, "src/doors") || ["src/run.rs", "src/lib.rs"].contains(&file.as_str());
+        let may = is_in(&file, "src/doors") || ["src/run.rs", "src/lib.rs", "src/fuzzing.rs"].contains(&file.as_str());
         if !may && code_lines(&text).any(|line| line.contains("doors::")) {
             wrong.push(file);
         }
