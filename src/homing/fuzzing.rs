@@ -7,7 +7,7 @@ use super::scopes::Scopes;
 use super::vault::Vault;
 use super::welcome::{Envelope, Request};
 use super::{Persona, decode, encode, fingerprint, ids, query, values};
-use crate::crypto::sodium::{BoxKey};
+use crate::crypto::sodium::BoxKey;
 use crate::crypto::{BoxError, SigningKey};
 use crate::fuzzing::{carried, text};
 

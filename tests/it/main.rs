@@ -23,6 +23,7 @@ mod node;
 mod openmsg;
 mod peers;
 mod people;
+mod secrets;
 mod supervise;
 mod supply;
 mod support;
