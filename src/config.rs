@@ -7,6 +7,8 @@
 
 mod audit;
 mod bucket;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod homing;
 mod host;
 mod load;

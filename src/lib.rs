@@ -55,6 +55,8 @@ pub mod events;
 pub mod failpoint;
 pub mod failure;
 pub mod federation;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod guessing;
 pub mod handshakes;
@@ -119,7 +121,7 @@ impl App {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl App {
     /// For the tests of what needs settings, time and keys, and never asks the database.
     pub(crate) fn for_tests(domain: &str) -> Self {

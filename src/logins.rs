@@ -23,6 +23,8 @@ pub mod parse;
 pub mod sessions;
 
 mod backend;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod rooms;
 mod standings;
 mod start;

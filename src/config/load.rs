@@ -174,6 +174,14 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
     }
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(text: &str) {
+    if let Err(mistakes) = read(&Figment::from(Toml::string(text))) {
+        assert!(!mistakes.0.is_empty(), "refused without a word");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

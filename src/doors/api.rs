@@ -30,6 +30,8 @@ mod deliveries;
 mod destinations;
 mod events;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod homing;
 mod hub;
 mod inbox;

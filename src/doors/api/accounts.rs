@@ -124,3 +124,12 @@ async fn set_disabled(mut call: Call, disabled: bool) -> Answer {
     let account = accounts::set_disabled(call.app(), &call.address()?, disabled).await?;
     ok(&View::from(account.ok_or_else(|| Problem::not_found("account"))?))
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(fields: Fields, domain: &str) -> Result<(), Problem> {
+    let (address, name, _) = read_new(fields, domain)?;
+    assert!(address.id().check_issued().is_ok() && address.domain().as_str() == domain);
+    crate::fuzzing::read_back(&name);
+    Ok(())
+}

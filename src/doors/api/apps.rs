@@ -168,3 +168,9 @@ pub(super) async fn revoke(call: Call) -> Answer {
     let id = call.id(0, "session")?;
     if call.logins().revoke(id).await? { nothing() } else { Err(Problem::not_found("session")) }
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(fields: super::fields::Fields) -> Result<(), Problem> {
+    draft::Edit::draft(fields, crate::config::Mode::Production).map(drop)
+}

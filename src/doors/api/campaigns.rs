@@ -190,3 +190,18 @@ pub(super) async fn errors(call: Call) -> Answer {
     let next = items.last().filter(|_| more).map(|error| error.row.to_string());
     ok(&json!({"items": items, "next": next}))
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(data: &[u8]) -> Result<(), Problem> {
+    // The first line is the definition, the others are rows under it.
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let definition = wanted::Definition::read(lines.next().unwrap_or_default())?;
+    for line in lines {
+        let Ok(values) = crate::rows::of_object(line) else { continue };
+        let Ok(message) = definition.form.message(&values) else { continue };
+        let json: Result<serde_json::Value, _> = serde_json::from_str(&message);
+        assert!(json.is_ok_and(|json| json.is_object()), "a row that made something else of the template");
+    }
+    Ok(())
+}

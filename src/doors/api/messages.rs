@@ -11,7 +11,7 @@
 
 mod batch;
 mod lines;
-mod row;
+pub(super) mod row;
 mod ways;
 
 pub(super) use batch::{Desk, accept_many};

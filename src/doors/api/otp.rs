@@ -186,3 +186,10 @@ fn text(value: Value) -> Result<String, String> {
 fn ip(value: Value) -> Result<IpAddr, String> {
     values::text(value)?.parse().map_err(|_| "is not an IP address".into())
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(mut fields: Fields) -> Result<(), Problem> {
+    let step = Step::read(&mut fields);
+    fields.finish(step).map(drop)
+}

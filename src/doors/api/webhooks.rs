@@ -222,3 +222,9 @@ async fn set_disabled(call: Call, disabled: bool) -> Answer {
     }
     ok(&view(&webhook))
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(fields: super::fields::Fields, config: &crate::config::Config) -> Result<(), Problem> {
+    draft::Draft::read(fields, config).map(drop)
+}
