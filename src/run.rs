@@ -14,6 +14,7 @@ use crate::db::Db;
 use crate::doors::{self, Serve};
 use crate::listen::{Listener, Settings};
 use crate::queue::{Asker, Publisher};
+use crate::service::{self, Handed};
 
 impl App {
     /// Opens keys and database, checks that they belong together and that the schema is known, and sets the clock.
@@ -44,8 +45,9 @@ impl App {
 /// The ingress: both listeners, until `stop`. Makes no outbound HTTP call.
 pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     crate::listen::raise_limit();
-    let public = Listener::bind(Settings::public(&app.config)).await?;
-    let private = Listener::bind(Settings::private(&app.config)).await?;
+    let mut handed = Handed::take();
+    let public = listener(&mut handed, "public", Settings::public(&app.config)).await?;
+    let private = listener(&mut handed, "private", Settings::private(&app.config)).await?;
     let (public_at, private_at) = (public.local_addr(), private.local_addr());
     // Requests in hand still need the broker while the listeners finish.
     let end = CancellationToken::new();
@@ -63,13 +65,22 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let strangers = doors::public_routes(&for_doors, files.as_ref())?;
     let ours = doors::private_routes(for_doors);
     tracing::info!(public = %public_at, private = %private_at, domain = app.config.domain, "serving");
+    service::ready();
     tokio::join!(public.serve(warp::service(strangers), stop.clone()), private.serve(warp::service(ours), stop),);
     tracing::info!("served everything in hand");
     Ok(())
 }
 
+async fn listener(handed: &mut Handed, name: &str, settings: Settings) -> anyhow::Result<Listener> {
+    match handed.socket(name)? {
+        Some(socket) => Ok(Listener::on(socket, settings)?),
+        None => Ok(Listener::bind(settings).await?),
+    }
+}
+
 /// The workers, until `stop`.
 pub async fn work(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    service::ready();
     crate::worker::start(app, stop).await?;
     tracing::info!("worked off everything in hand");
     Ok(())
@@ -87,6 +98,7 @@ pub fn stop_on_signal() -> std::io::Result<CancellationToken> {
             _ = int.recv() => {}
         }
         tracing::info!("asked to stop: finishing what is in hand");
+        service::stopping();
         told.cancel();
     });
     Ok(stop)
