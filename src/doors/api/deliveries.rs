@@ -7,6 +7,8 @@
 //!
 //! To a key that is bound to an account only the deliveries from that account exist.
 
+pub(super) mod describe;
+
 mod filter;
 mod operations;
 
