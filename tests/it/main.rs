@@ -14,6 +14,7 @@ mod destinations;
 mod embedded;
 mod events;
 mod growth;
+mod guide;
 mod homing;
 mod hostile;
 mod house;

@@ -258,11 +258,11 @@ pub(crate) fn an_address(text: &str) -> Address {
 }
 
 pub(crate) fn from(ip: &str) -> Origin {
-    Origin { ip: Some(ip.parse::<IpAddr>().expect("an address")), ..Origin::default() }
+    Origin::new(Some(ip.parse::<IpAddr>().expect("an address")), "", "")
 }
 
 pub(crate) fn on(device: &str) -> Origin {
-    Origin { device: device.into(), ..Origin::default() }
+    Origin::new(None, device, "")
 }
 
 pub(crate) fn token(verified: Verified) -> String {

@@ -65,8 +65,8 @@ fn paths(schemas: &mut Schemas) -> Map<String, Value> {
         let operation = (route.describe)(schemas);
         let scope = if route.writes() { route.scope.name().to_owned() } else { format!("{}:read", route.scope.name()) };
         let written = operation.write(route.id, route.scope.name(), &scope);
-        let methods = paths.entry(format!("/{}", route.path)).or_insert_with(|| json!({}));
-        methods[route.method.as_str().to_ascii_lowercase()] = written;
+        let methods = paths.entry(format!("/{}", route.path())).or_insert_with(|| json!({}));
+        methods[route.method().as_str().to_ascii_lowercase()] = written;
     }
     paths
 }
@@ -146,6 +146,7 @@ fn about(scope: Scope) -> &'static str {
         Scope::Logins => "Signing people in by code, for an application's own server",
         Scope::Apps => "Applications that people sign in to, and who is signed in",
         Scope::Homing => "Homing Space: sessions of the gateway, sites and keys of the hub",
+        Scope::Node => "The node itself, for its operators",
         Scope::Keys => "API keys: nobody can make one that may do more than their own",
     }
 }
@@ -172,7 +173,7 @@ mod tests {
         let mut listed = pairs(&document());
         let mut routes: Vec<_> = routes::all()
             .iter()
-            .map(|route| (format!("/{}", route.path), route.method.as_str().to_ascii_lowercase()))
+            .map(|route| (format!("/{}", route.path()), route.method().as_str().to_ascii_lowercase()))
             .collect();
         listed.sort();
         routes.sort();
