@@ -9,8 +9,8 @@ use super::call::{Answer, Call};
 use super::describe::{Operation, Schemas};
 use super::problem::Problem;
 use super::{
-    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages, otp,
-    passcodes, phones, webhooks,
+    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
+    messages, otp, passcodes, phones, webhooks,
 };
 
 /// One endpoint.

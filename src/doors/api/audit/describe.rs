@@ -17,7 +17,7 @@ pub(in super::super) fn list(schemas: &mut Schemas) -> Operation {
         .query("since", kinds::moment())
         .query("until", kinds::moment().eg(json!(null)))
         .query("actor", shape::any_text().eg("shop").about("Who"))
-        .query("action", shape::any_text().eg("POST webhooks").about("What was asked for, or how that begins"))
+        .query("action", shape::any_text().eg("POST webhooks").about("Part of what was asked for"))
         .query("via", shape::word(&Via::ALL.map(Via::name)))
         .query("subject", shape::any_text().eg(cast::WEBHOOK).about("What it was done to"))
         .answers(200, "A page", shape::page(entry, kinds::id(cast::MESSAGE)))
@@ -27,6 +27,9 @@ pub(in super::super) fn configuration(_: &mut Schemas) -> Operation {
     let settings = Shape::new(json!({"type": "object"}), json!({"domain": "our.example"}))
         .about("By section, as in the settings file; secrets are dots");
     let version = shape::any_text().eg(env!("CARGO_PKG_VERSION"));
-    Operation::new("The settings in effect")
-        .answers(200, "Of the process that answers", shape::answer([must("version", version), must("settings", settings)]))
+    Operation::new("The settings in effect").answers(
+        200,
+        "Of the process that answers",
+        shape::answer([must("version", version), must("settings", settings)]),
+    )
 }
