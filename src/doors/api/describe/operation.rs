@@ -30,7 +30,8 @@ struct Content {
 struct Answer {
     status: u16,
     about: &'static str,
-    content: Option<Content>,
+    /// Told apart by the type of the request, where there are several.
+    contents: Vec<Content>,
     headers: Map<String, Value>,
 }
 
@@ -126,16 +127,15 @@ impl Operation {
     ) -> Self {
         let content = Content { media, shape, item: item.map(|item| item.schema.clone()) };
         match self.answers.iter_mut().find(|answer| answer.status == status) {
-            // Two types of one status: told apart by the type of the request.
-            Some(answer) => answer.content = Some(content),
-            None => self.answers.push(Answer { status, about, content: Some(content), headers: Map::new() }),
+            Some(answer) => answer.contents.push(content),
+            None => self.answers.push(Answer { status, about, contents: vec![content], headers: Map::new() }),
         }
         self
     }
 
     /// Answers 204.
     pub(in crate::doors::api) fn answers_nothing(mut self, about: &'static str) -> Self {
-        self.answers.push(Answer { status: 204, about, content: None, headers: Map::new() });
+        self.answers.push(Answer { status: 204, about, contents: Vec::new(), headers: Map::new() });
         self
     }
 
@@ -202,8 +202,8 @@ impl Parameter {
 impl Answer {
     fn write(self) -> Value {
         let mut written = json!({"description": self.about});
-        if let Some(content) = self.content {
-            written["content"] = contents(vec![content]);
+        if !self.contents.is_empty() {
+            written["content"] = contents(self.contents);
         }
         if !self.headers.is_empty() {
             written["headers"] = Value::Object(self.headers);
