@@ -22,7 +22,7 @@ const LONGEST_ACTOR: usize = 200;
 const LOOKED_AT: i64 = 20_000;
 
 /// Which way somebody came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// An application, over `/api/v1`.
@@ -70,7 +70,8 @@ pub struct Deed<'a> {
 }
 
 /// One row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct Entry {
     /// Its id, which sorts by time.
     pub id: Uuid,

@@ -100,6 +100,11 @@ use crypto::NodeKeys;
 use db::Db;
 use uuid::Uuid;
 
+/// The description of the API, OpenAPI 3.1, as JSON: what `GET /api/v1/openapi.json` answers.
+pub fn openapi() -> &'static str {
+    &doors::api::describe::DOCUMENT
+}
+
 /// What every part is given: settings, time, database, keys. Cheap to clone.
 #[derive(Clone)]
 pub struct App {

@@ -10,6 +10,7 @@
 //! | `fields`, `values` | requests into types, all mistakes together |
 //! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
+//! | `describe` | the description of all of it, OpenAPI 3.1, which each endpoint's file has its part of |
 //! | `sse` | what streams have in common |
 //! | `audited` | the record of who changed what: every route that writes, but for those marked as traffic |
 //! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys`, `audit` | the endpoints |
@@ -17,6 +18,7 @@
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, path, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
 
+pub mod describe;
 pub mod problem;
 
 mod accounts;
@@ -109,6 +111,9 @@ async fn answer(
 ) -> Response {
     let bodyless = method == Method::HEAD;
     let work = async {
+        if path == describe::PATH {
+            return describe::serve(&method, &headers);
+        }
         let (route, parameters) = routes::find(&method, path)?;
         let key = call::authenticate(&shared.keys, &headers).await?;
         let allowed = key.scopes.allows(route.scope, route.writes());

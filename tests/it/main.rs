@@ -8,6 +8,7 @@ mod broker;
 mod browser;
 mod campaigns;
 mod chaos;
+mod clients;
 mod clocks;
 mod deliveries;
 mod destinations;

@@ -1,5 +1,7 @@
 //! Accounts: who of this node there is.
 
+pub(super) mod describe;
+
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,7 +20,8 @@ use super::values;
 const BATCH: usize = 1000;
 
 /// An account as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Account")]
 struct View {
     address: Address,
     name: String,

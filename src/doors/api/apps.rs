@@ -2,6 +2,8 @@
 //!
 //! A back end's token and a verifier's secret can be set, not read; a secret that the node makes is shown in the answer that made it.
 
+pub(super) mod describe;
+
 mod draft;
 
 use http::StatusCode;

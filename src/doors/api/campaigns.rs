@@ -8,6 +8,8 @@
 //!
 //! A key that is bound to an account makes campaigns of that account only, and sees no others.
 
+pub(super) mod describe;
+
 mod report;
 mod rows;
 mod wanted;
@@ -83,14 +85,16 @@ pub(super) async fn list(call: Call) -> Answer {
 }
 
 /// A campaign with what became of its messages.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignWithCounts")]
 struct View {
     #[serde(flatten)]
     campaign: Campaign,
     counts: Counts,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignCounts")]
 struct Counts {
     pending: i64,
     sending: i64,

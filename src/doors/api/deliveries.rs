@@ -7,6 +7,7 @@
 //!
 //! To a key that is bound to an account only the deliveries from that account exist.
 
+pub(super) mod describe;
 pub(super) mod filter;
 mod operations;
 

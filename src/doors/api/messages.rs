@@ -9,6 +9,8 @@
 //!
 //! Nothing is answered as accepted before the books have committed it.
 
+pub(super) mod describe;
+
 mod batch;
 mod lines;
 pub(super) mod row;

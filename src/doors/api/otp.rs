@@ -3,6 +3,8 @@
 //! Whoever calls here is an application's own server: it passes on where its user is, if it wants limits per network to hold. The
 //! answer to a beginning says nothing of the address but what the caller has typed.
 
+pub(super) mod describe;
+
 use std::net::IpAddr;
 use std::time::Duration;
 

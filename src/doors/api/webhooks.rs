@@ -3,6 +3,8 @@
 //! An HMAC secret is shown in the answer that made it, and never again; an Ed25519 key never leaves the node, its public half is
 //! always shown. Header values and credentials can be set, not read.
 
+pub(super) mod describe;
+
 mod draft;
 
 use std::time::Duration;
