@@ -7,8 +7,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Lane;
 use super::campaign::FAR;
+use super::{Lane, published_ahead};
 use crate::App;
 use crate::db::DbError;
 
@@ -34,6 +34,8 @@ pub struct Standing {
     pub waits_for_campaign: i64,
     /// In a line, behind others.
     pub waits_for_turn: i64,
+    /// Of the ready ones, those that lie in the broker.
+    pub published_ahead: i64,
     /// There are more: counting ended before the end.
     pub more: bool,
     /// Since when the oldest of those that are due and in nobody's hands has been due (waiting for its destination: since it was
@@ -52,6 +54,7 @@ impl Standing {
             waits_for_destination: 0,
             waits_for_campaign: 0,
             waits_for_turn: 0,
+            published_ahead: 0,
             more: false,
             oldest_waiting_since: None,
         }
@@ -115,6 +118,9 @@ pub async fn standing(app: &App) -> Result<Vec<Standing>, DbError> {
         let since: Option<Timestamp> = row.get(3);
         lane.oldest_waiting_since = [lane.oldest_waiting_since, since].into_iter().flatten().min();
         lane.more |= row.get::<_, bool>(4);
+    }
+    for (lane, ahead) in lanes.iter_mut().zip(published_ahead(app).await?) {
+        lane.published_ahead = ahead;
     }
     Ok(lanes.into())
 }

@@ -11,7 +11,7 @@
 //! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
 //! | `sse` | what streams have in common |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys` | the endpoints |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys`, `overview` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, path, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
@@ -33,6 +33,7 @@ mod inbox;
 mod keys;
 mod messages;
 mod otp;
+mod overview;
 mod page;
 mod passcodes;
 mod phones;

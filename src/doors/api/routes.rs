@@ -9,7 +9,7 @@ use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
     accounts, apps, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages, otp,
-    passcodes, phones, webhooks,
+    overview, passcodes, phones, webhooks,
 };
 
 /// One endpoint.
@@ -159,6 +159,9 @@ static ROUTES: &[Route] = routes! {
         PATCH "homing/sites/{id}" => hub::change;
         GET "homing/keys" => hub::keys;
         POST "homing/keys/rotate" => hub::rotate;
+    }
+    Node {
+        GET "overview" => overview::show;
     }
     Keys {
         POST "keys" => keys::create;
