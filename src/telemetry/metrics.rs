@@ -99,7 +99,7 @@ macro_rules! instrument {
             fn begin(&self) {
                 RECORDER.0.$describe(self.name.into(), None, Cow::Borrowed(self.help).into());
                 for words in self.known {
-                    self.handle(*words);
+                    let _ = self.handle(*words);
                 }
             }
         }
