@@ -110,7 +110,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("handfast: {error:#}");
+    telemetry::failed(error);
     ExitCode::FAILURE
 }
 

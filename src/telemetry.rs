@@ -17,4 +17,4 @@ pub mod metrics;
 mod process;
 pub mod traces;
 
-pub use logs::start;
+pub use logs::{failed, start};

@@ -38,8 +38,9 @@ pub struct Standing {
     pub published_ahead: i64,
     /// There are more: counting ended before the end.
     pub more: bool,
-    /// Since when the oldest of those that are due and in nobody's hands has been due (waiting for its destination: since it was
-    /// accepted).
+    /// Since when the oldest of the ready ones has been due: how long a worker has let it wait.
+    pub oldest_ready_since: Option<Timestamp>,
+    /// The same with those that wait for their destinations, which count from when they were accepted, or handed back.
     pub oldest_waiting_since: Option<Timestamp>,
 }
 
@@ -56,6 +57,7 @@ impl Standing {
             waits_for_turn: 0,
             published_ahead: 0,
             more: false,
+            oldest_ready_since: None,
             oldest_waiting_since: None,
         }
     }
@@ -116,6 +118,9 @@ pub async fn standing(app: &App) -> Result<Vec<Standing>, DbError> {
         let lane = &mut lanes[Lane::from_number(row.get(0)) as usize];
         *lane.of(row.get(1)) += row.get::<_, i64>(2);
         let since: Option<Timestamp> = row.get(3);
+        if row.get::<_, &str>(1) == "ready" {
+            lane.oldest_ready_since = since;
+        }
         lane.oldest_waiting_since = [lane.oldest_waiting_since, since].into_iter().flatten().min();
         lane.more |= row.get::<_, bool>(4);
     }

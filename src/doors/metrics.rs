@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method};
+use jiff::Timestamp;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -72,8 +73,10 @@ fn show(app: &App, overview: &Overview) {
         for (state, n) in lane.states() {
             families::OPEN.set([name, state], n as f64);
         }
-        let waited = lane.oldest_waiting_since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
-        families::OLDEST.set([name], waited.max(0.0));
+        let waited =
+            |since: Option<Timestamp>| since.map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0));
+        families::OLDEST.set([name, "worker"], waited(lane.oldest_ready_since));
+        families::OLDEST.set([name, "anything"], waited(lane.oldest_waiting_since));
         families::AHEAD.set([name], lane.published_ahead as f64);
     }
     families::BROKER_UP.set([], f64::from(u8::from(overview.broker.reachable)));

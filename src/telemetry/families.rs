@@ -199,10 +199,10 @@ pub static OPEN: Gauges<2> = Gauges::new(
     &[],
 );
 /// The oldest that waits.
-pub static OLDEST: Gauges<1> = Gauges::new(
+pub static OLDEST: Gauges<2> = Gauges::new(
     "handfast_oldest_waiting_seconds",
-    "How long the oldest due delivery has been waiting. Exported by serve.",
-    ["lane"],
+    "How long the oldest due delivery has been waiting for a worker, or for anything (its destination, too). Exported by serve.",
+    ["lane", "for"],
     &[],
 );
 /// What lies in the broker.

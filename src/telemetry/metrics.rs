@@ -127,6 +127,11 @@ impl<const N: usize> Counters<N> {
         }
     }
 
+    /// Makes it appear, at zero, with words that are known only when this process has begun.
+    pub fn show(&self, words: Words<N>) {
+        self.handle(words).increment(0);
+    }
+
     /// Counts one more.
     pub fn one(&self, words: Words<N>) {
         self.handle(words).increment(1);

@@ -9,6 +9,7 @@ mod form;
 mod inbox;
 mod keys;
 mod messages;
+mod overview;
 mod phones;
 mod problems;
 
