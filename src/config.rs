@@ -16,6 +16,7 @@ pub mod mesibo;
 pub mod providers;
 mod secret;
 mod size;
+pub mod telemetry;
 pub mod textsecure;
 
 pub use audit::Audit;
@@ -28,6 +29,7 @@ pub use mesibo::{Mesibo, TestCode};
 pub use providers::Providers;
 pub use secret::Secret;
 pub use size::{ByteSize, Period};
+pub use telemetry::{Telemetry, Work};
 pub use textsecure::Textsecure;
 
 use std::collections::BTreeMap;
@@ -57,6 +59,8 @@ pub struct Config {
     pub public: Public,
     /// The listener our own applications reach.
     pub private: Private,
+    /// A worker's own listener.
+    pub work: Work,
     /// Keys that seal secrets at rest.
     pub keys: Keys,
     /// The Openmsg door.
@@ -85,6 +89,8 @@ pub struct Config {
     pub audit: Audit,
     /// Log output.
     pub log: Log,
+    /// Traces.
+    pub telemetry: Telemetry,
     /// For tests and demonstrations only.
     pub development: Development,
 }

@@ -10,7 +10,7 @@ use super::describe::{Operation, Schemas};
 use super::problem::Problem;
 use super::{
     accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
-    messages, otp, passcodes, phones, webhooks,
+    messages, otp, overview, passcodes, phones, webhooks,
 };
 
 /// One endpoint.
@@ -205,6 +205,9 @@ static ROUTES: &[Route] = routes! {
         PATCH "homing/sites/{id}" => hub::change;
         GET "homing/keys" => hub::keys;
         POST "homing/keys/rotate" => hub::rotate;
+    }
+    Node {
+        GET "overview" => overview::show;
     }
     Keys {
         POST "keys" => keys::create;
