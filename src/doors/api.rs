@@ -10,7 +10,6 @@
 //! | `fields`, `values` | requests into types, all mistakes together |
 //! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
-//! | `sse` | what streams have in common |
 //! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, path, code or key is logged. Leaves out what happens
@@ -37,7 +36,6 @@ mod page;
 mod passcodes;
 mod phones;
 mod routes;
-mod sse;
 mod streamed;
 mod values;
 mod webhooks;
