@@ -164,7 +164,8 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
     }
     let doors =
         [config.textsecure.mistakes(config.mode), config.mesibo.mistakes(config), config.homing.mistakes(config)];
-    for (key, what) in doors.into_iter().flatten().chain(config.providers.mistakes(config.mode)) {
+    let rest = config.providers.mistakes(config.mode).into_iter().chain(config.audit.mistakes());
+    for (key, what) in doors.into_iter().flatten().chain(rest) {
         wrong(&key, &what);
     }
     let prefix_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
