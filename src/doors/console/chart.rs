@@ -6,7 +6,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
-use crate::doors::site::pieces::{Column, Table};
+use crate::doors::site::pieces::{Column, Table, number, text};
 
 /// Height of a picture of lines, in its own units; it is stretched to the page.
 const HEIGHT: f64 = 100.0;
@@ -95,8 +95,8 @@ impl Lines<'_> {
     }
 
     fn table(&self) -> Markup {
-        let columns: Vec<Column<'_>> = std::iter::once(crate::doors::site::pieces::text("From (UTC)"))
-            .chain(self.series.iter().map(|(name, _)| crate::doors::site::pieces::number(name)))
+        let columns: Vec<Column<'_>> = std::iter::once(text("From (UTC)"))
+            .chain(self.series.iter().map(|(name, _)| number(name)))
             .collect();
         let starts = (0..self.at.len()).step_by(POINTS_A_ROW);
         let rows = starts.map(|start| {
@@ -146,8 +146,8 @@ impl Render for Bars<'_> {
 
 impl Bars<'_> {
     fn table(&self) -> Markup {
-        let columns: Vec<Column<'_>> = std::iter::once(crate::doors::site::pieces::text(self.of))
-            .chain(self.parts.iter().map(|part| crate::doors::site::pieces::number(part)))
+        let columns: Vec<Column<'_>> = std::iter::once(text(self.of))
+            .chain(self.parts.iter().map(|part| number(part)))
             .collect();
         let rows = self.bars.iter().map(|(name, parts)| {
             std::iter::once(html! { (name) }).chain(parts.iter().map(|part| html! { (grouped(*part)) })).collect()
