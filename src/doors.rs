@@ -10,6 +10,7 @@
 //! | public | `/attachments/…` | [`attachments`]: whoever holds the URL of a file |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
+//! | private | `/console…` | [`console`]: operators, in a browser |
 //! | private | `/healthz`, `/readyz` | [`health`]: whoever supervises the process |
 //! | private, a worker's own | `/metrics` | [`metrics`]: whoever watches it |
 //!
@@ -18,6 +19,7 @@
 
 pub mod api;
 pub mod attachments;
+pub mod console;
 pub mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -31,9 +33,12 @@ pub mod textsecure;
 mod hosts;
 mod observed;
 mod page;
+mod paths;
 mod places;
 mod private;
 mod public;
+mod site;
+mod sse;
 
 pub use observed::observed;
 pub use private::private_routes;

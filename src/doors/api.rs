@@ -45,7 +45,6 @@ mod page;
 mod passcodes;
 mod phones;
 mod routes;
-mod sse;
 mod streamed;
 mod values;
 mod webhooks;
