@@ -18,6 +18,7 @@ mod content;
 mod definition;
 mod headers;
 mod known;
+mod operate;
 mod secret;
 mod sign;
 mod store;
@@ -29,6 +30,7 @@ pub(crate) use known::{AGENT, ID, SIGNATURE, TIMESTAMP};
 pub use known::{Ready, Unread, Webhooks};
 pub use secret::{SecretError, SecretKind, SigningSecret};
 pub use sign::Signer;
+pub use operate::{begin, ping, switch};
 pub use store::{Change, change, create, delete, find, list, mark_gone, set_disabled};
 
 pub use crate::outbound::{Ports, Target, TargetError};

@@ -38,7 +38,7 @@ async fn begin(mut call: Call, kind: OperationKind) -> Answer {
     let given = fields.finish(given)?;
     let mut fields = Fields::of(Value::Object(given))?;
     let filter = filter::read(&mut fields, call.domain());
-    if filter::is_everything(&filter) {
+    if filter.is_everything() {
         fields.mistake("filter", "names nothing; everything is too much at once");
     }
     fields.finish(Some(()))?;
