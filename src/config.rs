@@ -7,6 +7,7 @@
 
 mod audit;
 mod bucket;
+pub mod console;
 pub mod homing;
 mod host;
 mod load;
@@ -18,6 +19,7 @@ pub mod textsecure;
 
 pub use audit::Audit;
 pub use bucket::Bucket;
+pub use console::Console;
 pub use homing::Homing;
 use host::is_host;
 pub(crate) use host::is_http_url;
@@ -55,6 +57,8 @@ pub struct Config {
     pub public: Public,
     /// The listener our own applications reach.
     pub private: Private,
+    /// The console on it.
+    pub console: Console,
     /// Keys that seal secrets at rest.
     pub keys: Keys,
     /// The Openmsg door.
@@ -160,7 +164,9 @@ pub struct Private {
     pub body_limit: ByteSize,
     /// How long a client may take to send a whole head, or to send the next part of a streamed body.
     pub read_timeout: Period,
-    /// Whether the session cookie of the form pages carries `Secure` (set it behind an HTTPS proxy).
+    /// Networks of proxies in front of it, whose `X-Forwarded-For` is believed, and whose word for who is signed in to the console.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Whether the session cookies of the form and the console carry `Secure` (set it behind an HTTPS proxy).
     pub secure_cookie: bool,
 }
 
@@ -395,6 +401,7 @@ impl Default for Private {
             connections: 1024,
             body_limit: ByteSize::mib(8),
             read_timeout: Period::seconds(30),
+            trusted_proxies: Vec::new(),
             secure_cookie: false,
         }
     }

@@ -10,6 +10,7 @@
 //! | public | `/attachments/…` | [`attachments`]: whoever holds the URL of a file |
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
+//! | private | `/console…` | [`console`]: operators, in a browser |
 //! | private | `/healthz`, `/readyz` | [`health`]: whoever supervises the process |
 //!
 //! Doors never name one another's wire types; each answers mistakes in its own shape. In warp that means: prefix outside,
@@ -17,6 +18,7 @@
 
 pub mod api;
 pub mod attachments;
+pub mod console;
 pub mod form;
 pub mod health;
 pub mod homing;
@@ -26,6 +28,7 @@ pub mod textsecure;
 
 mod hosts;
 mod page;
+mod paths;
 mod places;
 mod private;
 mod public;

@@ -26,7 +26,7 @@
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`], [`providers`] |
 //! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`] |
-//! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
+//! | how it is run | [`run`], [`overview`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
 #![allow(rustdoc::private_intra_doc_links)]
@@ -67,6 +67,7 @@ pub mod listen;
 pub mod logins;
 pub mod openmsg;
 pub mod outbound;
+pub mod overview;
 pub mod passwords;
 pub mod phones;
 pub mod prekeys;

@@ -7,15 +7,19 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::api::problem::Problem;
-use super::{Serve, api, form, health};
+use super::{Serve, api, console, form, health};
 
-/// `/api/v1`, `/handshake`, `/healthz`, `/readyz`; anything else is a 404 problem. Call it inside the runtime: it starts the
+/// `/api/v1`, `/handshake`, `/console`, `/healthz`, `/readyz`; anything else is a 404 problem. Call it inside the runtime: it starts the
 /// tasks that gather look-ups of concurrent requests.
 pub fn private_routes(serve: Serve) -> BoxedFilter<(impl Reply,)> {
     let api = api::routes(serve.clone());
     let form = form::routes(serve.clone());
-    let health = health::routes(serve);
     let other = warp::path::full().map(|_: FullPath| Problem::not_found("path on this listener").into_response());
+    let other = match serve.app.config.console.enabled {
+        true => console::routes(serve.clone()).or(other).unify().boxed(),
+        false => other.boxed(),
+    };
+    let health = health::routes(serve);
     api.or(form).unify().or(health).unify().or(other).unify().map(harden).boxed()
 }
 
