@@ -12,7 +12,7 @@ mod settings;
 mod shares;
 
 pub use settings::{
-    Change, Destination, Filter, MOST_AT_ONCE, RATES, STATES, Setting, default_schedule, find, is_name, list, moved, pause,
-    resume, set,
+    Change, Destination, Filter, MOST_AT_ONCE, RATES, STATES, Setting, default_schedule, find, is_name, list, moved,
+    pause, resume, set,
 };
 pub use shares::{Given, Told, Want, changed_since, release, release_dead, sync};

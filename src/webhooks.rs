@@ -28,9 +28,9 @@ pub use definition::{Auth, DatedSecret, Definition, FINAL_STATUSES, LONGEST_TIME
 pub use headers::{CustomHeaders, HeaderError};
 pub(crate) use known::{AGENT, ID, SIGNATURE, TIMESTAMP};
 pub use known::{Ready, Unread, Webhooks};
+pub use operate::{begin, ping, switch};
 pub use secret::{SecretError, SecretKind, SigningSecret};
 pub use sign::Signer;
-pub use operate::{begin, ping, switch};
 pub use store::{Change, change, create, delete, find, list, mark_gone, set_disabled};
 
 pub use crate::outbound::{Ports, Target, TargetError};

@@ -161,7 +161,11 @@ impl Address {
         if text.contains('*') {
             let address: Self = text.parse().map_err(|error| not_valid(&error))?;
             let ours = address.domain().as_str() == domain;
-            return if ours { Ok(address) } else { Err(format!("is not an address of this node: those end in *{domain}")) };
+            return if ours {
+                Ok(address)
+            } else {
+                Err(format!("is not an address of this node: those end in *{domain}"))
+            };
         }
         let id: AddressId = text.parse().map_err(|error| not_valid(&error))?;
         let domain: Domain = domain.parse().map_err(|error| format!("has no domain: {error}"))?;

@@ -114,8 +114,9 @@ pub(super) async fn resume(call: Call) -> Answer {
 /// The pace a request sets; what it does not name stays, `null` is the node's default.
 pub(super) fn setting(fields: &mut Fields) -> Setting {
     Setting {
-        concurrency: fields
-            .nullable("concurrency", |value| values::number(1..=u64::from(destinations::MOST_AT_ONCE))(value).map(|number| number as u32)),
+        concurrency: fields.nullable("concurrency", |value| {
+            values::number(1..=u64::from(destinations::MOST_AT_ONCE))(value).map(|number| number as u32)
+        }),
         rate: fields.nullable("rate", rate),
         schedule: fields.nullable("schedule", schedule),
     }

@@ -38,7 +38,8 @@ pub(super) async fn list(call: Call) -> Answer {
             html! { a href=(words::link(SESSIONS, &[("app", &app.appid)])) { "Sessions" } },
         ]
     };
-    let columns = [text("Application"), text("Name"), text("State"), text("Signs in by"), text("Tokens by"), text("Do")];
+    let columns =
+        [text("Application"), text("Name"), text("State"), text("Signs in by"), text("Tokens by"), text("Do")];
     let rows = found.iter().map(row).collect();
     let empty = "There are none. `handfast app create` makes one, or POST /api/v1/apps.";
     let content = html! {
@@ -138,7 +139,16 @@ pub(super) async fn list_sessions(call: Call) -> Answer {
     let more = found.len() > SHOWN;
     found.truncate(SHOWN);
     let next = found.last().filter(|_| more).map(|last| call.next(SESSIONS, &last.id.to_string()));
-    let columns = [text("Who"), text("Application"), text("Device"), text("Began"), text("Last used"), text("Ends"), text("State"), text("Do")];
+    let columns = [
+        text("Who"),
+        text("Application"),
+        text("Device"),
+        text("Began"),
+        text("Last used"),
+        text("Ends"),
+        text("State"),
+        text("Do"),
+    ];
     let rows = found.iter().map(|session| row(&call, session)).collect();
     let content = html! {
         form .filter role="search" method="get" action=(SESSIONS) {

@@ -40,8 +40,16 @@ pub(super) async fn list(call: Call) -> Answer {
         counted += usize::from(is_open(campaign));
         rows.push(row(&call, campaign, counted <= COUNTED).await?);
     }
-    let columns =
-        [text("Campaign"), text("State"), text("Ended so far"), numbers("Accepted"), numbers("Refused"), text("Rate"), text("Begun"), text("By")];
+    let columns = [
+        text("Campaign"),
+        text("State"),
+        text("Ended so far"),
+        numbers("Accepted"),
+        numbers("Refused"),
+        text("Rate"),
+        text("Begun"),
+        text("By"),
+    ];
     let empty = "There are none. `handfast send --campaign` begins one, or POST /api/v1/campaigns.";
     let content = html! {
         (Table { caption: "Campaigns, newest first", columns: &columns, rows, empty }.render())
@@ -194,9 +202,8 @@ async fn errors(call: &Call, campaign: &Campaign) -> Result<Markup, Turned> {
     found.truncate(ERRORS);
     let path = at(campaign.id);
     let next = found.last().filter(|_| more).map(|last| call.next(&path, &last.row.to_string()));
-    let row = |error: &RowError| {
-        vec![html! { (error.row) }, words::maybe(error.key.as_deref()), html! { (error.problem) }]
-    };
+    let row =
+        |error: &RowError| vec![html! { (error.row) }, words::maybe(error.key.as_deref()), html! { (error.problem) }];
     let columns = [numbers("Row"), text("Key"), text("What is wrong")];
     let rows = found.iter().map(row).collect();
     Ok(html! {

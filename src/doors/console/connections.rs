@@ -147,7 +147,9 @@ pub(super) async fn handshake(call: Call) -> Answer {
 fn outcome(handshake: &Handshake) -> Markup {
     match handshake.state {
         handshakes::State::Connected => html! { "Both sides now hold the connection." },
-        handshakes::State::Failed => html! { "It did not come about: " span .code { (words::maybe(handshake.error.as_deref())) } "." },
+        handshakes::State::Failed => {
+            html! { "It did not come about: " span .code { (words::maybe(handshake.error.as_deref())) } "." }
+        }
         handshakes::State::Pending | handshakes::State::Running => html! { "It is under way." },
     }
 }

@@ -79,8 +79,13 @@ fn groups(call: &Call, filter: &Filter, groups: &[Group]) -> Markup {
         ]
     };
     let rows = groups.iter().map(row).collect();
-    Table { caption: "Dead letters by destination and reason, the most first", columns: &columns, rows, empty: "There are none." }
-        .render()
+    Table {
+        caption: "Dead letters by destination and reason, the most first",
+        columns: &columns,
+        rows,
+        empty: "There are none.",
+    }
+    .render()
 }
 
 /// The filter, of one group only.
@@ -173,7 +178,8 @@ fn places(counted: &Count) -> Markup {
         ]
     };
     let rows = counted.groups.iter().map(row).collect();
-    Table { caption: "Where they are to go, the most first", columns: &columns, rows, empty: "There are none." }.render()
+    Table { caption: "Where they are to go, the most first", columns: &columns, rows, empty: "There are none." }
+        .render()
 }
 
 fn confirm(call: &Call, kind: OperationKind, filter: &Filter, meant: &Filter) -> Markup {
@@ -214,7 +220,10 @@ async fn begin(call: Call, kind: OperationKind) -> Changed {
     let mut form = Filled::of("begin", &call.fields);
     let filter = search::read_fields(&mut form, &app.config.domain, app.clock.now());
     if !form.is_right() || filter.is_everything() {
-        return Err(Turned::invalid(format!("{}/new", path(kind)), "It was not clear which deliveries are meant; nothing was done."));
+        return Err(Turned::invalid(
+            format!("{}/new", path(kind)),
+            "It was not clear which deliveries are meant; nothing was done.",
+        ));
     }
     let rate = match kind {
         OperationKind::Replay => form.optional("rate", number(books::OPERATION_RATES)).map(|rate| rate as f32),
@@ -227,7 +236,7 @@ async fn begin(call: Call, kind: OperationKind) -> Changed {
             (self::rate(&form))
         };
         let content = html! { (search::said(&filter)) div .card { (call.form(path(kind), &fields, "Replay them")) } };
-        return Err(Turned::again("Replay deliveries", &content));
+        return Err(Turned::shown_again(page("Replay deliveries", &content)?));
     }
     let counted = match kind {
         OperationKind::Cancel => Count::default(),

@@ -20,8 +20,16 @@ const MOST_STEPS: usize = 100;
 const LONGEST_WAIT: i32 = 7 * 86_400;
 const PATH: &str = "/console/destinations";
 
-/// `GET /console/destinations`
+/// `GET /console/destinations`, with `?name=` that one
 pub(super) async fn list(call: Call) -> Answer {
+    if let Some(name) = call.query.filled("name") {
+        let name = name.to_ascii_lowercase();
+        let words = "That is not the name of a destination: a domain, or a webhook's name.";
+        return match destinations::is_name(&name) {
+            true => one(&call, &name, &Filled::empty("pace")).await,
+            false => Err(Turned::invalid(PATH, words)),
+        };
+    }
     let mut form = Filled::of("find", &call.query);
     let state = form.optional("state", |text| match STATES.contains(&text) {
         true => Ok(text.to_owned()),
@@ -34,7 +42,16 @@ pub(super) async fn list(call: Call) -> Answer {
     found.truncate(SHOWN);
     let next = found.last().filter(|_| more).map(|last| call.next(PATH, &last.name));
     let now = call.app().clock.now();
-    let columns = [text("Destination"), text("State"), text("Why"), numbers("Waiting"), text("Oldest waits for"), numbers("In hand"), numbers("At once"), text("Rate")];
+    let columns = [
+        text("Destination"),
+        text("State"),
+        text("Why"),
+        numbers("Waiting"),
+        text("Oldest waits for"),
+        numbers("In hand"),
+        numbers("At once"),
+        text("Rate"),
+    ];
     let rows = found.iter().map(|destination| row(destination, now)).collect();
     let empty = "There are none: nothing was ever delivered, or none is in this state.";
     let content = html! {
@@ -97,22 +114,13 @@ fn by_name(call: &Call) -> Markup {
         @if call.may_change(Scope::Destinations) {
             details #by-name {
                 summary { "One that is not listed" }
-                form .filter method="get" action={ (PATH) "/of" } {
+                form .filter method="get" action=(PATH) {
                     (Filled::empty("of").line("name", "Name", "", "A domain, or a webhook's name. It can be paused and paced before anything goes there."))
                     button { "Go" }
                 }
             }
         }
     }
-}
-
-/// `GET /console/destinations/of?name=…`
-pub(super) async fn of(call: Call) -> Answer {
-    let name = call.query.get("name").trim().to_ascii_lowercase();
-    if !destinations::is_name(&name) {
-        return Err(Turned::invalid(PATH, "That is not the name of a destination: a domain, or a webhook's name."));
-    }
-    one(&call, &name, &Filled::empty("pace")).await
 }
 
 fn at(name: &str) -> String {
@@ -143,7 +151,8 @@ async fn one(call: &Call, name: &str, pace: &Filled<'_>) -> Answer {
 }
 
 fn standing(destination: &Destination, now: Timestamp) -> Markup {
-    let Destination { why, closed_until, trips, failures, limit, concurrency_in_effect, rate, schedule, .. } = destination;
+    let Destination { why, closed_until, trips, failures, limit, concurrency_in_effect, rate, schedule, .. } =
+        destination;
     let until = closed_until.filter(|until| *until > now);
     html! {
         p { (state(destination)) " " @if let Some(until) = until { "Nothing goes there before " (time(until)) ", in " (words::since(now, until)) "." } }
@@ -204,7 +213,11 @@ fn changes(call: &Call, name: &str, found: Option<&Destination>, pace: &Filled<'
 /// What waits, and what failed lately.
 async fn lately(call: &Call, name: &str) -> Result<Markup, Turned> {
     use books::State::{Expired, Failed, Pending, Retrying, Sending, Unconfirmed};
-    let of = |states: Vec<books::State>| books::Filter { destination: Some(name.to_owned()), states, ..books::Filter::default() };
+    let of = |states: Vec<books::State>| books::Filter {
+        destination: Some(name.to_owned()),
+        states,
+        ..books::Filter::default()
+    };
     let waiting = books::deliveries(call.app(), &of(vec![Pending, Sending, Retrying]), None, LATELY).await?;
     let failed = books::deliveries(call.app(), &of(vec![Failed, Expired, Unconfirmed]), None, LATELY).await?;
     Ok(html! {
@@ -253,7 +266,9 @@ pub(super) async fn set_pace(call: Call) -> Changed {
 fn schedule(text: &str) -> Result<Vec<i32>, String> {
     let waits: Option<Vec<i32>> =
         text.split(',').map(|wait| wait.trim().parse().ok().filter(|wait| (1..=LONGEST_WAIT).contains(wait))).collect();
-    let words = || format!("is not a list of 1 to {MOST_STEPS} waits, each from 1 to {LONGEST_WAIT} seconds, with commas between");
+    let words = || {
+        format!("is not a list of 1 to {MOST_STEPS} waits, each from 1 to {LONGEST_WAIT} seconds, with commas between")
+    };
     waits.filter(|waits| waits.len() <= MOST_STEPS).ok_or_else(words)
 }
 

@@ -61,12 +61,7 @@ impl<'a> Filled<'a> {
         }
     }
 
-    fn read<T>(
-        &mut self,
-        field: &'static str,
-        text: &str,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    fn read<T>(&mut self, field: &'static str, text: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         read(text).map_err(|words| self.mistake(field, words)).ok()
     }
 

@@ -92,7 +92,8 @@ fn create_form(call: &Call, new: &Filled<'_>) -> Markup {
 pub(super) async fn create(call: Call) -> Changed {
     let mut form = Filled::of("new", &call.fields);
     let sender = form.required("sender", line(LONGEST_SENDER));
-    let scopes = form.required("scopes", |text| text.parse::<Scopes>().map_err(|error| format!("are not valid: {error}")));
+    let scopes =
+        form.required("scopes", |text| text.parse::<Scopes>().map_err(|error| format!("are not valid: {error}")));
     if let Some(missing) = scopes.as_ref().and_then(|scopes| call.operator.scopes.lacking(scopes)) {
         form.mistake("scopes", format!("hold `{missing}`, which you may not do yourself"));
     }

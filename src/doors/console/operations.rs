@@ -23,7 +23,8 @@ pub(super) async fn list(call: Call) -> Answer {
     let more = found.len() > SHOWN;
     found.truncate(SHOWN);
     let next = found.last().filter(|_| more).map(|last| call.next(PATH, &last.id.to_string()));
-    let columns = [text("Operation"), text("Begun"), text("What"), text("State"), text("How far"), number("Done"), text("By")];
+    let columns =
+        [text("Operation"), text("Begun"), text("What"), text("State"), text("How far"), number("Done"), text("By")];
     let row = |operation: &Operation| {
         vec![
             words::id_link(PATH, operation.id),
@@ -160,7 +161,8 @@ fn results(items: &[OperationResult]) -> Markup {
     };
     let rows = items.iter().map(row).collect();
     let columns = [text("Delivery"), text("Result")];
-    Table { caption: "What became of each delivery, newest first", columns: &columns, rows, empty: "Nothing yet." }.render()
+    Table { caption: "What became of each delivery, newest first", columns: &columns, rows, empty: "Nothing yet." }
+        .render()
 }
 
 /// `POST /console/operations/{id}/pause`

@@ -124,7 +124,15 @@ fn devices(call: &Call, phone: &Phone) -> Markup {
             html! { @if tries { (call.form(&format!("{path}/test-push"), &field, "Test its push")) } },
         ]
     };
-    let columns = [numbers("Device"), text("How it is reached"), text("Last there"), numbers("Waiting"), numbers("Keys left"), text("Made"), text("Do")];
+    let columns = [
+        numbers("Device"),
+        text("How it is reached"),
+        text("Last there"),
+        numbers("Waiting"),
+        numbers("Keys left"),
+        text("Made"),
+        text("Do"),
+    ];
     let rows = phone.devices.iter().map(row).collect();
     html! { h2 { "Devices" } (Table { caption: "Its devices", columns: &columns, rows, empty: "It has none." }.render()) }
 }

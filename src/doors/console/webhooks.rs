@@ -15,7 +15,9 @@ use crate::destinations::Setting;
 use crate::doors::site::pieces::{self, Table, Tone, badge, text, time};
 use crate::events::Kind;
 use crate::senders::Scope;
-use crate::webhooks::{self, Auth, Change, Definition, FINAL_STATUSES, Ports, SecretKind, Signing, Target, Webhook, WebhookName};
+use crate::webhooks::{
+    self, Auth, Change, Definition, FINAL_STATUSES, Ports, SecretKind, Signing, Target, Webhook, WebhookName,
+};
 
 /// Webhooks on one page.
 const SHOWN: usize = 50;
@@ -70,7 +72,8 @@ fn at(name: &WebhookName) -> String {
 }
 
 fn create_form(call: &Call, new: &Filled<'_>) -> Markup {
-    let kinds = format!("With commas, such as delivery.*; empty: none. There are {}.", Kind::ALL.map(Kind::name).join(", "));
+    let kinds =
+        format!("With commas, such as delivery.*; empty: none. There are {}.", Kind::ALL.map(Kind::name).join(", "));
     let fields = html! {
         (new.line("name", "Name", "", "1 to 63 of a–z, 0–9, - and _. Messages go to it under this name."))
         (new.line("url", "URL", "", "https://…"))
@@ -172,10 +175,13 @@ fn facts(call: &Call, webhook: &Webhook) -> Markup {
         ("Waited for", some(timeout.map(|timeout| format!("{} s", timeout.as_secs())).unwrap_or_default())),
         ("Made", html! { (time(webhook.created_at)) " by " (webhook.sender) }),
         ("Last change", time(webhook.updated_at)),
-        ("More", html! {
-            @if call.may_read(Scope::Destinations) { a href={ "/console/destinations/" (name) } { "How its destination is" } " " }
-            @if call.may_read(Scope::Deliveries) { a href=(super::deliveries::link("destination", name)) { "Deliveries to it" } }
-        }),
+        (
+            "More",
+            html! {
+                @if call.may_read(Scope::Destinations) { a href={ "/console/destinations/" (name) } { "How its destination is" } " " }
+                @if call.may_read(Scope::Deliveries) { a href=(super::deliveries::link("destination", name)) { "Deliveries to it" } }
+            },
+        ),
     ])
 }
 
@@ -193,7 +199,8 @@ fn secrets(webhook: &Webhook) -> Markup {
 
 fn changes(call: &Call, webhook: &Webhook, rotate: &Filled<'_>) -> Markup {
     let (path, nothing) = (at(&webhook.name), html! {});
-    let overlap = rotate.line("hours", "The old ones sign for, in hours", &OVERLAP.to_string(), "0: they stop at once.");
+    let overlap =
+        rotate.line("hours", "The old ones sign for, in hours", &OVERLAP.to_string(), "0: they stop at once.");
     html! {
         div .actions {
             (call.form(&format!("{path}/test"), &nothing, "Send a test"))

@@ -79,9 +79,7 @@ impl Definition {
 /// Deliveries a second.
 pub(super) fn rate(value: Value) -> Result<f64, String> {
     let rate = value.as_f64().filter(|rate| RATES.contains(rate));
-    rate.ok_or_else(|| {
-        format!("is not a number from {} to {} (deliveries a second)", RATES.start(), RATES.end())
-    })
+    rate.ok_or_else(|| format!("is not a number from {} to {} (deliveries a second)", RATES.start(), RATES.end()))
 }
 
 fn object(value: Value) -> Result<Map<String, Value>, String> {

@@ -34,7 +34,8 @@ pub(super) fn read(fields: &mut Fields, domain: &str) -> Filter {
 /// The filter, of what this key may see.
 pub(super) fn for_key(call: &Call, filter: Filter) -> Result<Filter, Problem> {
     let Some(account) = &call.key.account else { return Ok(filter) };
-    let other = |filter: Filter| format!("This key is bound to another account than {}.", filter.from.unwrap_or_default());
+    let other =
+        |filter: Filter| format!("This key is bound to another account than {}.", filter.from.unwrap_or_default());
     filter.within(account.address.as_str()).map_err(|filter| Problem::new(Kind::Forbidden, other(filter)))
 }
 

@@ -88,13 +88,22 @@ fn facts(call: &Call, delivery: &Delivery) -> Markup {
     let mut pairs = vec![
         ("Id", html! { span .code { (delivery.id) } }),
         ("Accepted", time(delivery.created_at)),
-        ("Destination", linked(call, Scope::Destinations, &format!("/console/destinations/{destination}"), &delivery.destination)),
-        ("Over", html! { (delivery.channel.map_or_else(|| "something newer".into(), |channel| format!("{channel:?}").to_lowercase())) ", lane " (delivery.lane.name()) }),
+        (
+            "Destination",
+            linked(call, Scope::Destinations, &format!("/console/destinations/{destination}"), &delivery.destination),
+        ),
+        (
+            "Over",
+            html! { (delivery.channel.map_or_else(|| "something newer".into(), |channel| format!("{channel:?}").to_lowercase())) ", lane " (delivery.lane.name()) },
+        ),
         ("Handed over by", html! { (delivery.sender) }),
         ("Given up at", time(delivery.expires_at)),
     ];
     if let Some(from) = &delivery.from {
-        pairs.push(("From", linked(call, Scope::Accounts, &format!("/console/accounts/{}", words::segment(from)), from)));
+        pairs.push((
+            "From",
+            linked(call, Scope::Accounts, &format!("/console/accounts/{}", words::segment(from)), from),
+        ));
     }
     if let Some(to) = &delivery.to {
         pairs.push(("To", html! { (to) " " a href=(super::link("to", to)) { "what else goes there" } }));
@@ -210,7 +219,9 @@ pub(in crate::doors::console) async fn replay(call: Call) -> Changed {
         Replayed::Replayed => done(at(id), "It is due now, as if it had just been accepted."),
         Replayed::Delivered => no("It had arrived: it is not sent again."),
         Replayed::Open => no("It is under way anyway."),
-        Replayed::Busy => no("It was cancelled a moment ago, and a worker may still be sending it. Please try again in a minute."),
+        Replayed::Busy => {
+            no("It was cancelled a moment ago, and a worker may still be sending it. Please try again in a minute.")
+        }
         Replayed::Unknown => Err(missing()),
     }
 }
@@ -220,7 +231,9 @@ pub(in crate::doors::console) async fn cancel(call: Call) -> Changed {
     let id = call.id(0, "delivery")?;
     match books::cancel(call.app(), id).await?.ok_or_else(missing)? {
         Cancelled::Stopped => done(at(id), "It will not be sent."),
-        Cancelled::Stopping => done(at(id), "A worker holds it: it is dropped within a second, unless it has just gone."),
+        Cancelled::Stopping => {
+            done(at(id), "A worker holds it: it is dropped within a second, unless it has just gone.")
+        }
         Cancelled::Gone => Err(Turned::conflict(at(id), "It is too late: it has gone, or had ended before.")),
     }
 }

@@ -192,7 +192,8 @@ fn states(text: &str) -> Result<Vec<State>, String> {
 /// A moment: RFC 3339, a date, a date and a time (in UTC), or so long ago: `30m`, `2h`, `3d`.
 fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let ago = |unit: char, seconds: i64| {
-        let number: i64 = text.strip_suffix(unit)?.trim().parse().ok().filter(|number| (0..=100_000).contains(number))?;
+        let number: i64 =
+            text.strip_suffix(unit)?.trim().parse().ok().filter(|number| (0..=100_000).contains(number))?;
         now.checked_sub(SignedDuration::from_secs(number * seconds)).ok()
     };
     let relative = ago('m', 60).or_else(|| ago('h', 3600)).or_else(|| ago('d', 86_400));
@@ -201,7 +202,8 @@ fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         text.parse().ok().or_else(|| civil().map(|zoned| zoned.timestamp()))
     };
     let sensible = |at: &Timestamp| (0..=253_402_300_799).contains(&at.as_second());
-    let words = || "is not a time, such as 2026-11-21 09:30 (UTC), 2026-11-21T09:30:00Z, or 2h for two hours ago".into();
+    let words =
+        || "is not a time, such as 2026-11-21 09:30 (UTC), 2026-11-21T09:30:00Z, or 2h for two hours ago".into();
     relative.or_else(written).filter(sensible).ok_or_else(words)
 }
 
@@ -233,12 +235,14 @@ pub(in crate::doors::console) fn link(path: &str, filter: &Filter) -> String {
 
 /// What is looked for, in words.
 pub(in crate::doors::console) fn said(filter: &Filter) -> Markup {
-    let name = |name: &str| match name {
-        "since" => "accepted since",
-        "until" => "accepted before",
-        _ => return name.to_owned(),
-    }
-    .to_owned();
+    let name = |name: &str| {
+        match name {
+            "since" => "accepted since",
+            "until" => "accepted before",
+            _ => return name.to_owned(),
+        }
+        .to_owned()
+    };
     html! {
         ul .chips aria-label="Looked for" {
             @for (field, value) in pairs(filter) { li { (name(field)) ": " strong { (value) } } }
