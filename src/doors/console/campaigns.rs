@@ -52,7 +52,7 @@ pub(super) async fn list(call: Call) -> Answer {
     ];
     let empty = "There are none. `handfast send --campaign` begins one, or POST /api/v1/campaigns.";
     let content = html! {
-        (Table { caption: "Campaigns, newest first", columns: &columns, rows, empty }.render())
+        (words::live("rows", &Table { caption: "Campaigns, newest first", columns: &columns, rows, empty }.render()))
         (pieces::pager(call.first(PATH).as_deref(), next.as_deref()))
     };
     page("Campaigns", &content)
@@ -106,11 +106,13 @@ pub(super) async fn show(call: Call) -> Answer {
 async fn one(call: &Call, campaign: &Campaign, pace: &Filled<'_>) -> Answer {
     let counts = books::count_campaign(call.app(), campaign.id).await?;
     let content = html! {
+        (words::live("standing", &html! {
         p { (state(campaign)) " Begun by " (campaign.sender) " at " (time(campaign.created_at)) ". "
             @if let Some(at) = campaign.finished_at { "Ended at " (time(at)) "." } }
         p { (progress(campaign, &counts)) " of what was accepted has ended." }
         (tiles(campaign, &counts))
         (states(campaign, &counts))
+        }))
         (steering(call, campaign, pace))
         h2 { "Rows that could not be taken" }
         (errors(call, campaign).await?)

@@ -59,7 +59,7 @@ pub(super) async fn list(call: Call) -> Answer {
             (form.choice("state", "State", &choices(), "", ""))
             button { "Show" } " " a href=(PATH) { "Clear" }
         }
-        (Table { caption: "Destinations, by name", columns: &columns, rows, empty }.render())
+        (words::live("rows", &Table { caption: "Destinations, by name", columns: &columns, rows, empty }.render()))
         (pieces::pager(call.first(PATH).as_deref(), next.as_deref()))
         (by_name(&call))
     };
@@ -141,7 +141,7 @@ async fn one(call: &Call, name: &str, pace: &Filled<'_>) -> Answer {
     let found = destinations::find(call.app(), name).await?;
     let content = html! {
         @match &found {
-            Some(found) => (standing(found, call.app().clock.now())),
+            Some(found) => (words::live("standing", &standing(found, call.app().clock.now()))),
             None => p { "Nothing was ever delivered there, and nothing is set for it." },
         }
         @if call.may_change(Scope::Destinations) { (changes(call, name, found.as_ref(), pace)) }

@@ -72,8 +72,7 @@ pub(super) async fn show(call: Call) -> Answer {
     let content = html! {
         p { (state(operation.state)) " " (what(operation.kind)) ", begun by " (operation.sender) " at " (time(operation.created_at)) "." }
         (search::said(&operation.filter))
-        p { (how_far(&operation)) }
-        (tiles(&operation))
+        (words::live("standing", &html! { p { (how_far(&operation)) } (tiles(&operation)) }))
         (steering(&call, &operation))
         h2 { "What became of each" }
         (results(&items))

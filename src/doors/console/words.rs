@@ -93,6 +93,11 @@ pub(super) fn progress(done: i64, of: i64, label: &str) -> Markup {
     }
 }
 
+/// A part that the page's script brings up to date as long as somebody looks; `name` is its own on the page.
+pub(super) fn live(name: &str, part: &Markup) -> Markup {
+    html! { div data-live=(name) data-again { (part) } }
+}
+
 /// A link to something with an id, of which the end is shown: ids of one time begin alike.
 pub(super) fn id_link(path: &str, id: Uuid) -> Markup {
     let text = id.to_string();

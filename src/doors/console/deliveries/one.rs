@@ -16,11 +16,12 @@ pub(in crate::doors::console) async fn show(call: Call) -> Answer {
     let delivery = books::delivery(call.app(), id).await?.ok_or_else(missing)?;
     let attempts = delivery.attempts.as_deref().unwrap_or_default();
     let content = html! {
-        p { (words::state(delivery.state)) " " (standing(&delivery, call.app().clock.now())) }
+        (words::live("standing", &html! {
+            p { (words::state(delivery.state)) " " (standing(&delivery, call.app().clock.now())) }
+        }))
         (actions(&call, &delivery))
         h2 { "Attempts" }
-        (timing(&delivery, attempts))
-        (tries(&delivery, attempts))
+        (words::live("attempts", &html! { (timing(&delivery, attempts)) (tries(&delivery, attempts)) }))
         (answers(attempts))
         h2 { "Message" }
         (facts(&call, &delivery))
