@@ -3,6 +3,7 @@
 mod accounts;
 mod campaigns;
 mod connections;
+mod console;
 mod deliveries;
 mod events;
 mod form;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
-use crate::doors::site::pieces::{Column, Table};
+use crate::doors::site::pieces::{Column, Table, number, text};
 
 /// Height of a picture of lines, in its own units; it is stretched to the page.
 const HEIGHT: f64 = 100.0;
@@ -95,9 +95,8 @@ impl Lines<'_> {
     }
 
     fn table(&self) -> Markup {
-        let columns: Vec<Column<'_>> = std::iter::once(crate::doors::site::pieces::text("From (UTC)"))
-            .chain(self.series.iter().map(|(name, _)| crate::doors::site::pieces::number(name)))
-            .collect();
+        let columns: Vec<Column<'_>> =
+            std::iter::once(text("From (UTC)")).chain(self.series.iter().map(|(name, _)| number(name))).collect();
         let starts = (0..self.at.len()).step_by(POINTS_A_ROW);
         let rows = starts.map(|start| {
             let sum = |numbers: &[i64]| numbers.iter().skip(start).take(POINTS_A_ROW).sum::<i64>();
@@ -133,11 +132,9 @@ impl Render for Bars<'_> {
                     svg viewBox="0 0 600 10" preserveAspectRatio="none" { (bar(self.parts, parts, most)) }
                     span .number { (grouped(parts.iter().sum())) }
                 } }
-                @if self.parts.len() > 1 {
-                    ul .legend { @for (n, part) in self.parts.iter().enumerate() {
-                        li { svg viewBox="0 0 10 10" aria-hidden="true" { rect class={ "part" (n) } width="10" height="10" rx="2" {} } (part) }
-                    } }
-                }
+                ul .legend { @for (n, part) in self.parts.iter().enumerate() {
+                    li { svg viewBox="0 0 10 10" aria-hidden="true" { rect class={ "part" (n) } width="10" height="10" rx="2" {} } (part) }
+                } }
                 details id={ (self.id) "-table" } { summary { "As a table" } (self.table()) }
             }
         }
@@ -146,14 +143,18 @@ impl Render for Bars<'_> {
 
 impl Bars<'_> {
     fn table(&self) -> Markup {
-        let columns: Vec<Column<'_>> = std::iter::once(crate::doors::site::pieces::text(self.of))
-            .chain(self.parts.iter().map(|part| crate::doors::site::pieces::number(part)))
-            .collect();
+        let columns: Vec<Column<'_>> =
+            std::iter::once(text(self.of)).chain(self.parts.iter().map(|part| number(part))).collect();
         let rows = self.bars.iter().map(|(name, parts)| {
             std::iter::once(html! { (name) }).chain(parts.iter().map(|part| html! { (grouped(*part)) })).collect()
         });
         Table { caption: self.title, columns: &columns, rows: rows.collect(), empty: "Nothing yet." }.render()
     }
+}
+
+/// A number as a bar, beside which it stands in words.
+pub(super) fn depth(number: i64, most: i64) -> Markup {
+    html! { svg .depth viewBox="0 0 600 10" preserveAspectRatio="none" aria-hidden="true" { (bar(&[], &[number], most.max(1))) } }
 }
 
 fn bar(names: &[&str], parts: &[i64], most: i64) -> Markup {

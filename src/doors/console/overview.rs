@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
 use super::call::{Answer, Call, View};
-use super::chart::{Bars, Lines, grouped};
+use super::chart::{Bars, Lines, depth, grouped};
 use crate::App;
 use crate::books::{Lane, Standing};
 use crate::db::DbError;
@@ -17,6 +17,8 @@ use crate::overview::{Broker, Minute, Overview, Running, Watch, Worker};
 use crate::senders::Scope;
 
 const STREAM: &str = "/console/stream?page=overview";
+/// What stands beside what, where the screen is wide enough.
+const ROWS: [&[&str]; 5] = [&["tiles"], &["pace"], &["lanes", "broker"], &["destinations"], &["campaigns", "workers"]];
 /// States that want a look, in the order in which they are shown.
 const TROUBLED: [&str; 4] = ["open", "half_open", "retry_after", "paused"];
 /// Destinations shown of each.
@@ -30,7 +32,11 @@ pub(super) async fn show(call: Call) -> Answer {
     let parts = parts(call.app(), &call.door.watch).await?;
     let main = html! {
         h1 { "Overview" }
-        @for (name, part) in &parts { section data-live=(name) { (part) } }
+        @for row in ROWS {
+            div .split[row.len() > 1] { @for (name, part) in parts.iter().filter(|(name, _)| row.contains(name)) {
+                section data-live=(name) { (part) }
+            } }
+        }
     };
     Ok(View { title: "Overview".into(), main, stream: Some(STREAM) })
 }
@@ -80,7 +86,7 @@ fn tiles(overview: &Overview, now: Timestamp) -> Markup {
     let open = overview.lanes.iter().map(open_of).sum::<i64>();
     let more = overview.lanes.iter().any(|lane| lane.more);
     let oldest = overview.lanes.iter().filter_map(|lane| lane.oldest_waiting_since).min();
-    let waiting = oldest.map_or("nothing waits".to_owned(), |since| age(since, now));
+    let waiting = oldest.map_or("—".to_owned(), |since| age(since, now));
     html! {
         p .small { "As of " (pieces::time(overview.at)) " UTC. " a href="/console" { "Refresh" } }
         (pieces::tiles(&[
@@ -90,12 +96,14 @@ fn tiles(overview: &Overview, now: Timestamp) -> Markup {
             ("Failed", rate(rates.failed), "a second"),
             ("Received", rate(rates.received), "a second"),
             ("Open deliveries", format!("{}{}", grouped(open), if more { "+" } else { "" }), ""),
-            ("Longest wait", waiting, ""),
+            ("Longest wait", waiting, if oldest.is_some() { "" } else { "nothing waits" }),
         ]))
     }
 }
 
 fn pace(minutes: &[Minute]) -> Markup {
+    // The last one is still going on: it would look like a fall.
+    let minutes = minutes.split_last().map_or(minutes, |(_, whole)| whole);
     let of = |number: fn(&Minute) -> i64| minutes.iter().map(number).collect::<Vec<i64>>();
     let series = vec![
         ("Accepted", of(|minute| minute.accepted)),
@@ -142,21 +150,21 @@ fn lanes(lanes: &[Standing], now: Timestamp) -> Markup {
 }
 
 fn broker(broker: &Broker) -> Markup {
-    let bars = broker.queues.iter().map(|queue| (queue.carries.to_owned(), vec![i64::from(queue.messages)])).collect();
-    let columns = [text("Queue"), number("Messages"), number("Consumers")];
+    let most = broker.queues.iter().map(|queue| i64::from(queue.messages)).max().unwrap_or(0);
+    let columns = [text("Queue"), text("Depth"), number("Messages"), number("Consumers")];
     let rows = broker.queues.iter().map(|queue| {
+        let messages = i64::from(queue.messages);
+        let idle = queue.consumers == 0 && queue.carries != "dead";
         vec![
-            html! { code { (queue.name) } },
-            html! { (grouped(i64::from(queue.messages))) },
-            html! { @if queue.consumers == 0 && queue.carries != "dead" { (badge(Tone::Warn, "none")) } @else { (queue.consumers) } },
+            html! { code { (queue.carries) } },
+            depth(messages, most),
+            html! { (grouped(messages)) },
+            html! { @if idle { (badge(Tone::Warn, "none")) } @else { (queue.consumers) } },
         ]
     });
     html! {
         h2 { "Broker queues" }
         @if broker.reachable {
-            div .card {
-                (Bars { id: "queues", title: "Messages in the broker’s queues", of: "Queue", parts: &["messages"], bars }.render())
-            }
             (Table { caption: "The broker’s queues", columns: &columns, rows: rows.collect(), empty: "No queue is there yet." }.render())
         } @else {
             p .said .bad { "The broker does not answer. What is accepted is kept, and goes on when it is back." }
