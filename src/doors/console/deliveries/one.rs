@@ -170,7 +170,9 @@ fn timing(delivery: &Delivery, attempts: &[AttemptView]) -> Markup {
     let place = |at: i64| ((at - begin) as f64 / whole * 994.0).clamp(0.0, 994.0);
     let label = format!("{} tries within {}", attempts.len(), words::lasting((end - begin) / 1000));
     html! {
-        svg .timing viewBox="0 0 1000 28" preserveAspectRatio="none" role="img" aria-label=(label) {
+        svg .timing viewBox="0 0 1000 28" preserveAspectRatio="none" role="img" aria-labelledby="timing-title timing-about" {
+            title #timing-title { (label) }
+            desc #timing-about { "From when it was accepted on, with a mark where each try began; the table below says the same." }
             rect .rest y="12" width="1000" height="4" rx="2" {}
             @for attempt in attempts {
                 @let x = place(attempt.at.as_millisecond());
