@@ -143,9 +143,10 @@ async fn dry_run(call: Call, kind: OperationKind) -> Answer {
     let content = html! {
         (search::said(&meant))
         p role="status" {
-            strong { (words::count(counted.matching)) " deliveries" }
+            strong { (words::deliveries(counted.matching)) }
             @if !counted.complete { ", and more: counting them all would take too long" }
-            " match. Nothing has been done yet."
+            @if counted.matching == 1 { " matches." } @else { " match." }
+            " Nothing has been done yet."
         }
         (places(&counted))
         @if call.may_change(Scope::Deliveries) { (confirm(&call, kind, &filter, &meant)) }

@@ -158,7 +158,7 @@ fn standing(destination: &Destination, now: Timestamp) -> Markup {
         p { (state(destination)) " " @if let Some(until) = until { "Nothing goes there before " (time(until)) ", in " (words::since(now, until)) "." } }
         (pieces::facts(&[
             ("Why", html! { span .code { (words::maybe(why.as_deref())) } }),
-            ("Waiting", html! { (words::count(destination.waiting)) " deliveries"
+            ("Waiting", html! { (words::deliveries(destination.waiting))
                 @if let Some(at) = destination.oldest_waiting { ", the oldest since " (time(at)) " (" (words::since(at, now)) ")" } }),
             ("In workers' hands", html! { (words::count(destination.in_hand)) }),
             ("Calls at once", html! { (limit) " now, " (concurrency_in_effect) " at the most"

@@ -78,6 +78,11 @@ pub(super) fn count(n: i64) -> String {
     said
 }
 
+/// So many deliveries.
+pub(super) fn deliveries(n: i64) -> String {
+    if n == 1 { "1 delivery".into() } else { format!("{} deliveries", count(n)) }
+}
+
 /// A rate as it was set.
 pub(super) fn rate(rate: Option<f64>) -> String {
     rate.map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} a second"))
