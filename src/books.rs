@@ -49,8 +49,8 @@ pub use inspect::{Delivery, are_from, delivery, find, list, summary};
 pub use model::*;
 pub use open::{Acceptor, BatchKey, ToPublish, purge_keys};
 pub use operations::{
-    Carried, NewOperation, Operation, OperationKind, OperationResult, OperationState, Steer, Stop, begin_operation,
-    carry, operation, operation_results, operations, purge_operations, steer, stops, take_operation,
+    Carried, NewOperation, OPERATION_RATES, Operation, OperationKind, OperationResult, OperationState, Steer, Stop,
+    begin_operation, carry, operation, operation_results, operations, purge_operations, steer, stops, take_operation,
 };
 pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, purge, put_many};
 pub use release::{release_chunks, release_singles};

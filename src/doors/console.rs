@@ -12,22 +12,39 @@
 //! | `health` | the strip on every page |
 //! | `live` | the streams that keep pages up to date |
 //! | `chart` | drawn numbers, with a table that says the same |
-//! | `overview`, `audit`, `configuration` | pages |
+//! | `overview`, `audit`, `configuration` | pages about the node |
+//! | `deliveries`, `dead`, `operations`, `campaigns`, `destinations` | pages about what is sent |
+//! | `accounts`, `connections`, `phones`, `apps`, `webhooks`, `keys` | pages about who there is |
+//! | `filled` | forms that say beside a field what is wrong with it |
+//! | `words` | how states, times and links are said |
 //!
 //! Promises: useful without JavaScript; nothing inline, nothing of a third party; what one sees and may do follows the scopes of one's
 //! key; a change that was begun is brought to its end also when the browser leaves. Leaves out what is done: that is in the modules
 //! that the API uses too.
 
+mod accounts;
+mod apps;
 mod audit;
 mod call;
+mod campaigns;
 mod chart;
 mod configuration;
+mod connections;
+mod dead;
+mod deliveries;
+mod destinations;
+mod filled;
 mod health;
+mod keys;
 mod live;
+mod operations;
 mod operator;
 mod overview;
+mod phones;
 mod routes;
 mod sign_in;
+mod webhooks;
+mod words;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -59,6 +76,7 @@ use super::site::pieces;
 use super::site::session::{Session, TOKEN_FIELD, Token};
 use crate::audit::{Deed, Via};
 use crate::config::ByteSize;
+use crate::envelopes::Bell;
 use crate::listen::{self, Body};
 use crate::overview::Watch;
 use crate::senders::Authenticator;
@@ -78,6 +96,8 @@ struct Door {
     health: Health,
     watch: Watch,
     live: Live,
+    /// Tells devices that listen to look.
+    bell: Bell,
     /// Sessions that were signed out here and would still be good, with their end in Unix seconds.
     left: Mutex<HashMap<Token, i64>>,
 }
@@ -118,6 +138,7 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
         assets: Assets::of(&site, &[]),
         keys: Authenticator::new(serve.app.clone()),
         live: Live::new(&serve.app, &health, &watch),
+        bell: Bell::start(&serve.app),
         left: Mutex::default(),
         site,
         health,
@@ -327,13 +348,23 @@ impl Door {
     }
 
     async fn shown(&self, signed: &Signed, here: &str, view: View, said: Option<Flash>) -> Response {
-        let stream = view.stream.unwrap_or(STRIP_STREAM);
-        let framed = Framed { signed: Some(signed), here, said: said.as_ref(), stream: Some(stream) };
-        let mut response = self.framed(framed, StatusCode::OK, &view.title, &view.main).await;
+        let mut response = self.view(Some(signed), here, StatusCode::OK, &view, said.as_ref()).await;
         if said.is_some() {
             response.headers_mut().append(SET_COOKIE, flash::said(&self.site));
         }
         response
+    }
+
+    async fn view(
+        &self,
+        signed: Option<&Signed>,
+        here: &str,
+        status: StatusCode,
+        view: &View,
+        said: Option<&Flash>,
+    ) -> Response {
+        let stream = Some(view.stream.unwrap_or(STRIP_STREAM));
+        self.framed(Framed { signed, here, said, stream }, status, &view.title, &view.main).await
     }
 
     async fn missing(&self, signed: &Signed, missing: Missing) -> Response {
@@ -354,6 +385,7 @@ impl Door {
         let (status, title, words) = match turned {
             Turned::Page { status, title, words } => (status, title, words),
             Turned::Back { to, words, .. } => return self.led(&to, &Flash { good: false, words }),
+            Turned::Shown { status, view } => return self.view(signed, here, status, &view, None).await,
             Turned::Whole(response) => return *response,
         };
         let main = html! { h1 { (title) } (pieces::alert(&words)) p { a href="/console" { "To the console" } } };

@@ -58,8 +58,9 @@ pub(super) enum Turned {
     Page { status: StatusCode, title: &'static str, words: String },
     /// The change was not made: the browser goes back, where it is said why. The status is for the record.
     Back { status: StatusCode, to: String, words: String },
+    /// A page with another status: a form with what is wrong beside its fields, or what is shown only once.
+    Shown { status: StatusCode, view: View },
     /// A whole answer, such as a file.
-    #[allow(dead_code, reason = "for reports to be downloaded")]
     Whole(Box<Response>),
 }
 
@@ -69,19 +70,16 @@ impl Call {
     }
 
     /// The path's `n`-th parameter, or nothing at all.
-    #[allow(dead_code, reason = "for pages of one thing")]
     pub(super) fn parameter(&self, n: usize) -> &str {
         self.parameters.get(n).map_or("", String::as_str)
     }
 
     /// The path's `n`-th parameter, as an id; what is none cannot exist.
-    #[allow(dead_code, reason = "for pages of one thing")]
     pub(super) fn id(&self, n: usize, what: &str) -> Result<Uuid, Turned> {
         self.parameter(n).parse().map_err(|_| Turned::missing(what))
     }
 
     /// Whether they may also change what belongs to `scope`: whether a form is offered. The routes ask again when it is sent.
-    #[allow(dead_code, reason = "for pages with forms")]
     pub(super) fn may_change(&self, scope: Scope) -> bool {
         self.operator.scopes.allows(scope, true)
     }
@@ -102,13 +100,11 @@ impl Call {
     }
 
     /// A form that makes a change: fields, and a button.
-    #[allow(dead_code, reason = "for pages with forms")]
     pub(super) fn form(&self, action: &str, fields: &Markup, button: &str) -> Markup {
         pieces::form(&self.session, action, fields, button)
     }
 
     /// The same behind a second look: `offer` opens it, `words` say what it does.
-    #[allow(dead_code, reason = "for pages with forms")]
     pub(super) fn confirmed(&self, action: &str, offer: &str, words: &Markup, button: &str) -> Markup {
         pieces::confirmed(&self.session, action, offer, words, button)
     }
@@ -120,7 +116,6 @@ pub(super) fn page(title: &str, content: &Markup) -> Answer {
 }
 
 /// The change was made.
-#[allow(dead_code, reason = "for changes")]
 pub(super) fn done(to: impl Into<String>, words: impl Into<String>) -> Changed {
     Ok(Done { to: to.into(), flash: Flash { good: true, words: words.into() } })
 }
@@ -133,21 +128,29 @@ impl Turned {
     }
 
     /// The form was not filled in right: back to it, with words.
-    #[allow(dead_code, reason = "for changes")]
     pub(super) fn invalid(to: impl Into<String>, words: impl Into<String>) -> Self {
         Self::Back { status: StatusCode::UNPROCESSABLE_ENTITY, to: to.into(), words: words.into() }
     }
 
     /// What is asked for does not fit what is there by now: back, with words.
-    #[allow(dead_code, reason = "for changes")]
     pub(super) fn conflict(to: impl Into<String>, words: impl Into<String>) -> Self {
         Self::Back { status: StatusCode::CONFLICT, to: to.into(), words: words.into() }
+    }
+
+    /// The change was made, and its page shows what is to be had only now.
+    pub(super) fn shown(status: StatusCode, view: View) -> Self {
+        Self::Shown { status, view }
+    }
+
+    /// The form was not filled in right: its page again, with what is wrong beside the fields.
+    pub(super) fn shown_again(view: View) -> Self {
+        Self::Shown { status: StatusCode::UNPROCESSABLE_ENTITY, view }
     }
 
     /// For the record of changes.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Page { status, .. } | Self::Back { status, .. } => *status,
+            Self::Page { status, .. } | Self::Back { status, .. } | Self::Shown { status, .. } => *status,
             Self::Whole(response) => response.status(),
         }
     }

@@ -4,7 +4,10 @@ use futures_util::future::BoxFuture;
 use http::Method;
 
 use super::call::{Answer, Call, Changed};
-use super::{audit, configuration, overview};
+use super::{
+    accounts, apps, audit, campaigns, configuration, connections, dead, deliveries, destinations, keys, operations,
+    overview, phones, webhooks,
+};
 use crate::doors::paths::{matches, parameters, parameters_in, segments};
 use crate::doors::site::frame::Group;
 use crate::senders::{Scope, Scopes};
@@ -46,7 +49,6 @@ macro_rules! look {
 
 /// A change: `change!(scope, "path", "console: what it is called" ["fields", "told"], function)`. Fields that are told are written
 /// down as they are: none of them may hold a secret.
-#[allow(unused_macros)]
 macro_rules! change {
     ($scope:expr, $path:literal, $name:literal [$($told:literal),*], $run:path) => {
         Page {
@@ -61,6 +63,71 @@ macro_rules! change {
 /// In the order of the navigation.
 static PAGES: &[Page] = &[
     look!(None, "", "" / "Overview", overview::show),
+    look!(Some(Scope::Deliveries), "deliveries", "Sending" / "Deliveries", deliveries::list),
+    look!(Some(Scope::Deliveries), "deliveries/{id}", deliveries::show),
+    change!(Scope::Deliveries, "deliveries/{id}/replay", "console: replay delivery" [], deliveries::replay),
+    change!(Scope::Deliveries, "deliveries/{id}/cancel", "console: cancel delivery" [], deliveries::cancel),
+    look!(Some(Scope::Deliveries), "dead", "Sending" / "Dead letters", dead::show),
+    look!(Some(Scope::Deliveries), "replays/new", dead::new_replay),
+    change!(Scope::Deliveries, "replays", "console: replay deliveries" ["destination", "state", "status", "code", "campaign", "tag", "from", "to", "sender", "since", "until", "rate"], dead::replay),
+    look!(Some(Scope::Deliveries), "cancellations/new", dead::new_cancel),
+    change!(Scope::Deliveries, "cancellations", "console: cancel deliveries" ["destination", "state", "status", "code", "campaign", "tag", "from", "to", "sender", "since", "until", "rate"], dead::cancel),
+    look!(Some(Scope::Deliveries), "operations", "Sending" / "Operations", operations::list),
+    look!(Some(Scope::Deliveries), "operations/{id}", operations::show),
+    change!(Scope::Deliveries, "operations/{id}/pause", "console: pause operation" [], operations::pause),
+    change!(Scope::Deliveries, "operations/{id}/resume", "console: resume operation" [], operations::resume),
+    change!(Scope::Deliveries, "operations/{id}/cancel", "console: cancel operation" [], operations::cancel),
+    look!(Some(Scope::Campaigns), "campaigns", "Sending" / "Campaigns", campaigns::list),
+    look!(Some(Scope::Campaigns), "campaigns/{id}", campaigns::show),
+    look!(Some(Scope::Campaigns), "campaigns/{id}/report.csv", campaigns::report),
+    change!(Scope::Campaigns, "campaigns/{id}/rate", "console: change rate of campaign"["rate"], campaigns::set_rate),
+    change!(Scope::Campaigns, "campaigns/{id}/pause", "console: pause campaign" [], campaigns::pause),
+    change!(Scope::Campaigns, "campaigns/{id}/resume", "console: resume campaign" [], campaigns::resume),
+    change!(Scope::Campaigns, "campaigns/{id}/close", "console: close campaign" [], campaigns::close),
+    change!(Scope::Campaigns, "campaigns/{id}/cancel", "console: cancel campaign" [], campaigns::cancel),
+    look!(Some(Scope::Destinations), "destinations", "Sending" / "Destinations", destinations::list),
+    look!(Some(Scope::Destinations), "destinations/{name}", destinations::show),
+    change!(Scope::Destinations, "destinations/{name}/pause", "console: pause destination" [], destinations::pause),
+    change!(Scope::Destinations, "destinations/{name}/resume", "console: resume destination" [], destinations::resume),
+    change!(Scope::Destinations, "destinations/{name}/pace", "console: change pace of destination" ["concurrency", "rate", "schedule"], destinations::set_pace),
+    look!(Some(Scope::Webhooks), "webhooks", "Sending" / "Webhooks", webhooks::list),
+    change!(Scope::Webhooks, "webhooks", "console: create webhook"["name"], webhooks::create),
+    look!(Some(Scope::Webhooks), "webhooks/{name}", webhooks::show),
+    change!(Scope::Webhooks, "webhooks/{name}/rotate", "console: rotate secrets of webhook"["hours"], webhooks::rotate),
+    change!(Scope::Webhooks, "webhooks/{name}/test", "console: test webhook" [], webhooks::test),
+    change!(Scope::Webhooks, "webhooks/{name}/disable", "console: disable webhook" [], webhooks::disable),
+    change!(Scope::Webhooks, "webhooks/{name}/enable", "console: enable webhook" [], webhooks::enable),
+    change!(Scope::Webhooks, "webhooks/{name}/delete", "console: delete webhook" [], webhooks::delete),
+    look!(Some(Scope::Accounts), "accounts", "People" / "Accounts", accounts::list),
+    change!(Scope::Accounts, "accounts", "console: create account"["address"], accounts::create),
+    look!(Some(Scope::Accounts), "accounts/{address}", accounts::show),
+    change!(Scope::Accounts, "accounts/{address}", "console: change account"["accepts_messages"], accounts::update),
+    change!(Scope::Accounts, "accounts/{address}/disable", "console: disable account" [], accounts::disable),
+    change!(Scope::Accounts, "accounts/{address}/enable", "console: enable account" [], accounts::enable),
+    change!(Scope::Passcodes, "accounts/{address}/passcodes", "console: issue pass code"["minutes"], accounts::issue),
+    change!(Scope::Passcodes, "accounts/{address}/passcodes/withdraw", "console: withdraw pass codes" [], accounts::withdraw_all),
+    change!(Scope::Passcodes, "accounts/{address}/passcodes/{id}/withdraw", "console: withdraw pass code" [], accounts::withdraw),
+    look!(Some(Scope::Connections), "connections", "People" / "Connections", connections::list),
+    look!(Some(Scope::Connections), "connections/{id}", connections::show),
+    change!(Scope::Connections, "connections/{id}/block", "console: block connection" [], connections::block),
+    change!(Scope::Connections, "connections/{id}/unblock", "console: unblock connection" [], connections::unblock),
+    change!(Scope::Connections, "connections/{id}/delete", "console: delete connection" [], connections::delete),
+    change!(Scope::Connections, "handshakes", "console: start handshake" ["from", "to"], connections::start),
+    look!(Some(Scope::Connections), "handshakes/{id}", connections::handshake),
+    look!(Some(Scope::Phones), "phones", "People" / "Phones", phones::list),
+    look!(Some(Scope::Phones), "phones/{number}", phones::show),
+    change!(Scope::Phones, "phones/{number}/disable", "console: disable phone number" [], phones::disable),
+    change!(Scope::Phones, "phones/{number}/enable", "console: enable phone number" [], phones::enable),
+    change!(Scope::Phones, "phones/{number}/unregister", "console: unregister phone number" [], phones::unregister),
+    change!(Scope::Phones, "phones/{number}/test-push", "console: test push"["device"], phones::test_push),
+    look!(Some(Scope::Apps), "apps", "People" / "Applications", apps::list),
+    look!(Some(Scope::Apps), "apps/{appid}", apps::show),
+    change!(Scope::Apps, "apps/{appid}/unlock", "console: unlock address" [], apps::unlock),
+    look!(Some(Scope::Apps), "sessions", "People" / "Sessions", apps::list_sessions),
+    change!(Scope::Apps, "sessions/{id}/revoke", "console: revoke session" [], apps::revoke),
+    look!(Some(Scope::Keys), "keys", "Node" / "API keys", keys::list),
+    change!(Scope::Keys, "keys", "console: create API key" ["sender", "scopes", "account"], keys::create),
+    change!(Scope::Keys, "keys/{id}/revoke", "console: revoke API key" [], keys::revoke),
     look!(Some(Scope::Node), "audit", "Node" / "Audit", audit::show),
     look!(Some(Scope::Node), "configuration", "Node" / "Configuration", configuration::show),
 ];

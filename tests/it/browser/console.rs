@@ -3,6 +3,7 @@
 mod attacks;
 mod journeys;
 mod live;
+mod pages;
 
 use serde_json::json;
 

@@ -5,9 +5,9 @@
   const main = document.querySelector("[data-stream]");
   const mark = document.getElementById("live");
   if (!main || !mark || !window.EventSource) return;
-  const FIRST_WAIT = 1000, LONGEST_WAIT = 30000;
+  const FIRST_WAIT = 1000, LONGEST_WAIT = 30000, AGAIN = 3000;
   const shown = new Map();
-  let source = null, timer = 0, wait = FIRST_WAIT, over = false;
+  let source = null, timer = 0, wait = FIRST_WAIT, over = false, asking = false, asked = Date.now();
 
   const say = (state, words) => {
     mark.hidden = false;
@@ -35,6 +35,22 @@
     shown.set(name, html);
   };
 
+  // A page whose parts the stream does not send asks for itself again, as long as somebody looks.
+  const again = async () => {
+    if (!document.querySelector("[data-again]") || asking || Date.now() - asked < AGAIN) return;
+    asking = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+      if (!answer.ok) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const part of fresh.querySelectorAll("[data-again]")) put(part.dataset.live, part.innerHTML);
+    } catch {
+      // The stream says that it broke; the next event tries again.
+    } finally {
+      [asking, asked] = [false, Date.now()];
+    }
+  };
+
   const stop = () => {
     clearTimeout(timer);
     source?.close();
@@ -49,6 +65,7 @@
       wait = FIRST_WAIT;
       say("on", "Live");
       for (const [name, html] of Object.entries(JSON.parse(event.data))) put(name, html);
+      again();
     });
     source.addEventListener("over", () => {
       over = true;
