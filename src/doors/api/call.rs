@@ -22,7 +22,7 @@ use crate::senders::{Authenticator, Key};
 
 use super::events::News;
 use super::fields::Fields;
-use super::inbox::Arrivals;
+use crate::inbox::Arrivals;
 use super::messages::Ways;
 use super::problem::{Kind, Problem};
 use super::values;
