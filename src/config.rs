@@ -5,6 +5,7 @@
 //! [`Secret`], which prints dots. What only tests and demonstrations may do lives in [`Development`], and is refused unless
 //! `mode = "development"`.
 
+mod audit;
 mod bucket;
 pub mod homing;
 mod host;
@@ -16,6 +17,7 @@ mod secret;
 mod size;
 pub mod textsecure;
 
+pub use audit::Audit;
 pub use bucket::Bucket;
 pub use homing::Homing;
 use host::is_host;
@@ -81,6 +83,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// How long finished things are kept.
     pub retention: Retention,
+    /// The record of who changed what.
+    pub audit: Audit,
     /// Log output.
     pub log: Log,
     /// For tests and demonstrations only.

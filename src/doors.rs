@@ -29,6 +29,8 @@ mod page;
 mod places;
 mod private;
 mod public;
+mod site;
+mod sse;
 
 pub use private::private_routes;
 pub use public::{DoorError, public_routes};

@@ -25,7 +25,7 @@
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`mailbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`], [`envelopes`], [`pushes`], [`federation`], [`logins`], [`hub`], [`gateway`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`], [`providers`] |
-//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
+//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
@@ -33,6 +33,7 @@
 
 pub mod accounts;
 pub mod attachments;
+pub mod audit;
 pub mod batch;
 pub mod books;
 pub mod campaigns;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate, and the only places (files or folders, without ending) that may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 17] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 18] = [
     ("lapin", &["src/queue"]),
     ("reqwest", &["src/outbound", "src/cli/client"]),
     ("sodiumoxide", &["src/crypto"]),
@@ -21,10 +21,11 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 17] = [
     ("json5", &["src/doors/mesibo"]),
     ("jsonwebtoken", &["src/providers"]),
     ("object_store", &["src/attachments"]),
+    ("maud", &["src/doors/site", "src/doors/console", "src/doors/me"]),
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 
-const DOORS: [&str; 7] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure", "homing"];
+const DOORS: [&str; 8] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure", "homing", "console"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -153,6 +153,11 @@ impl Problem {
         }
     }
 
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.kind.parts().2
+    }
+
     /// The kind.
     pub fn kind(&self) -> Kind {
         self.kind

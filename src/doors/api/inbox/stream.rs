@@ -16,9 +16,9 @@ use crate::senders::{self, Standing};
 
 use super::super::call::{Answer, Call, Shared};
 use super::super::problem::Problem;
-use super::super::sse::{self, COMMENT_EVERY, Ended, Outlet};
 use super::super::values;
 use super::{View, account_id};
+use crate::doors::sse::{self, COMMENT_EVERY, Ended, Outlet};
 
 /// Entries looked up at once.
 const PAGE: usize = 100;
