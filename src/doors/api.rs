@@ -37,6 +37,7 @@ mod messages;
 mod otp;
 mod page;
 mod passcodes;
+mod people;
 mod phones;
 mod routes;
 mod streamed;

@@ -7,16 +7,25 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::api::problem::Problem;
-use super::{Serve, api, form, health};
+use super::hosts::on_hosts;
+use super::{Serve, api, form, health, me};
+use crate::config::mailbox::Listener;
 
-/// `/api/v1`, `/handshake`, `/healthz`, `/readyz`; anything else is a 404 problem. Call it inside the runtime: it starts the
+/// `/api/v1`, `/handshake`, `/healthz`, `/readyz`, and `/me` where it is so set; anything else is a 404 problem. Call it inside the runtime: it starts the
 /// tasks that gather look-ups of concurrent requests.
 pub fn private_routes(serve: Serve) -> BoxedFilter<(impl Reply,)> {
     let api = api::routes(serve.clone());
     let form = form::routes(serve.clone());
+    let mailbox = &serve.app.config.mailbox;
+    let people = (mailbox.enabled && mailbox.listener == Listener::Private)
+        .then(|| on_hosts(me::routes(&serve), &mailbox.hosts, &[]));
     let health = health::routes(serve);
     let other = warp::path::full().map(|_: FullPath| Problem::not_found("path on this listener").into_response());
-    api.or(form).unify().or(health).unify().or(other).unify().map(harden).boxed()
+    let rest = match people {
+        Some(people) => people.or(other).unify().boxed(),
+        None => other.boxed(),
+    };
+    api.or(form).unify().or(health).unify().or(rest).unify().map(harden).boxed()
 }
 
 /// Browsers must not guess types, whatever is answered.

@@ -158,11 +158,7 @@ pub async fn said(app: &App, account: &Address, other: &Address, ids: &[Uuid]) -
 }
 
 /// How these messages of the account stand now.
-pub async fn states(
-    app: &App,
-    own: &Address,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, (State, Option<String>)>, Error> {
+pub async fn states(app: &App, own: &Address, ids: &[Uuid]) -> Result<HashMap<Uuid, (State, Option<String>)>, Error> {
     let found = books::deliveries_of(app, ids).await?;
     let own = found.into_iter().filter(|delivery| delivery.from.as_deref() == Some(own.as_str()));
     Ok(own.map(|delivery| (delivery.id, (delivery.state, delivery.reason))).collect())

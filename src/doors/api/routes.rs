@@ -8,8 +8,8 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages, otp,
-    passcodes, phones, webhooks,
+    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
+    messages, otp, passcodes, people, phones, webhooks,
 };
 
 /// One endpoint.
@@ -84,6 +84,10 @@ static ROUTES: &[Route] = routes! {
         PATCH "accounts/{address}" => accounts::update;
         POST "accounts/{address}/disable" => accounts::disable;
         POST "accounts/{address}/enable" => accounts::enable;
+        PUT "accounts/{address}/password" => people::set_password;
+        DELETE "accounts/{address}/password" => people::take_password;
+        POST "accounts/{address}/invite" => people::invite;
+        POST "accounts/{address}/sign-out" => people::sign_out;
     }
     Passcodes {
         POST "accounts/{address}/passcodes" => passcodes::issue;
