@@ -24,6 +24,7 @@ mod list;
 mod operations;
 mod output;
 mod passcodes;
+mod password;
 mod phones;
 mod problem;
 mod send;
@@ -253,6 +254,10 @@ mod tests {
             "account list --all --json",
             "account --json list",
             "account disable 1000 2000",
+            "account password 1000 --password-file p",
+            "account password 1000 --clear",
+            "account invite 1000*shop.example --json",
+            "account sign-out 1000 2000",
             "passcode issue 1000*shop.example --life 1h",
             "passcode revoke 1000 --all",
             "passcode revoke 1000 7",

@@ -13,6 +13,7 @@ pub(crate) mod fuzzing;
 pub mod homing;
 mod host;
 mod load;
+pub mod mailbox;
 pub mod mesibo;
 pub mod providers;
 mod secret;
@@ -27,6 +28,7 @@ pub use homing::Homing;
 use host::is_host;
 pub(crate) use host::is_http_url;
 pub use load::{ConfigError, load};
+pub use mailbox::Mailbox;
 pub use mesibo::{Mesibo, TestCode};
 pub use providers::Providers;
 pub use secret::Secret;
@@ -75,6 +77,8 @@ pub struct Config {
     pub mesibo: Mesibo,
     /// The Homing Space doors: a merchant's gateway, and a hub.
     pub homing: Homing,
+    /// The mailbox: pages for people of this node.
+    pub mailbox: Mailbox,
     /// What carries codes and wakes devices.
     pub providers: Providers,
     /// Pass codes.

@@ -66,7 +66,8 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let acceptor = Acceptor::start(&app, &publisher);
     let files = app.config.textsecure.enabled.then(|| Attachments::new(&app)).transpose()?;
     let overview = crate::overview::Watch::new(&app);
-    let for_doors = Serve { app: app.clone(), acceptor, publisher, asker, overview, stopping: stop.clone() };
+    let mailbox = crate::mailbox::Mailbox::new(&app);
+    let for_doors = Serve { app: app.clone(), acceptor, publisher, asker, overview, mailbox, stopping: stop.clone() };
     let strangers = doors::public_routes(&for_doors, files.as_ref())?;
     let ours = doors::private_routes(for_doors);
     tracing::info!(public = %public_at, private = %private_at, domain = app.config.domain, "serving");

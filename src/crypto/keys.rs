@@ -77,6 +77,8 @@ purposes! {
     Login = "login",
     /// Homing Space: the hub's keys and sauces, a gateway's attempts and sessions.
     Homing = "homing",
+    /// The mailbox: sessions and invitations.
+    Mailbox = "mailbox",
 }
 
 /// The keys of the node. Cloning is for start-up; share it in an `Arc`.

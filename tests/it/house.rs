@@ -31,7 +31,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 24] = [
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 
-const DOORS: [&str; 8] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure", "homing", "console"];
+const DOORS: [&str; 9] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure", "homing", "console", "me"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -11,7 +11,7 @@ use super::describe::{Operation, Schemas};
 use super::problem::Problem;
 use super::{
     accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
-    messages, otp, overview, passcodes, phones, webhooks,
+    messages, otp, overview, passcodes, people, phones, webhooks,
 };
 
 /// One endpoint.
@@ -91,6 +91,10 @@ static ROUTES: &[Route] = routes! {
         PATCH "accounts/{address}" => accounts::update;
         POST "accounts/{address}/disable" => accounts::disable;
         POST "accounts/{address}/enable" => accounts::enable;
+        PUT "accounts/{address}/password" => people::set_password;
+        DELETE "accounts/{address}/password" => people::take_password;
+        POST "accounts/{address}/invite" => people::invite;
+        POST "accounts/{address}/sign-out" => people::sign_out;
     }
     Passcodes {
         POST "accounts/{address}/passcodes" => passcodes::issue;
