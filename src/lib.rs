@@ -25,7 +25,7 @@
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`], [`envelopes`], [`pushes`], [`federation`], [`logins`], [`hub`], [`gateway`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`], [`providers`] |
-//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`] |
+//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`], [`keyring`] |
 //! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
@@ -62,6 +62,7 @@ pub mod homing;
 pub mod hub;
 pub mod inbox;
 pub mod jobs;
+pub mod keyring;
 pub mod limits;
 pub mod listen;
 pub mod logins;
