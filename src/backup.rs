@@ -14,6 +14,7 @@ pub use script::{backup, restore};
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::config::textsecure::Store;
 
 /// What the scripts are made for.
 #[derive(Clone, Copy)]
@@ -48,6 +49,6 @@ fn is_private(config: &Config) -> bool {
 /// The directory of attachments, if this node keeps files in one.
 fn attachments(config: &Config) -> Option<PathBuf> {
     let settings = &config.textsecure;
-    let here = settings.enabled && settings.attachments.s3.bucket.is_empty();
+    let here = settings.enabled && settings.attachments.store == Store::Local;
     here.then(|| settings.attachments.directory.clone().unwrap_or_else(|| config.data_dir.join("attachments")))
 }

@@ -9,6 +9,7 @@
 //! | the scheduler | lets go what waited for its destination, ends what is past its life | `release`, `expire` |
 //! | whoever ends a delivery | moves its line on, notes what is to be told | `turns`, `tell` |
 //! | the API door | finds deliveries, looks at them, counts them | `find`, `inspect` |
+//! | who watches the node | counts what is open | `standing` |
 //! | the API door | cancels, replays: one by one, or by filter as an operation that workers carry on | `cancel`, `replay`, `operations` |
 //! | campaigns | hold, space, stop, count what is theirs | `campaign` |
 //!
@@ -30,6 +31,7 @@ mod outbox;
 mod release;
 mod replay;
 mod settle;
+mod standing;
 pub mod tell;
 pub mod turns;
 mod workers;
@@ -54,6 +56,7 @@ pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_un
 pub use release::{release_chunks, release_singles};
 pub use replay::{Replayed, replay};
 pub use settle::{Attempt, Held, Settle, Settled, Then, Written, settle_many};
+pub use standing::{Standing, standing};
 pub use workers::{die, hand_on_dead, renew};
 
 use crate::batch::Stopped;

@@ -19,8 +19,10 @@ const SKEW: Duration = Duration::from_secs(5);
 const EXPIRING: Duration = Duration::from_secs(14 * 86_400);
 
 /// What one check found.
-enum Finding {
+pub(crate) enum Finding {
+    /// As it should be.
     Good(String),
+    /// Must be mended; says how.
     Wrong(String),
     /// Nothing to check, or nothing to be sure of.
     Note(String),

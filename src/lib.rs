@@ -26,14 +26,16 @@
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`], [`providers`] |
 //! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`], [`keyring`] |
-//! | how it is run | [`run`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
+//! | how it is run | [`run`], [`overview`], [`supervise`], [`embedded`], [`doctor`], [`backup`], [`arguments`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod accounts;
+pub mod arguments;
 pub mod attachments;
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod books;
 pub mod campaigns;
@@ -68,6 +70,7 @@ pub mod listen;
 pub mod logins;
 pub mod openmsg;
 pub mod outbound;
+pub mod overview;
 pub mod passwords;
 pub mod phones;
 pub mod prekeys;

@@ -17,10 +17,12 @@
 
 mod ask;
 mod consume;
+mod depth;
 mod publish;
 
 pub use ask::{AskError, AskTaken, Asker, Replier};
 pub use consume::{Consumer, Source, Taken};
+pub use depth::{Depth, Depths};
 pub use publish::{NotPublished, Publisher};
 
 use std::io;
@@ -92,12 +94,7 @@ async fn connect(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Conne
 }
 
 async fn connect_and_declare(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Connection, Channel)> {
-    let name = format!("handfast {purpose}");
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let mut uri: AMQPUri = settings.url.reveal().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    uri.query.heartbeat.get_or_insert(HEARTBEAT);
-    // Nothing tells of a server that stops answering half-way: heartbeats come later.
-    let connection = within(CONNECT, Connection::connect_uri(uri, properties)).await?;
+    let connection = dial(settings, purpose).await?;
     let names = Names::new(settings);
     let mut tries = 0;
     loop {
@@ -114,6 +111,15 @@ async fn connect_and_declare(settings: &config::Amqp, purpose: &str) -> lapin::R
         }
         tokio::time::sleep(BETWEEN).await;
     }
+}
+
+async fn dial(settings: &config::Amqp, purpose: &str) -> lapin::Result<Connection> {
+    let name = format!("handfast {purpose}");
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let mut uri: AMQPUri = settings.url.reveal().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT);
+    // Nothing tells of a server that stops answering half-way: heartbeats come later.
+    within(CONNECT, Connection::connect_uri(uri, properties)).await
 }
 
 async fn all_there(channel: &Channel, names: &Names) -> lapin::Result<()> {

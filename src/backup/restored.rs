@@ -1,19 +1,22 @@
 //! Whether a database, a key file and a directory of files that were restored belong together. Nothing is changed by looking.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::crypto::{NodeKeys, Purpose};
+use crate::crypto::NodeKeys;
 use crate::db::Db;
 use crate::doctor::Finding::{self, Good, Note, Wrong};
 use crate::failure::chain;
+use crate::{App, connections};
 
 const NODE: &str = "/* backup::check node */ select key_check from node";
 const KEYS: &str = "/* backup::check keys */ select number, key_check from node_keys order by number";
 const NEWEST: &str = "/* backup::check newest */
 select greatest((select max(created_at) from accounts), (select max(at) from audit), (select max(created_at) from connections))";
-const CONNECTION: &str = "/* backup::check connection */ select id, secrets from connections order by id desc limit 100";
+const CONNECTION: &str = "/* backup::check connection */ select id from connections order by id desc limit 100";
 const OPEN: &str = "/* backup::check open */
 select (select count(*) from (select from chunks where state in (0, 1, 3, 4) limit 100000) c) +
        (select count(*) from (select from exceptions where state in (1, 2, 8, 9) limit 100000) e)";
@@ -31,7 +34,7 @@ pub async fn check(config: &Config) -> Vec<(&'static str, Finding)> {
     };
     findings.push(("database", Good("answers, and its schema is this program's".into())));
     if let Ok(keys) = &keys {
-        findings.push(("together", together(&db, keys).await.unwrap_or_else(Wrong)));
+        findings.push(("together", together(config, &db, keys).await.unwrap_or_else(Wrong)));
     }
     findings.push(("newest", newest(&db).await.unwrap_or_else(Wrong)));
     findings.push(("waiting", waiting(&db).await.unwrap_or_else(Wrong)));
@@ -53,7 +56,7 @@ async fn database(config: &Config) -> Result<Db, String> {
 }
 
 /// Every key that the database was ever in use with, and the newest things that were sealed.
-async fn together(db: &Db, keys: &NodeKeys) -> Result<Finding, String> {
+async fn together(config: &Config, db: &Db, keys: &NodeKeys) -> Result<Finding, String> {
     let failed = |error| chain(&error);
     let mark = db.row(NODE, &[]).await.map_err(failed)?.and_then(|row| row.get::<_, Option<Vec<u8>>>(0));
     match mark {
@@ -69,11 +72,9 @@ async fn together(db: &Db, keys: &NodeKeys) -> Result<Finding, String> {
         return Ok(Wrong(format!("key {number} is missing in the key file: what it sealed cannot be opened")));
     }
     let rows = db.rows(CONNECTION, &[]).await.map_err(failed)?;
-    let opens = |row: &&crate::db::Row| {
-        let id: uuid::Uuid = row.get(0);
-        keys.open(Purpose::Connection, id.as_bytes(), row.get(1)).is_ok()
-    };
-    let good = rows.iter().filter(opens).count();
+    let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let app = App { config: Arc::new(config.clone()), clock: Clock::system(), db: db.clone(), keys: Arc::new(keys.clone()) };
+    let good = connections::keyed_many(&app, &ids).await.map_err(|error| chain(&error))?.len();
     if good < rows.len() {
         return Ok(Wrong(format!("the secrets of {} of {} do not open", rows.len() - good, count(rows.len(), "connection"))));
     }

@@ -115,7 +115,7 @@ fn collect_files(value: &Value, found: &mut Vec<PathBuf>) {
 }
 
 fn files(text: &mut String, site: Site<'_>) {
-    let s3 = &site.config.textsecure.attachments.s3;
+    let store = &site.config.textsecure.attachments;
     match attachments(site.config) {
         Some(directory) => {
             let directory = quoted_path(&absolute(&directory));
@@ -129,7 +129,7 @@ fn files(text: &mut String, site: Site<'_>) {
             let _ = write!(
                 text,
                 "\n# 4. Attachments are in the object store, bucket {}: turn on versioning or replication there.\n",
-                quoted(&s3.bucket)
+                quoted(&store.bucket)
             );
         }
         None => {}
