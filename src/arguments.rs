@@ -48,6 +48,7 @@ pub enum Command {
     Doctor(Settings),
     /// Print the settings in effect, secrets dotted
     Config {
+        /// Which settings.
         #[command(flatten)]
         settings: Settings,
         /// Print a commented example file instead
@@ -56,6 +57,7 @@ pub enum Command {
     },
     /// The first API key, and the node keys that seal secrets at rest
     Key {
+        /// Which of them.
         #[command(subcommand)]
         command: KeyCommand,
     },
@@ -113,11 +115,13 @@ Over the API, `handfast apikey create` does the same; this is for the first one.
 Example:
   handfast key create --sender operator")]
     Create {
+        /// Which settings.
         #[command(flatten)]
         settings: Settings,
         /// The name limits and idempotency keys are counted under
         #[arg(long)]
         sender: String,
+        /// What it may do.
         #[arg(long, default_value = "*", value_delimiter = ',', help = Scope::help())]
         scopes: Vec<String>,
     },
@@ -126,6 +130,7 @@ Example:
 Example:
   handfast key list --json")]
     List {
+        /// Which settings.
         #[command(flatten)]
         settings: Settings,
         /// One JSON object instead of tables
@@ -142,6 +147,7 @@ Examples:
   handfast key rotate
   handfast key rotate --wait 10m")]
     Rotate {
+        /// Which settings.
         #[command(flatten)]
         settings: Settings,
         /// How long to wait until every process has taken the new key up
