@@ -30,7 +30,7 @@ mod upgrade;
 pub(crate) use descriptors::raise_limit;
 
 pub use body::{Body, BodyError, body};
-pub use client_ip::{ClientIp, client_ip};
+pub use client_ip::{ClientIp, FromProxy, client_ip, from_proxy};
 pub use upgrade::{Upgrade, upgrade};
 
 use std::convert::Infallible;
@@ -112,7 +112,7 @@ impl Settings {
             name: "private",
             listen: private.listen,
             tls: None,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: private.trusted_proxies.clone(),
             connections: private.connections,
             connections_per_ip: private.connections,
             read_timeout: private.read_timeout,

@@ -43,9 +43,9 @@ mod otp;
 mod overview;
 mod page;
 mod passcodes;
+mod people;
 mod phones;
 mod routes;
-mod sse;
 mod streamed;
 mod values;
 mod webhooks;
@@ -75,7 +75,7 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
     let shared = Arc::new(Shared {
         keys: Authenticator::new(serve.app.clone()),
         ways: messages::Ways::start(serve.app.clone()),
-        arrivals: inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
+        arrivals: crate::inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
         bell: Bell::start(&serve.app),
         news: events::News::new(serve.app.clone(), serve.stopping.clone()),
         // Those who wait hold a connection each; they may have half of them.
