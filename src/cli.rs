@@ -15,6 +15,8 @@ mod connections;
 mod deliveries;
 mod destinations;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod homing;
 mod hub;
 mod inbox;

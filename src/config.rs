@@ -5,7 +5,10 @@
 //! [`Secret`], which prints dots. What only tests and demonstrations may do lives in [`Development`], and is refused unless
 //! `mode = "development"`.
 
+mod audit;
 mod bucket;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod homing;
 mod host;
 mod load;
@@ -15,6 +18,7 @@ mod secret;
 mod size;
 pub mod textsecure;
 
+pub use audit::Audit;
 pub use bucket::Bucket;
 pub use homing::Homing;
 use host::is_host;
@@ -77,6 +81,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// How long finished things are kept.
     pub retention: Retention,
+    /// The record of who changed what.
+    pub audit: Audit,
     /// Log output.
     pub log: Log,
     /// For tests and demonstrations only.

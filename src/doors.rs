@@ -18,6 +18,8 @@
 pub mod api;
 pub mod attachments;
 pub mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod health;
 pub mod homing;
 pub mod mesibo;

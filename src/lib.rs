@@ -25,7 +25,7 @@
 //! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`], [`envelopes`], [`pushes`], [`federation`], [`logins`], [`hub`], [`gateway`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`], [`providers`] |
-//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`] |
+//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`] |
 //! | how it is run | [`run`], [`service`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
@@ -33,6 +33,7 @@
 
 pub mod accounts;
 pub mod attachments;
+pub mod audit;
 pub mod batch;
 pub mod books;
 pub mod campaigns;
@@ -54,6 +55,8 @@ pub mod events;
 pub mod failpoint;
 pub mod failure;
 pub mod federation;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod guessing;
 pub mod handshakes;
@@ -97,6 +100,11 @@ use crypto::NodeKeys;
 use db::Db;
 use uuid::Uuid;
 
+/// The description of the API, OpenAPI 3.1, as JSON: what `GET /api/v1/openapi.json` answers.
+pub fn openapi() -> &'static str {
+    &doors::api::describe::DOCUMENT
+}
+
 /// What every part is given: settings, time, database, keys. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -119,7 +127,7 @@ impl App {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl App {
     /// For the tests of what needs settings, time and keys, and never asks the database.
     pub(crate) fn for_tests(domain: &str) -> Self {

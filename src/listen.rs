@@ -281,3 +281,15 @@ impl Quiet {
         }
     }
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzed(forwarded: &http::HeaderValue) {
+    let Ok(peer) = "10.0.0.1".parse() else { return };
+    let Ok(trusted) = "10.0.0.0/8".parse() else { return };
+    let headers = http::HeaderMap::from_iter([(http::HeaderName::from_static("x-forwarded-for"), forwarded.clone())]);
+    // Whoever is not trusted is believed nothing.
+    assert_eq!(client_ip::client(peer, &headers, &[]), peer);
+    let said = client_ip::client(peer, &headers, &[trusted]);
+    assert_eq!(said, said.to_canonical());
+}

@@ -50,6 +50,8 @@ enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
+    /// Print the description of the API, OpenAPI 3.1: what a node answers at /api/v1/openapi.json
+    Openapi,
     /// Start two nodes, send them real orders, kill a worker, and count what arrived
     Demo(demo::DemoCommand),
     #[command(flatten)]
@@ -128,6 +130,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             let (_, text) = senders::create(&app, &sender, &scopes.join(",").parse()?, None).await?;
             println!("{}", text.reveal());
         }
+        Command::Openapi => print!("{}", handfast::openapi()),
         Command::Demo(command) => return Ok(command.run().await),
         Command::Api(command) => return Ok(command.run().await),
         Command::Pair { data, keep, command } => {

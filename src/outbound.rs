@@ -18,6 +18,8 @@
 //! Leaves out: when to call again (`retry`), how many calls at once (the workers), what an answer means (the doors' types).
 
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod hold;
 mod resolve;

@@ -68,6 +68,7 @@ async fn delete(crew: &Crew) {
         ("idempotency keys", books::purge_keys(app).await.map_err(anyhow::Error::from)),
         ("ended operations", books::purge_operations(app).await.map_err(anyhow::Error::from)),
         ("seen messages", inbox::purge_seen(app).await.map_err(anyhow::Error::from)),
+        ("the record of changes", crate::audit::purge(app).await.map_err(anyhow::Error::from)),
         ("codes", crate::codes::purge(app).await.map_err(anyhow::Error::from)),
         ("messages for devices", crate::envelopes::purge(app).await.map_err(anyhow::Error::from)),
         ("logins", crate::logins::purge(app).await.map_err(anyhow::Error::from)),

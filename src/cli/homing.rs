@@ -157,3 +157,9 @@ impl std::convert::From<AgentError> for Failure {
         }
     }
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(text: &str) {
+    browser::fuzzed(text);
+}

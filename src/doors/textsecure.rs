@@ -14,6 +14,8 @@ mod credentials;
 mod devices;
 mod directory;
 mod federation;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keys;
 mod keys_v2;
 mod messages;

@@ -28,7 +28,7 @@ pub(super) enum Event {
 }
 
 /// One day (UTC).
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Day {
     /// Which.
     pub day: Date,

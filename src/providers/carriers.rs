@@ -269,6 +269,16 @@ pub fn mistake(settings: &providers::Carrier) -> Option<String> {
     error.map(|error| error.to_string())
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(answer: &Answer) {
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    for word in [twilio::judge(answer, now), webhook::judge(answer, now)] {
+        assert!(word.code.len() <= 64 && word.code.is_ascii(), "a carrier's own words are kept");
+    }
+    smtp::fuzzed(&answer.body, answer.status);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

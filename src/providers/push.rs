@@ -342,6 +342,24 @@ fn read(setting: &'static str, path: &std::path::Path) -> Result<zeroize::Zeroiz
     read.map_err(|source| LoadError::Unreadable { setting, path: path.to_owned(), source })
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(answer: &Answer) {
+    let codes = [apns::fuzzed(&answer.body), fcm::fuzzed(&answer.body), gcm::fuzzed(&answer.body)];
+    for code in codes {
+        let heard = Heard::of(answer, Verdict::Refused, code);
+        assert!(heard.code.is_some_and(|code| code.len() <= 64 && code.is_ascii()), "a service's own words are kept");
+    }
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_addresses(text: &str) {
+    if let Some(subscription) = web::Subscription::parse(text, &Ports::Of(vec![443])) {
+        assert!(subscription.host().contains('.') && subscription.host().parse::<std::net::IpAddr>().is_err());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,11 +37,13 @@ pub enum Scope {
     Homing,
     /// API keys.
     Keys,
+    /// The node itself: how it goes, its settings in effect, who changed what.
+    Node,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accounts,
         Self::Passcodes,
         Self::Connections,
@@ -57,6 +59,7 @@ impl Scope {
         Self::Apps,
         Self::Homing,
         Self::Keys,
+        Self::Node,
     ];
 
     /// For help texts: what there is, and how it is written.
@@ -83,6 +86,7 @@ impl Scope {
             Self::Apps => "apps",
             Self::Homing => "homing",
             Self::Keys => "keys",
+            Self::Node => "node",
         }
     }
 }

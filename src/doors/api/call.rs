@@ -170,6 +170,15 @@ impl Call {
         Ok(bytes)
     }
 
+    /// The body, which stays there to be read again.
+    pub(super) async fn gather(&mut self) -> Result<Bytes, Problem> {
+        let bytes = self.json().await?;
+        // It is counted again when it is read again.
+        self.room = None;
+        self.body = Unread::new(Body::whole(bytes.clone()));
+        Ok(bytes)
+    }
+
     /// Bodies of all requests together are bounded: who comes when there is no room waits for it, before reading.
     async fn room_for_body(&self, limit: ByteSize) -> Result<OwnedSemaphorePermit, Problem> {
         let announced = self.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

@@ -8,6 +8,8 @@
 //! `after` is a position in time. Entries are written by several workers, so one may become visible a moment after a later one:
 //! who polls asks for `unacknowledged=true` and acknowledges, and misses nothing.
 
+pub(super) mod describe;
+
 mod arrivals;
 mod stream;
 
@@ -38,7 +40,8 @@ const LONGEST_WAIT: u64 = 60;
 const MOST: usize = 1000;
 
 /// An entry as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "InboxEntry")]
 struct View {
     id: Uuid,
     account: Address,

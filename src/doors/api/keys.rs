@@ -1,5 +1,7 @@
 //! API keys: nobody can make one that may do more than their own.
 
+pub(super) mod describe;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The list of all endpoints. Adding one is a function in its file and a line here.
+//! The list of all endpoints. Adding one is a function in its file, one of the same name in that file's `describe`, and a line here.
 
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -6,10 +6,11 @@ use http::Method;
 use crate::senders::Scope;
 
 use super::call::{Answer, Call};
+use super::describe::{Operation, Schemas};
 use super::problem::Problem;
 use super::{
-    accounts, apps, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages, otp,
-    passcodes, phones, webhooks,
+    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
+    messages, otp, passcodes, phones, webhooks,
 };
 
 /// One endpoint.
@@ -17,9 +18,16 @@ pub(super) struct Route {
     method: Method,
     /// Segments; `{…}` matches any one and is handed to the endpoint.
     path: &'static str,
+    /// `FILE_FUNCTION`: names it to those who make clients out of the description.
+    pub(super) id: &'static str,
     /// The scope a key needs; all methods but GET need it in full, GET also works with `NAME:read`.
     pub(super) scope: Scope,
     pub(super) run: fn(Call) -> BoxFuture<'static, Answer>,
+    pub(super) describe: fn(&mut Schemas) -> Operation,
+    /// It writes, and is no change of the node: what senders, devices and people who sign in do all day is in the books.
+    traffic: bool,
+    /// Method and path, for the record of changes.
+    name: &'static str,
 }
 
 impl Route {
@@ -27,11 +35,49 @@ impl Route {
     pub(super) fn writes(&self) -> bool {
         self.method != Method::GET
     }
+
+    /// Whether it is written down who asked for it.
+    pub(super) fn is_audited(&self) -> bool {
+        self.writes() && !self.traffic
+    }
+
+    /// Its method.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path, with `{…}` for what is handed to the endpoint.
+    pub(super) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// `METHOD path`.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 macro_rules! routes {
-    ($($scope:ident { $($method:ident $path:literal => $run:path;)+ })+) => {
-        &[$($(Route { method: Method::$method, path: $path, scope: Scope::$scope, run: |call| Box::pin($run(call)) },)+)+]
+    ($($scope:ident { $($method:ident $path:literal => $file:ident::$name:ident $(, $traffic:ident)?;)+ })+) => {
+        &[$($(Route {
+            method: Method::$method,
+            path: $path,
+            id: concat!(stringify!($file), "_", stringify!($name)),
+            scope: Scope::$scope,
+            run: |call| Box::pin($file::$name(call)),
+            describe: $file::describe::$name,
+            traffic: traffic!($($traffic)?),
+            name: concat!(stringify!($method), " ", $path),
+        },)+)+]
+    };
+}
+
+macro_rules! traffic {
+    () => {
+        false
+    };
+    (traffic) => {
+        true
     };
 }
 
@@ -61,8 +107,8 @@ static ROUTES: &[Route] = routes! {
         DELETE "connections/{id}" => connections::delete;
     }
     Messages {
-        POST "messages" => messages::accept;
-        POST "messages/batch" => messages::accept_many;
+        POST "messages" => messages::accept, traffic;
+        POST "messages/batch" => messages::accept_many, traffic;
         GET "messages" => messages::list;
         GET "messages/summary" => messages::summary;
         GET "messages/{id}" => messages::show;
@@ -89,7 +135,7 @@ static ROUTES: &[Route] = routes! {
         GET "campaigns" => campaigns::list;
         GET "campaigns/{id}" => campaigns::show;
         PATCH "campaigns/{id}" => campaigns::update;
-        POST "campaigns/{id}/rows" => campaigns::take;
+        POST "campaigns/{id}/rows" => campaigns::take, traffic;
         POST "campaigns/{id}/close" => campaigns::close;
         POST "campaigns/{id}/pause" => campaigns::pause;
         POST "campaigns/{id}/resume" => campaigns::resume;
@@ -101,9 +147,9 @@ static ROUTES: &[Route] = routes! {
         GET "inbox" => inbox::list;
         GET "inbox/count" => inbox::count;
         GET "inbox/stream" => inbox::stream;
-        POST "inbox/ack" => inbox::acknowledge_many;
+        POST "inbox/ack" => inbox::acknowledge_many, traffic;
         GET "inbox/{id}" => inbox::show;
-        POST "inbox/{id}/ack" => inbox::acknowledge;
+        POST "inbox/{id}/ack" => inbox::acknowledge, traffic;
     }
     Events {
         GET "events" => events::list;
@@ -137,10 +183,10 @@ static ROUTES: &[Route] = routes! {
         GET "peers" => phones::peers;
     }
     Logins {
-        POST "otp/start" => otp::start;
-        POST "otp/verify" => otp::verify;
-        POST "otp/introspect" => otp::introspect;
-        DELETE "otp/session" => otp::sign_out;
+        POST "otp/start" => otp::start, traffic;
+        POST "otp/verify" => otp::verify, traffic;
+        POST "otp/introspect" => otp::introspect, traffic;
+        DELETE "otp/session" => otp::sign_out, traffic;
     }
     Apps {
         POST "apps" => apps::create;
@@ -153,7 +199,7 @@ static ROUTES: &[Route] = routes! {
         DELETE "sessions/{id}" => apps::revoke;
     }
     Homing {
-        POST "homing/introspect" => homing::introspect;
+        POST "homing/introspect" => homing::introspect, traffic;
         GET "homing/sites" => hub::list;
         GET "homing/sites/{id}" => hub::show;
         PATCH "homing/sites/{id}" => hub::change;
@@ -165,7 +211,16 @@ static ROUTES: &[Route] = routes! {
         GET "keys" => keys::list;
         DELETE "keys/{id}" => keys::revoke;
     }
+    Node {
+        GET "audit" => audit::list;
+        GET "configuration" => audit::configuration;
+    }
 };
+
+/// Every endpoint there is.
+pub(super) fn all() -> &'static [Route] {
+    ROUTES
+}
 
 /// The route of a request, with the path's parameters decoded; HEAD is answered as GET without its body.
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
@@ -295,6 +350,26 @@ mod tests {
         promised.dedup();
         kept.sort();
         assert_eq!(promised, kept);
+    }
+
+    #[test]
+    fn what_writes_is_written_down_unless_it_is_traffic() {
+        let traffic: Vec<&str> = ROUTES.iter().filter(|route| route.traffic).map(Route::name).collect();
+        // Nothing joins this list by mistake: each is what senders, devices and people who sign in do all day.
+        let known = [
+            "POST messages",
+            "POST messages/batch",
+            "POST campaigns/{id}/rows",
+            "POST inbox/ack",
+            "POST inbox/{id}/ack",
+            "POST otp/start",
+            "POST otp/verify",
+            "POST otp/introspect",
+            "DELETE otp/session",
+            "POST homing/introspect",
+        ];
+        assert_eq!(traffic, known);
+        assert!(ROUTES.iter().all(|route| route.is_audited() == (route.writes() && !known.contains(&route.name()))));
     }
 
     proptest! {

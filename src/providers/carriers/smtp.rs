@@ -226,6 +226,15 @@ fn judge(step: Step, reply: Reply) -> Word {
     Word::new(said, status, code)
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(words: &[u8], status: u16) {
+    let enhanced = enhanced(std::str::from_utf8(words).unwrap_or_default());
+    for step in [Step::Recipient, Step::Content, Step::Data] {
+        assert!(judge(step, Reply::Status(status, enhanced)).code.len() <= 32);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

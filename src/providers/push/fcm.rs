@@ -270,6 +270,13 @@ fn an_hour() -> u64 {
     3600
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) -> Option<String> {
+    let _ = serde_json::from_slice::<Granted>(body).map(|granted| Duration::from_secs(granted.expires_in));
+    Said::of(body).code
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

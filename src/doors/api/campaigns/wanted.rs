@@ -12,9 +12,9 @@ use super::super::problem::Problem;
 use super::super::values;
 
 /// Fastest rate, in deliveries a second: beyond it is none.
-const FASTEST: f64 = 1_000_000.0;
+pub(super) const FASTEST: f64 = 1_000_000.0;
 /// Slowest: one in about a day.
-const SLOWEST: f64 = 0.00001;
+pub(super) const SLOWEST: f64 = 0.00001;
 /// What a template may name: a message's fields, but for those that are the campaign's.
 const FIELDS: [&str; 13] = [
     "from",

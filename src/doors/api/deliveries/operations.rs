@@ -13,7 +13,9 @@ use super::super::values;
 use super::{PATIENCE, filter};
 
 /// Most deliveries a second that a rate may name.
-const FASTEST: f64 = 1_000_000.0;
+pub(super) const FASTEST: f64 = 1_000_000.0;
+/// Fewest.
+pub(super) const SLOWEST: f64 = 0.01;
 
 /// `POST /replays`
 pub(in crate::doors::api) async fn begin_replay(call: Call) -> Answer {
@@ -68,8 +70,8 @@ fn object(value: Value) -> Result<Map<String, Value>, String> {
 }
 
 fn rate(value: Value) -> Result<f32, String> {
-    let rate = value.as_f64().filter(|rate| *rate >= 0.01 && *rate <= FASTEST);
-    rate.map(|rate| rate as f32).ok_or_else(|| format!("is not a number from 0.01 to {FASTEST}"))
+    let rate = value.as_f64().filter(|rate| (SLOWEST..=FASTEST).contains(rate));
+    rate.map(|rate| rate as f32).ok_or_else(|| format!("is not a number from {SLOWEST} to {FASTEST}"))
 }
 
 /// What its kind calls the things it counts.

@@ -58,6 +58,19 @@ fn header(text: String) -> HeaderValue {
     header
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(line: &[u8]) {
+    let Ok(line) = HeaderValue::from_bytes(line) else { return };
+    let mut headers = HeaderMap::new();
+    headers.append(COOKIE, line.clone());
+    let once = get(&headers, SESSION).map(str::to_owned);
+    assert!(once.as_ref().is_none_or(|value| !value.contains(';')));
+    // The same cookie twice is nobody's.
+    headers.append(COOKIE, line);
+    assert!(once.is_none() || get(&headers, SESSION).is_none(), "one of two cookies was taken");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
