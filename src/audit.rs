@@ -197,6 +197,22 @@ pub async fn list(app: &App, filter: &Filter, after: Option<Uuid>, limit: i64) -
     Ok(Page { entries, next })
 }
 
+/// Who uses the node's own machine: the name of the user, and behind `sudo` whose it was.
+pub fn local_actor() -> String {
+    let id = rustix::process::geteuid().as_raw();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    let name = named.unwrap_or_else(|| format!("user {id}"));
+    match std::env::var("SUDO_USER") {
+        Ok(behind) if !behind.is_empty() && behind != name => format!("{behind} as {name}"),
+        _ => name,
+    }
+}
+
 /// Deletes what is older than `audit.keep`, some at a time; how many.
 pub async fn purge(app: &App) -> Result<u64, DbError> {
     let until = uuid_at(app.clock.now() - app.config.audit.keep.duration());

@@ -9,6 +9,7 @@
 //! | the scheduler | lets go what waited for its destination, ends what is past its life | `release`, `expire` |
 //! | whoever ends a delivery | moves its line on, notes what is to be told | `turns`, `tell` |
 //! | the API door | finds deliveries, looks at them, counts them | `find`, `inspect` |
+//! | who watches the node | counts what is open | `standing` |
 //! | the API door | cancels, replays: one by one, or by filter as an operation that workers carry on | `cancel`, `replay`, `operations` |
 //! | campaigns | hold, space, stop, count what is theirs | `campaign` |
 //!
@@ -19,6 +20,7 @@
 mod campaign;
 mod cancel;
 mod claim;
+mod contents;
 mod due;
 mod expire;
 mod find;
@@ -30,6 +32,7 @@ mod outbox;
 mod release;
 mod replay;
 mod settle;
+mod standing;
 pub mod tell;
 pub mod turns;
 mod workers;
@@ -40,6 +43,7 @@ pub use campaign::{
 };
 pub use cancel::{cancel, cancel_many, cancelled_among};
 pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
+pub use contents::{contents, deliveries_of};
 pub use due::{Due, Pending, confirmed, due_again, due_chunks, pending, published, published_ahead, unpublish};
 pub use expire::{expire_due, expire_waiting};
 pub use find::{Count, Filter, Found, Group, Status, StatusError, count, deliveries};
@@ -47,13 +51,14 @@ pub use inspect::{Delivery, are_from, delivery, find, list, summary};
 pub use model::*;
 pub use open::{Acceptor, BatchKey, ToPublish, purge_keys};
 pub use operations::{
-    Carried, NewOperation, Operation, OperationKind, OperationResult, OperationState, Steer, Stop, begin_operation,
-    carry, operation, operation_results, operations, purge_operations, steer, stops, take_operation,
+    Carried, NewOperation, OPERATION_RATES, Operation, OperationKind, OperationResult, OperationState, Steer, Stop,
+    begin_operation, carry, operation, operation_results, operations, purge_operations, steer, stops, take_operation,
 };
 pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, purge, put_many};
 pub use release::{release_chunks, release_singles};
 pub use replay::{Replayed, replay};
 pub use settle::{Attempt, Held, Settle, Settled, Then, Written, settle_many};
+pub use standing::{Standing, standing};
 pub use workers::{die, hand_on_dead, renew};
 
 use crate::batch::Stopped;

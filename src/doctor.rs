@@ -19,8 +19,10 @@ const SKEW: Duration = Duration::from_secs(5);
 const EXPIRING: Duration = Duration::from_secs(14 * 86_400);
 
 /// What one check found.
-enum Finding {
+pub enum Finding {
+    /// As it should be.
     Good(String),
+    /// Must be mended; says how.
     Wrong(String),
     /// Nothing to check, or nothing to be sure of.
     Note(String),
@@ -46,7 +48,8 @@ pub async fn examine(config: anyhow::Result<Config>) -> ExitCode {
     report(&findings)
 }
 
-fn report(findings: &[(&str, Finding)]) -> ExitCode {
+/// Prints a line each; fails when something is wrong.
+pub fn report(findings: &[(&'static str, Finding)]) -> ExitCode {
     let mut all_good = true;
     for (what, finding) in findings {
         let (mark, words) = match finding {

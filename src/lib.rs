@@ -22,18 +22,20 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`], [`envelopes`], [`pushes`], [`federation`], [`logins`], [`hub`], [`gateway`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`mailbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`], [`envelopes`], [`pushes`], [`federation`], [`logins`], [`hub`], [`gateway`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`], [`providers`] |
-//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`] |
-//! | how it is run | [`run`], [`service`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
+//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`], [`keyring`] |
+//! | how it is run | [`run`], [`overview`], [`service`], [`supervise`], [`embedded`], [`doctor`], [`backup`], [`arguments`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod accounts;
+pub mod arguments;
 pub mod attachments;
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod books;
 pub mod campaigns;
@@ -64,11 +66,14 @@ pub mod homing;
 pub mod hub;
 pub mod inbox;
 pub mod jobs;
+pub mod keyring;
 pub mod limits;
 pub mod listen;
 pub mod logins;
+pub mod mailbox;
 pub mod openmsg;
 pub mod outbound;
+pub mod overview;
 pub mod passwords;
 pub mod phones;
 pub mod prekeys;

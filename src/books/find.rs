@@ -137,6 +137,22 @@ pub struct Found {
 }
 
 impl Filter {
+    /// Whether it names nothing at all.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The same, of this account of ours only; `Err`: it names another one.
+    pub fn within(mut self, account: &str) -> Result<Self, Self> {
+        match self.from.as_deref() {
+            Some(from) if from != account => Err(self),
+            _ => {
+                self.from = Some(account.to_owned());
+                Ok(self)
+            }
+        }
+    }
+
     /// The states it may find: those named, or all that a status or code leaves (what succeeded has neither of interest).
     fn states_meant(&self) -> Vec<State> {
         let told = self.code.is_some() || self.status.is_some_and(|status| status.least >= 300 || status.most < 200);

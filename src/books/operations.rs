@@ -24,6 +24,8 @@ use crate::db::Row;
 pub use carry::{Carried, carry, take_operation};
 pub use stops::{Stop, stops};
 
+/// Deliveries a second that a replay may be held to.
+pub const OPERATION_RATES: std::ops::RangeInclusive<f64> = 0.01..=1_000_000.0;
 /// How long an operation that ended can be looked at.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
 

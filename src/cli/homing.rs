@@ -12,7 +12,6 @@ mod browser;
 mod form;
 mod hub;
 mod notices;
-mod password;
 mod personas;
 mod refusal;
 mod session;

@@ -62,7 +62,11 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker, files: &Attachments
         acceptor: acceptor.clone(),
         asker: asker.clone(),
         bell: Bell::start(app),
-        passwords: Passwords::new(&app.config.textsecure),
+        passwords: Passwords::new(
+            app.config.textsecure.password_checks,
+            app.config.textsecure.password_checks_waiting,
+            crate::crypto::Cost::Device,
+        ),
         files: files.clone(),
         websockets: Websockets::new(app),
     };

@@ -27,7 +27,7 @@ use tower_service::Service;
 
 use super::Settings;
 use super::certificate::Certificate;
-use super::client_ip::{ClientIp, client};
+use super::client_ip::{ClientIp, FromProxy, client, is_trusted};
 use super::linger::Lingering;
 use super::upgrade::{Hold, Upgrade};
 
@@ -150,6 +150,7 @@ impl Connection {
             let in_hand = InHand::new(&activity);
             let address = client(peer, request.headers(), &trusted);
             request.extensions_mut().insert(ClientIp(address));
+            request.extensions_mut().insert(FromProxy(is_trusted(peer.to_canonical(), &trusted)));
             name_host(&mut request);
             if let Some(coming) = request.extensions_mut().remove::<OnUpgrade>() {
                 request.extensions_mut().insert(Upgrade::new(coming, hold.clone()));

@@ -3,12 +3,14 @@
 mod accounts;
 mod campaigns;
 mod connections;
+mod console;
 mod deliveries;
 mod events;
 mod form;
 mod inbox;
 mod keys;
 mod messages;
+mod overview;
 mod phones;
 mod problems;
 
@@ -62,7 +64,9 @@ impl Node {
         let publisher = Publisher::start(&app, stop.clone());
         let acceptor = Acceptor::start(&app, &publisher);
         let asker = Asker::start(&app, stop.clone());
-        let serve = Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() };
+        let overview = handfast::overview::Watch::new(&app);
+        let mailbox = handfast::mailbox::Mailbox::new(&app);
+        let serve = Serve { app: app.clone(), acceptor, publisher, asker, overview, mailbox, stopping: stop.clone() };
         let listener = Listener::bind(Settings::private(&app.config)).await.unwrap();
         let address = listener.local_addr();
         tokio::spawn(listener.serve(warp::service(private_routes(serve)), stop.clone()));

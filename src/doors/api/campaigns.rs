@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::App;
 use crate::books::{self, Summary};
 use crate::campaigns::{self, Campaign, Changed, Error, NewCampaign};
+use crate::openmsg::Address;
 
 use super::call::{Answer, Call, json as answer, ok};
 use super::fields::{Fields, parse_json};
@@ -42,8 +43,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
     let body = call.json().await?;
     let Definition { name, form, lane, tag, rate, scheduled, from } = Definition::read(&body)?;
     if let Some(own) = &call.key.account {
-        let allowed =
-            from.is_some_and(|from| values::read_our_address(&from, call.domain()).ok() == Some(own.address.clone()));
+        let allowed = from.is_some_and(|from| Address::of_ours(&from, call.domain()).ok() == Some(own.address.clone()));
         if !allowed {
             let detail =
                 "A key that is bound to an account makes campaigns whose `from` is that account, as it stands.";

@@ -2,7 +2,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `arrivals` | tells waiting requests of new entries: one statement for all of them |
 //! | `stream` | entries as they arrive, as server-sent events |
 //!
 //! `after` is a position in time. Entries are written by several workers, so one may become visible a moment after a later one:
@@ -10,10 +9,8 @@
 
 pub(super) mod describe;
 
-mod arrivals;
 mod stream;
 
-pub(super) use arrivals::Arrivals;
 pub(super) use stream::stream;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 use http::Method;
 
+use crate::doors::paths::{matches, parameters, parameters_in, segments};
 use crate::senders::Scope;
 
 use super::call::{Answer, Call};
@@ -10,7 +11,7 @@ use super::describe::{Operation, Schemas};
 use super::problem::Problem;
 use super::{
     accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
-    messages, otp, passcodes, phones, webhooks,
+    messages, otp, overview, passcodes, people, phones, webhooks,
 };
 
 /// One endpoint.
@@ -90,6 +91,10 @@ static ROUTES: &[Route] = routes! {
         PATCH "accounts/{address}" => accounts::update;
         POST "accounts/{address}/disable" => accounts::disable;
         POST "accounts/{address}/enable" => accounts::enable;
+        PUT "accounts/{address}/password" => people::set_password;
+        DELETE "accounts/{address}/password" => people::take_password;
+        POST "accounts/{address}/invite" => people::invite;
+        POST "accounts/{address}/sign-out" => people::sign_out;
     }
     Passcodes {
         POST "accounts/{address}/passcodes" => passcodes::issue;
@@ -206,6 +211,9 @@ static ROUTES: &[Route] = routes! {
         GET "homing/keys" => hub::keys;
         POST "homing/keys/rotate" => hub::rotate;
     }
+    Node {
+        GET "overview" => overview::show;
+    }
     Keys {
         POST "keys" => keys::create;
         GET "keys" => keys::list;
@@ -224,7 +232,7 @@ pub(super) fn all() -> &'static [Route] {
 
 /// The route of a request, with the path's parameters decoded; HEAD is answered as GET without its body.
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
-    let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
+    let segments = segments(path);
     let method = if method == Method::HEAD { &Method::GET } else { method };
     // A fixed path (`inbox/count`) goes before one with a parameter in its place (`inbox/{id}`), whatever the method.
     let matching = || ROUTES.iter().filter(|route| matches(route.path, &segments));
@@ -246,48 +254,11 @@ pub(super) fn name(method: &Method, path: &str) -> &'static str {
     find(method, path).map_or("none", |(route, _)| route.path)
 }
 
-fn is_parameter(segment: &str) -> bool {
-    segment.starts_with('{')
-}
-
-fn parameters_in(path: &str) -> usize {
-    path.split('/').filter(|segment| is_parameter(segment)).count()
-}
-
-fn matches(path: &str, segments: &[&str]) -> bool {
-    let mut given = segments.iter();
-    let all = path.split('/').all(|wanted| {
-        given.next().is_some_and(|segment| if is_parameter(wanted) { !segment.is_empty() } else { wanted == *segment })
-    });
-    all && given.next().is_none()
-}
-
-fn parameters(path: &str, segments: &[&str]) -> Option<Vec<String>> {
-    path.split('/').zip(segments).filter(|(wanted, _)| is_parameter(wanted)).map(|(_, given)| decode(given)).collect()
-}
-
-/// Percent-decoding of one segment (RFC 3986, 2.1); nothing where the result is not UTF-8.
-fn decode(segment: &str) -> Option<String> {
-    let mut bytes = segment.bytes();
-    let mut decoded = Vec::with_capacity(segment.len());
-    while let Some(byte) = bytes.next() {
-        let byte = match byte {
-            b'%' => {
-                let high = char::from(bytes.next()?).to_digit(16)?;
-                let low = char::from(bytes.next()?).to_digit(16)?;
-                (high * 16 + low) as u8
-            }
-            byte => byte,
-        };
-        decoded.push(byte);
-    }
-    String::from_utf8(decoded).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::doors::api::problem::Kind;
+    use crate::doors::paths::is_parameter;
     use proptest::prelude::*;
 
     fn path_of(method: Method, path: &str) -> Result<(&'static str, Vec<String>), Kind> {

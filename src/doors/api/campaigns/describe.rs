@@ -8,7 +8,7 @@ use super::super::describe::{Operation, Schemas, Shape, cast, kinds, may, must, 
 use super::super::problem::Kind;
 use super::super::streamed::NDJSON;
 use super::rows::Progress;
-use super::wanted::{FASTEST, SLOWEST};
+use crate::campaigns::RATES;
 use super::{MOST_ERRORS, View};
 
 fn example() -> serde_json::Value {
@@ -28,7 +28,7 @@ fn named(operation: Operation) -> Operation {
 }
 
 fn rate() -> Shape {
-    shape::number(SLOWEST, FASTEST).about("Deliveries a second")
+    shape::number(*RATES.start(), *RATES.end()).about("Deliveries a second")
 }
 
 pub(in super::super) fn create(schemas: &mut Schemas) -> Operation {

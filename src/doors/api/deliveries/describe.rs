@@ -9,7 +9,7 @@ use crate::books::{
 use super::super::describe::{Operation, Schemas, Shape, cast, kinds, may, must, shape};
 use super::super::problem::Kind;
 use super::MOST;
-use super::operations::{FASTEST, SLOWEST};
+use crate::books::OPERATION_RATES;
 
 fn example() -> Value {
     json!({
@@ -105,7 +105,7 @@ fn operation_shape(schemas: &mut Schemas) -> Shape {
         created,
         updated,
         finished,
-        may("rate", shape::number(0.0, FASTEST).or_null().about("Of a replay: deliveries a second")),
+        may("rate", shape::number(0.0, *OPERATION_RATES.end()).or_null().about("Of a replay: deliveries a second")),
         may("matching", shape::count().about("Of a replay: how many there were when it began, as far as counted")),
         may("replayed", shape::count().about("Of a replay")),
         may("skipped", shape::count().about("Of a replay")),
@@ -183,7 +183,7 @@ fn counted(schemas: &mut Schemas) -> Shape {
 pub(in super::super) fn begin_replay(schemas: &mut Schemas) -> Operation {
     let body = shape::request([
         must("filter", filter(schemas)),
-        may("rate", shape::number(SLOWEST, FASTEST).about("Deliveries a second, at the most")),
+        may("rate", shape::number(*OPERATION_RATES.start(), *OPERATION_RATES.end()).about("Deliveries a second, at the most")),
         may("dry_run", shape::boolean().eg(false).default(false).about("Only count")),
     ]);
     Operation::new("Send again all that a filter finds")

@@ -12,11 +12,6 @@ use super::super::problem::{Kind, Problem};
 use super::super::values;
 use super::{PATIENCE, filter};
 
-/// Most deliveries a second that a rate may name.
-pub(super) const FASTEST: f64 = 1_000_000.0;
-/// Fewest.
-pub(super) const SLOWEST: f64 = 0.01;
-
 /// `POST /replays`
 pub(in crate::doors::api) async fn begin_replay(call: Call) -> Answer {
     begin(call, OperationKind::Replay).await
@@ -40,7 +35,7 @@ async fn begin(mut call: Call, kind: OperationKind) -> Answer {
     let given = fields.finish(given)?;
     let mut fields = Fields::of(Value::Object(given))?;
     let filter = filter::read(&mut fields, call.domain());
-    if filter::is_everything(&filter) {
+    if filter.is_everything() {
         fields.mistake("filter", "names nothing; everything is too much at once");
     }
     fields.finish(Some(()))?;
@@ -70,8 +65,9 @@ fn object(value: Value) -> Result<Map<String, Value>, String> {
 }
 
 fn rate(value: Value) -> Result<f32, String> {
-    let rate = value.as_f64().filter(|rate| (SLOWEST..=FASTEST).contains(rate));
-    rate.map(|rate| rate as f32).ok_or_else(|| format!("is not a number from {SLOWEST} to {FASTEST}"))
+    let rates = books::OPERATION_RATES;
+    let rate = value.as_f64().filter(|rate| rates.contains(rate));
+    rate.map(|rate| rate as f32).ok_or_else(|| format!("is not a number from {} to {}", rates.start(), rates.end()))
 }
 
 /// What its kind calls the things it counts.

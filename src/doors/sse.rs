@@ -1,4 +1,4 @@
-//! Server-sent events (HTML standard, 9.2): what the streams of this door have in common.
+//! Server-sent events (HTML standard, 9.2): what all streams have in common.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use warp::Reply;
 use warp::reply::Response;
 
 /// A comment this often tells both sides and every proxy that the stream lives.
-pub(super) const COMMENT_EVERY: Duration = Duration::from_secs(15);
+pub(in crate::doors) const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// A client that reads nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pieces made and not yet sent.
 const UNSENT: usize = 4;
 
 /// The client has gone or does not read, the process stops, or the database is away: the stream ends, and is begun anew.
-pub(super) struct Ended;
+pub(in crate::doors) struct Ended;
 
 /// The writing end of a stream.
-pub(super) struct Outlet(mpsc::Sender<Result<Bytes, Infallible>>);
+pub(in crate::doors) struct Outlet(mpsc::Sender<Result<Bytes, Infallible>>);
 
 /// A stream: what is written into the outlet is the response's body.
-pub(super) fn open() -> (Outlet, Response) {
+pub(in crate::doors) fn open() -> (Outlet, Response) {
     let (pieces, unsent) = mpsc::channel(UNSENT);
     let mut response = warp::reply::stream(ReceiverStream::new(unsent)).into_response();
     let headers = response.headers_mut();
@@ -38,12 +38,12 @@ pub(super) fn open() -> (Outlet, Response) {
 
 impl Outlet {
     /// Sends a piece, as soon as the client has read enough.
-    pub(super) async fn send(&self, piece: impl Into<Bytes>) -> Result<(), Ended> {
+    pub(in crate::doors) async fn send(&self, piece: impl Into<Bytes>) -> Result<(), Ended> {
         self.0.send_timeout(Ok(piece.into()), PATIENCE).await.map_err(|_| Ended)
     }
 
     /// Returns when the client has gone.
-    pub(super) async fn closed(&self) {
+    pub(in crate::doors) async fn closed(&self) {
         self.0.closed().await;
     }
 }
