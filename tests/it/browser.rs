@@ -3,3 +3,4 @@
 mod driver;
 mod form;
 mod homing;
+mod mailbox;
