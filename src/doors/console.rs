@@ -145,7 +145,7 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
     warp::path("console")
         .and(warp::path::tail())
         .and(warp::method())
-        .and(super::api::query())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::headers_cloned())
         .and(listen::client_ip())
         .and(listen::from_proxy())
