@@ -14,6 +14,7 @@ pub mod mesibo;
 pub mod providers;
 mod secret;
 mod size;
+pub mod telemetry;
 pub mod textsecure;
 
 pub use audit::Audit;
@@ -26,6 +27,7 @@ pub use mesibo::{Mesibo, TestCode};
 pub use providers::Providers;
 pub use secret::Secret;
 pub use size::{ByteSize, Period};
+pub use telemetry::{Telemetry, Work};
 pub use textsecure::Textsecure;
 
 use std::collections::BTreeMap;
@@ -55,6 +57,8 @@ pub struct Config {
     pub public: Public,
     /// The listener our own applications reach.
     pub private: Private,
+    /// A worker's own listener.
+    pub work: Work,
     /// Keys that seal secrets at rest.
     pub keys: Keys,
     /// The Openmsg door.
@@ -83,6 +87,8 @@ pub struct Config {
     pub audit: Audit,
     /// Log output.
     pub log: Log,
+    /// Traces.
+    pub telemetry: Telemetry,
     /// For tests and demonstrations only.
     pub development: Development,
 }

@@ -19,6 +19,7 @@ use tokio_postgres::types::{ToSql, WrongType};
 
 use crate::config;
 use crate::failpoint;
+use crate::telemetry::families;
 
 mod embedded_migrations {
     refinery::embed_migrations!("migrations");
@@ -63,6 +64,14 @@ impl DbError {
 
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
+        let error = Self::told_apart(error);
+        families::DB_ERRORS.one([if error.is_passing() { "unavailable" } else { "statement" }]);
+        error
+    }
+}
+
+impl DbError {
+    fn told_apart(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
         let Some(state) = error.code() else {
             // No answer of the server: it is away, unless the mistake was found on our side.
@@ -125,7 +134,19 @@ impl Db {
 
     /// A connection of the pool; waits at most `database.wait`.
     pub async fn client(&self) -> Result<Client, DbError> {
-        self.pool.get().await.map_err(|e| DbError::Unavailable(e.into()))
+        self.pool.get().await.map_err(|e| {
+            families::DB_ERRORS.one(["unavailable"]);
+            DbError::Unavailable(e.into())
+        })
+    }
+
+    /// Shows the pool as it is now, in the metrics.
+    pub fn show(&self) {
+        let status = self.pool.status();
+        families::DB_CONNECTIONS.set(["idle"], status.available as f64);
+        families::DB_CONNECTIONS.set(["busy"], status.size.saturating_sub(status.available) as f64);
+        families::DB_CONNECTIONS_MOST.set([], status.max_size as f64);
+        families::DB_WAITING.set([], status.waiting as f64);
     }
 
     /// All rows of one statement, prepared once a connection; the connection goes back at once.

@@ -11,6 +11,7 @@
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
 //! | private | `/healthz`, `/readyz` | [`health`]: whoever supervises the process |
+//! | private, a worker's own | `/metrics` | [`metrics`]: whoever watches it |
 //!
 //! Doors never name one another's wire types; each answers mistakes in its own shape. In warp that means: prefix outside,
 //! failures as values inside, boxed at the end, because a rejection that leaves a door would be tried against the next one.
@@ -21,15 +22,18 @@ pub mod form;
 pub mod health;
 pub mod homing;
 pub mod mesibo;
+pub mod metrics;
 pub mod openmsg;
 pub mod textsecure;
 
 mod hosts;
+mod observed;
 mod page;
 mod places;
 mod private;
 mod public;
 
+pub use observed::observed;
 pub use private::private_routes;
 pub use public::{DoorError, public_routes};
 
@@ -37,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::App;
 use crate::books::Acceptor;
+use crate::overview;
 use crate::queue::{Asker, Publisher};
 
 /// What doors are given; cheap to clone.
@@ -50,6 +55,8 @@ pub struct Serve {
     pub publisher: Publisher,
     /// Asks workers.
     pub asker: Asker,
+    /// Knows what the node is doing.
+    pub overview: overview::Watch,
     /// Cancelled when the process is asked to stop: open streams and waits end.
     pub stopping: CancellationToken,
 }

@@ -49,6 +49,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use crate::config::{Config, Period};
+use crate::telemetry::families::CONNECTIONS;
 use crate::tls::TlsError;
 use certificate::Certificate;
 use connection::Connection;
@@ -65,6 +66,8 @@ const UNREAD_ANSWER: Duration = Duration::from_secs(30);
 /// How one listener behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// In metrics.
+    pub name: &'static str,
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Certificate chain and key, as PEM files; without them the listener speaks plain HTTP/1.1.
@@ -88,6 +91,7 @@ impl Settings {
     pub fn public(config: &Config) -> Self {
         let public = &config.public;
         Self {
+            name: "public",
             listen: public.listen,
             tls: public.tls_cert.clone().zip(public.tls_key.clone()),
             trusted_proxies: public.trusted_proxies.clone(),
@@ -103,6 +107,7 @@ impl Settings {
     pub fn private(config: &Config) -> Self {
         let private = &config.private;
         Self {
+            name: "private",
             listen: private.listen,
             tls: None,
             trusted_proxies: Vec::new(),
@@ -112,6 +117,18 @@ impl Settings {
             grace: config.delivery.grace,
             reload_every: Period::seconds(5),
         }
+    }
+}
+
+/// Connections to a worker's own listener: those of whoever scrapes it.
+const WATCHERS: usize = 16;
+
+impl Settings {
+    /// A worker's own listener, if it is to have one.
+    pub fn work(config: &Config) -> Option<Self> {
+        let listen = config.work.listen?;
+        let private = Self::private(config);
+        Some(Self { name: "work", listen, connections: WATCHERS, connections_per_ip: WATCHERS, ..private })
     }
 }
 
@@ -180,7 +197,9 @@ impl Listener {
             let (connection, service, kill) = (connection.clone(), service.clone(), kill.clone());
             let (stop, task, place) = (stop.clone(), tasks.token(), Arc::new(place));
             let hold = Hold { stop, kill: kill.clone(), task, place };
+            let open = CONNECTIONS.hold([self.settings.name]);
             tasks.spawn(async move {
+                let _open = open;
                 kill.run_until_cancelled_owned(connection.serve(stream, peer, hold, service)).await;
             });
         }

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("handfast: {error:#}");
+    telemetry::failed(error);
     ExitCode::FAILURE
 }
 

@@ -15,8 +15,11 @@
 //!   a service that speaks nothing but HTTP/2, which is called by [`Outbound::call_http2`]: behind the same guard, with the same
 //!   bounds, over connections of its own, which many calls share.
 //!
+//! The collector of traces, which the operator has named, is called by a client of its own (`collector`).
+//!
 //! Leaves out: when to call again (`retry`), how many calls at once (the workers), what an answer means (the doors' types).
 
+mod collector;
 mod failure;
 mod guard;
 mod hold;
@@ -26,6 +29,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use collector::{Collector, NotTaken};
 pub use failure::{CallError, Failure};
 pub use retry_after::RetryAfter;
 pub use target::{Ports, Target, TargetError};

@@ -14,6 +14,7 @@ use crate::db::Db;
 use crate::doors::{self, Serve};
 use crate::listen::{Listener, Settings};
 use crate::queue::{Asker, Publisher};
+use crate::telemetry::{metrics, traces};
 
 /// How long what says farewell may take at the end.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
@@ -35,6 +36,8 @@ impl App {
 /// The ingress: both listeners, until `stop`. Makes no outbound HTTP call.
 pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     crate::listen::raise_limit();
+    metrics::begin();
+    traces::begin(&app.config, "serve")?;
     let public = Listener::bind(Settings::public(&app.config)).await?;
     let private = Listener::bind(Settings::private(&app.config)).await?;
     let (public_at, private_at) = (public.local_addr(), private.local_addr());
@@ -47,24 +50,43 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     if let Err(error) = crate::workers::keep_partitions::round(&app).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "partitions could not be made; a worker tries again");
     }
+    let counts = tokio::spawn(crate::overview::activity::keep(app.clone(), end.clone()));
     let publisher = Publisher::start(&app, end.clone());
     let asker = Asker::start(&app, end.clone());
     let acceptor = Acceptor::start(&app, &publisher);
     let files = app.config.textsecure.enabled.then(|| Attachments::new(&app)).transpose()?;
-    let for_doors = Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() };
+    let overview = crate::overview::Watch::new(&app);
+    let for_doors = Serve { app: app.clone(), acceptor, publisher, asker, overview, stopping: stop.clone() };
     let strangers = doors::public_routes(&for_doors, files.as_ref())?;
     let ours = doors::private_routes(for_doors);
     tracing::info!(public = %public_at, private = %private_at, domain = app.config.domain, "serving");
-    tokio::join!(public.serve(warp::service(strangers), stop.clone()), private.serve(warp::service(ours), stop),);
+    let strangers = doors::observed("public", warp::service(strangers));
+    let ours = doors::observed("private", warp::service(ours));
+    tokio::join!(public.serve(strangers, stop.clone()), private.serve(ours, stop));
     end.cancel();
+    let _ = counts.await;
     let _ = tokio::time::timeout(FAREWELL, keys).await;
+    traces::end().await;
     tracing::info!("served everything in hand");
     Ok(())
 }
 
 /// The workers, until `stop`.
 pub async fn work(app: App, stop: CancellationToken) -> anyhow::Result<()> {
-    crate::worker::start(app, stop).await?;
+    metrics::begin();
+    traces::begin(&app.config, "work")?;
+    let end = CancellationToken::new();
+    if let Some(own) = Settings::work(&app.config) {
+        let own = Listener::bind(own).await?;
+        tracing::info!(at = %own.local_addr(), "metrics of this worker");
+        tokio::spawn(own.serve(warp::service(doors::metrics::worker_routes(&app)), end.clone()));
+    }
+    let counts = tokio::spawn(crate::overview::activity::keep(app.clone(), end.clone()));
+    let worked = crate::worker::start(app, stop).await;
+    end.cancel();
+    let _ = counts.await;
+    traces::end().await;
+    worked?;
     tracing::info!("worked off everything in hand");
     Ok(())
 }

@@ -65,7 +65,7 @@ use crate::worker::{Channel, Crew};
 
 /// Answers an ask: every kind has its worker here.
 pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
-    let AskTaken { id, deadline, ask } = taken;
+    let AskTaken { id, deadline, ask, .. } = taken;
     match ask {
         Ask::ConfirmSender(ask) => confirm_sender::run(crew, id, deadline, ask).await,
         Ask::ConfirmMessage(ask) => confirm_message::run(crew, deadline, ask).await,

@@ -81,6 +81,20 @@ impl ChannelName {
     pub fn from_number(number: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|name| name.number() == number)
     }
+
+    /// As in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Openmsg => "openmsg",
+            Self::Webhook => "webhook",
+            Self::Sms => "sms",
+            Self::Voice => "voice",
+            Self::Email => "email",
+            Self::Push => "push",
+            Self::Relay => "relay",
+            Self::Notice => "notice",
+        }
+    }
 }
 
 /// A delivery's place: its chunk, and its number there. Written as one UUID, the chunk's with the number in the last two bytes.
@@ -334,6 +348,17 @@ pub enum Outcome {
 
 impl Outcome {
     const ALL: [Self; 5] = [Self::Delivered, Self::RefusedForNow, Self::RefusedForGood, Self::NotSent, Self::Unknown];
+
+    /// As in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::RefusedForNow => "refused-for-now",
+            Self::RefusedForGood => "refused-for-good",
+            Self::NotSent => "not-sent",
+            Self::Unknown => "unknown",
+        }
+    }
 
     /// As stored.
     pub fn number(self) -> i16 {

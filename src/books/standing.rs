@@ -7,8 +7,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Lane;
 use super::campaign::FAR;
+use super::{Lane, published_ahead};
 use crate::App;
 use crate::db::DbError;
 
@@ -34,10 +34,13 @@ pub struct Standing {
     pub waits_for_campaign: i64,
     /// In a line, behind others.
     pub waits_for_turn: i64,
+    /// Of the ready ones, those that lie in the broker.
+    pub published_ahead: i64,
     /// There are more: counting ended before the end.
     pub more: bool,
-    /// Since when the oldest of those that are due and in nobody's hands has been due (waiting for its destination: since it was
-    /// accepted).
+    /// Since when the oldest of the ready ones has been due: how long a worker has let it wait.
+    pub oldest_ready_since: Option<Timestamp>,
+    /// The same with those that wait for their destinations, which count from when they were accepted, or handed back.
     pub oldest_waiting_since: Option<Timestamp>,
 }
 
@@ -52,7 +55,9 @@ impl Standing {
             waits_for_destination: 0,
             waits_for_campaign: 0,
             waits_for_turn: 0,
+            published_ahead: 0,
             more: false,
+            oldest_ready_since: None,
             oldest_waiting_since: None,
         }
     }
@@ -113,8 +118,14 @@ pub async fn standing(app: &App) -> Result<Vec<Standing>, DbError> {
         let lane = &mut lanes[Lane::from_number(row.get(0)) as usize];
         *lane.of(row.get(1)) += row.get::<_, i64>(2);
         let since: Option<Timestamp> = row.get(3);
+        if row.get::<_, &str>(1) == "ready" {
+            lane.oldest_ready_since = since;
+        }
         lane.oldest_waiting_since = [lane.oldest_waiting_since, since].into_iter().flatten().min();
         lane.more |= row.get::<_, bool>(4);
+    }
+    for (lane, ahead) in lanes.iter_mut().zip(published_ahead(app).await?) {
+        lane.published_ahead = ahead;
     }
     Ok(lanes.into())
 }

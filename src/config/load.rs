@@ -164,8 +164,8 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
     }
     let doors =
         [config.textsecure.mistakes(config.mode), config.mesibo.mistakes(config), config.homing.mistakes(config)];
-    let rest = config.providers.mistakes(config.mode).into_iter().chain(config.audit.mistakes());
-    for (key, what) in doors.into_iter().flatten().chain(rest) {
+    let rest = config.providers.mistakes(config.mode).into_iter().chain(config.telemetry.mistakes());
+    for (key, what) in doors.into_iter().flatten().chain(rest).chain(config.audit.mistakes()) {
         wrong(&key, &what);
     }
     let prefix_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

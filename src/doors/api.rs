@@ -12,7 +12,7 @@
 //! | `problem` | the one error shape |
 //! | `sse` | what streams have in common |
 //! | `audited` | the record of who changed what: every route that writes, but for those marked as traffic |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys`, `audit` | the endpoints |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys`, `audit`, `overview` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, path, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
@@ -36,6 +36,7 @@ mod inbox;
 mod keys;
 mod messages;
 mod otp;
+mod overview;
 mod page;
 mod passcodes;
 mod phones;

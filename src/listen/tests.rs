@@ -19,6 +19,7 @@ const AT_MOST: Duration = Duration::from_secs(20);
 
 fn settings() -> Settings {
     Settings {
+        name: "test",
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: None,
         trusted_proxies: Vec::new(),

@@ -30,6 +30,8 @@ use crate::books::Outcome;
 use crate::clock::Instant;
 use crate::config::{Config, providers};
 use crate::outbound::{Answer, AnswerLimit, CallError, Outbound, OutboundError};
+use crate::telemetry::families::CODES;
+use crate::telemetry::metrics::named;
 
 /// Of an answer: an error's number stands at its beginning.
 const ANSWER: AnswerLimit = AnswerLimit::Skim { keep: 4096, read: 64 * 1024 };
@@ -132,12 +134,16 @@ impl Carriers {
             of.iter().map(|settings| Carrier::new(config, settings, &outbound)).collect::<Result<Arc<[_]>, _>>()
         };
         let providers = &config.providers;
-        Ok(Self {
+        let carriers = Self {
             sms: all(&providers.sms)?,
             voice: all(&providers.voice)?,
             email: all(&providers.email)?,
             rest: providers.rest.duration(),
-        })
+        };
+        for carrier in [&carriers.sms, &carriers.voice, &carriers.email].into_iter().flat_map(|kind| kind.iter()) {
+            CODES.show([named(carrier.name()), Outcome::Delivered.name()]);
+        }
+        Ok(carriers)
     }
 
     /// Who carries this kind, in the order in which they are to be tried now. Who asked for a pause is not among them.

@@ -9,6 +9,7 @@ mod form;
 mod inbox;
 mod keys;
 mod messages;
+mod overview;
 mod phones;
 mod problems;
 
@@ -62,7 +63,8 @@ impl Node {
         let publisher = Publisher::start(&app, stop.clone());
         let acceptor = Acceptor::start(&app, &publisher);
         let asker = Asker::start(&app, stop.clone());
-        let serve = Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() };
+        let overview = handfast::overview::Watch::new(&app);
+        let serve = Serve { app: app.clone(), acceptor, publisher, asker, overview, stopping: stop.clone() };
         let listener = Listener::bind(Settings::private(&app.config)).await.unwrap();
         let address = listener.local_addr();
         tokio::spawn(listener.serve(warp::service(private_routes(serve)), stop.clone()));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate, and the only places (files or folders, without ending) that may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 17] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 23] = [
     ("lapin", &["src/queue"]),
     ("reqwest", &["src/outbound", "src/cli/client"]),
     ("sodiumoxide", &["src/crypto"]),
@@ -21,6 +21,12 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 17] = [
     ("json5", &["src/doors/mesibo"]),
     ("jsonwebtoken", &["src/providers"]),
     ("object_store", &["src/attachments"]),
+    ("metrics_exporter_prometheus", &["src/telemetry"]),
+    ("opentelemetry", &["src/telemetry"]),
+    ("opentelemetry_http", &["src/telemetry"]),
+    ("opentelemetry_otlp", &["src/telemetry"]),
+    ("opentelemetry_sdk", &["src/telemetry"]),
+    ("tracing_subscriber", &["src/telemetry", "src/main"]),
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
 ];
 

@@ -20,6 +20,7 @@ mod house;
 mod logins;
 mod mesibo;
 mod node;
+mod observe;
 mod openmsg;
 mod peers;
 mod people;

@@ -8,8 +8,8 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages, otp,
-    passcodes, phones, webhooks,
+    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages,
+    otp, overview, passcodes, phones, webhooks,
 };
 
 /// One endpoint.
@@ -206,6 +206,7 @@ static ROUTES: &[Route] = routes! {
         DELETE "keys/{id}" => keys::revoke;
     }
     Node {
+        GET "overview" => overview::show;
         GET "audit" => audit::list;
         GET "configuration" => audit::configuration;
     }

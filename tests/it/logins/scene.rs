@@ -105,7 +105,8 @@ impl Scene {
         let publisher = Publisher::start(&app, stop.clone());
         let (acceptor, asker) = (Acceptor::start(&app, &publisher), Asker::start(&app, stop.clone()));
         let logins = Logins::new(&app, &acceptor, &asker);
-        let serve = Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() };
+        let overview = handfast::overview::Watch::new(&app);
+        let serve = Serve { app: app.clone(), acceptor, publisher, asker, overview, stopping: stop.clone() };
         let listener = Listener::bind(Settings::private(&app.config)).await.expect("a listener");
         let address = listener.local_addr();
         tokio::spawn(listener.serve(warp::service(private_routes(serve)), stop.clone()));
