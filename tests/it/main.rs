@@ -22,6 +22,7 @@ mod mesibo;
 mod node;
 mod observe;
 mod openmsg;
+mod operators;
 mod peers;
 mod people;
 mod supervise;
