@@ -12,7 +12,10 @@ use super::{LONGEST_WAIT, MOST_STEPS};
 pub(in super::super) fn pace() -> [Property; 3] {
     let wait = kinds::seconds(1, LONGEST_WAIT);
     [
-        may("concurrency", shape::whole(1, u64::from(MOST_AT_ONCE)).eg(10).about("Calls at once; null: the node's default")),
+        may(
+            "concurrency",
+            shape::whole(1, u64::from(MOST_AT_ONCE)).eg(10).about("Calls at once; null: the node's default"),
+        ),
         may("rate", shape::number(*RATES.start(), *RATES.end()).about("Calls a second; null: no limit")),
         may(
             "schedule",

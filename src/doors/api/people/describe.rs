@@ -34,6 +34,9 @@ pub(in super::super) fn invite(_: &mut Schemas) -> Operation {
 }
 
 pub(in super::super) fn sign_out(_: &mut Schemas) -> Operation {
-    named(Operation::new("End all sessions of an account in the mailbox"))
-        .answers(200, "How many", shape::answer([must("ended", shape::count())]))
+    named(Operation::new("End all sessions of an account in the mailbox")).answers(
+        200,
+        "How many",
+        shape::answer([must("ended", shape::count())]),
+    )
 }
