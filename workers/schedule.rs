@@ -92,7 +92,7 @@ async fn round(crew: &Crew, seldom: bool) -> anyhow::Result<()> {
 
 async fn expire(crew: &Crew) -> anyhow::Result<()> {
     let ended = books::expire_due(&crew.app).await?;
-    activity::count(Deed::Failed, usize::try_from(ended).unwrap_or_default());
+    activity::count(Deed::Failed, ended);
     if ended > 0 {
         tracing::info!(deliveries = ended, "deliveries expired before their next attempt");
     }

@@ -142,13 +142,13 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// The same, of this account of ours only; `Err`: it names another one.
-    pub fn within(mut self, account: &str) -> Result<Self, Self> {
-        match self.from.as_deref() {
-            Some(from) if from != account => Err(self),
+    /// Looks only at what is from this account of ours; `Err`: it names another one.
+    pub fn within(&mut self, account: &str) -> Result<(), String> {
+        match self.from.take() {
+            Some(from) if from != account => Err(from),
             _ => {
                 self.from = Some(account.to_owned());
-                Ok(self)
+                Ok(())
             }
         }
     }

@@ -138,7 +138,7 @@ impl AccountCommand {
                 say(&session, &format!("{}: the password is taken away", harmless(&address)))
             }
             What::Password { address, password_file, .. } => {
-                let password = PASSWORD.new(password_file.as_deref())?;
+                let password = PASSWORD.fresh(password_file.as_deref())?;
                 let call = client.call(Method::PUT, &["accounts", &address, "password"]);
                 call.json(json!({"password": password.reveal()})).send().await?;
                 say(&session, &format!("{}: the password is set", harmless(&address)))

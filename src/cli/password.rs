@@ -34,7 +34,7 @@ impl Asking {
     }
 
     /// A new password: asked for twice at a terminal.
-    pub(super) fn new(&self, file: Option<&Path>) -> Result<Secret, Failure> {
+    pub(super) fn fresh(&self, file: Option<&Path>) -> Result<Secret, Failure> {
         let password = match self.given(file)? {
             Some(password) => password,
             None => {
@@ -115,7 +115,7 @@ mod tests {
         std::fs::write(&path, " correct horse battery \nsecond line\n").unwrap();
         assert_eq!(ASKING.known(Some(&path)).unwrap().reveal(), " correct horse battery ");
         std::fs::write(&path, "short\n").unwrap();
-        assert!(ASKING.new(Some(&path)).is_err_and(|e| e.to_string().contains("at least 10")));
+        assert!(ASKING.fresh(Some(&path)).is_err_and(|e| e.to_string().contains("at least 10")));
         std::fs::write(&path, "\n").unwrap();
         assert!(ASKING.known(Some(&path)).is_err_and(|e| e.to_string().contains("no password")));
     }

@@ -30,8 +30,8 @@ pub(super) fn disk(config: &Config) -> Finding {
 fn judge(room: u64, place: &Path) -> Finding {
     let words = format!("{:.1} GiB free for {}", room as f64 / f64::from(1 << 30), place.display());
     match room {
-        ..LEAST => Wrong(format!("{words}: make room before the disk is full")),
-        ..LITTLE => Note(words),
+        _ if room < LEAST => Wrong(format!("{words}: make room before the disk is full")),
+        _ if room < LITTLE => Note(words),
         _ => Good(words),
     }
 }

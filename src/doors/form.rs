@@ -109,16 +109,19 @@ impl<E: Failure> From<E> for Turned {
     }
 }
 
+fn site(secure: bool) -> Site {
+    Site {
+        path: "/handshake",
+        cookie: "hf_session",
+        context: "handshake form session",
+        life_seconds: SESSION_SECONDS,
+        secure,
+    }
+}
+
 impl Visit {
     fn site(&self) -> Site {
-        let secure = self.serve.app.config.private.secure_cookie;
-        Site {
-            path: "/handshake",
-            cookie: "hf_session",
-            context: "handshake form session",
-            life_seconds: SESSION_SECONDS,
-            secure,
-        }
+        site(self.serve.app.config.private.secure_cookie)
     }
 
     async fn answer(self, method: &Method, path: &str) -> Response {
@@ -288,14 +291,13 @@ fn redirect(to: &'static str) -> Response {
 pub(super) fn fuzzed_cookie(line: &http::HeaderValue) {
     let app = crate::fuzzing::app();
     let headers = http::HeaderMap::from_iter([(http::header::COOKIE, line.clone())]);
-    let cookies = headers.get_all(http::header::COOKIE);
-    assert!(session::Session::from_cookies(&app, cookies).is_none(), "sealed by nobody");
+    assert!(Session::from_headers(&app, &site(true), &headers).is_none(), "sealed by nobody");
 }
 
 /// For the fuzzer.
 #[cfg(any(test, fuzzing))]
 pub(super) fn fuzzed_body(body: &[u8]) {
-    let fields = posted::Posted::parse(body);
+    let fields = Fields::parse(body);
     match posted::read_wanted(&fields, "our.example") {
         Ok(wanted) => assert_eq!(wanted.from.domain().as_str(), "our.example"),
         Err(words) => {

@@ -19,8 +19,11 @@ const FRESH: Duration = Duration::from_secs(2);
 pub struct Watch {
     app: App,
     queues: Depths,
-    last: Arc<Mutex<Option<(Instant, Arc<Overview>)>>>,
+    last: Arc<Mutex<Option<Look>>>,
 }
+
+/// When, and what was seen.
+type Look = (Instant, Arc<Overview>);
 
 impl Watch {
     /// Asks nothing yet.

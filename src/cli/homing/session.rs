@@ -85,7 +85,7 @@ impl Options {
 /// `create`.
 pub(super) async fn create(options: &Options, hub: Url) -> Result<(), Failure> {
     let (file, hub) = (options.new_file()?, options.hub(hub)?);
-    let password = PASSWORD.new(options.password_file.as_deref())?;
+    let password = PASSWORD.fresh(options.password_file.as_deref())?;
     let agent = Agent::create(hub, &password).await?;
     begin(Session { agent, out: Output::new(options.json), password, file }).await
 }

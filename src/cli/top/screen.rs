@@ -57,9 +57,8 @@ async fn show(
     loop {
         terminal.draw(|frame| draw(frame, &picture, &mut shown))?;
         let look_again = async {
-            match fresh {
-                true => drop(waited(&stop, every).await),
-                false => {}
+            if fresh {
+                waited(&stop, every).await;
             }
             if shown.held { std::future::pending().await } else { look(&session.client, shown.view()).await }
         };

@@ -86,7 +86,8 @@ fn draw_facts(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
 /// The last hour, a bar a minute.
 fn draw_charts(frame: &mut Frame<'_>, area: Rect, minutes: &[Minute]) {
     let parts: [Rect; 3] = Layout::horizontal([Constraint::Ratio(1, 3); 3]).areas(area);
-    let charts: [(&str, fn(&Minute) -> u64); 3] = [
+    type Of = fn(&Minute) -> u64;
+    let charts: [(&str, Of); 3] = [
         ("accepted", |minute| minute.accepted),
         ("delivered", |minute| minute.delivered),
         ("failed", |minute| minute.failed),

@@ -2,12 +2,13 @@
 
 use http::Method;
 
+use crate::openmsg::Address;
+
 use super::campaigns;
 use super::fields::Fields;
 use super::messages::row::{Keyed, Row};
 use super::page::Wanted;
 use super::problem::Problem;
-use super::values;
 use super::{accounts, apps, deliveries, destinations, otp, routes, webhooks};
 use crate::books::Lane;
 use crate::fuzzing::{app, text};
@@ -55,7 +56,7 @@ fn query(text: &str) {
     let page = Wanted::read(&mut fields);
     assert!((1..=1000).contains(&page.limit()));
     refused(fields.finish(Some(())));
-    if let Ok(address) = values::read_our_address(text, "our.example") {
+    if let Ok(address) = Address::of_ours(text, "our.example") {
         assert_eq!(address.domain().as_str(), "our.example");
     }
 }

@@ -17,8 +17,11 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Health {
     serve: Serve,
-    last: Arc<Mutex<Option<(Instant, Vec<Missing>)>>>,
+    last: Arc<Mutex<Option<Look>>>,
 }
+
+/// When, and what was missing.
+type Look = (Instant, Vec<Missing>);
 
 impl Health {
     pub(super) fn new(serve: &Serve) -> Self {

@@ -43,11 +43,6 @@ impl Fields {
         Some(self.get(name).trim()).filter(|text| !text.is_empty())
     }
 
-    /// All values of a field that may come several times.
-    pub(in crate::doors) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
     /// As a query string with one field changed, or taken away where its value is empty: for links to the next page of a list.
     pub(in crate::doors) fn with(&self, name: &str, value: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -72,7 +67,6 @@ mod tests {
             (fields.get("a"), fields.filled("b"), fields.filled("c"), fields.get("z")),
             ("1", Some("x"), None, "")
         );
-        assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(fields.with("a", "n w"), "b=+x+&d=%26%3D&a=n+w");
         assert_eq!(fields.with("d", ""), "a=1&b=+x+&a=2");
     }

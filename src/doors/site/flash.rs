@@ -35,7 +35,8 @@ impl Flash {
 
     /// The words as a cookie for the next page.
     pub(in crate::doors) fn cookie(&self, app: &App, site: &Site) -> HeaderValue {
-        let words = &self.words[..self.words.floor_char_boundary(LONGEST)];
+        let end = self.words.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST).last();
+        let words = &self.words[..end.unwrap_or_default()];
         let until = app.clock.unix_seconds() + LIFE_SECONDS;
         let plain = [&until.to_be_bytes()[..], &[u8::from(self.good)], words.as_bytes()].concat();
         let sealed = app.keys.seal(Purpose::Session, &context(site), &plain);

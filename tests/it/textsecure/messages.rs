@@ -3,6 +3,7 @@
 mod lists;
 mod stored;
 
+use handfast::crypto::{Cost, hash_password};
 use handfast::envelopes::{self, Stored};
 use handfast::phones::{self, Registration};
 use handfast::textsecure::envelope::RECEIPT;
@@ -55,7 +56,7 @@ async fn post(phone: &Phone, messages: Value) -> String {
 async fn register_anew(node: &Node, phone: &Phone, registration_id: i32) {
     let registration = Registration {
         generation: uuid::Uuid::new_v4(),
-        password: handfast::crypto::hash_password(b"another").expect("hashed"),
+        password: hash_password(b"another", Cost::Device).expect("hashed"),
         signaling_key: Zeroizing::new(SIGNALING_KEY),
         registration_id,
         fetches_messages: true,

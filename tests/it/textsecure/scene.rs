@@ -5,6 +5,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use handfast::crypto::{Cost, hash_password};
 use handfast::envelopes::{self, Stored};
 use handfast::phones::{self, Registration, SIGNALING_KEY_BYTES};
 use handfast::textsecure::Number;
@@ -155,7 +156,7 @@ impl Phone {
 fn registration(password: &str) -> Registration {
     Registration {
         generation: uuid::Uuid::new_v4(),
-        password: handfast::crypto::hash_password(password.as_bytes()).expect("hashed"),
+        password: hash_password(password.as_bytes(), Cost::Device).expect("hashed"),
         signaling_key: Zeroizing::new(SIGNALING_KEY),
         registration_id: 4242,
         fetches_messages: true,

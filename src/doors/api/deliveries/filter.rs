@@ -32,11 +32,13 @@ pub(in super::super) fn read(fields: &mut Fields, domain: &str) -> Filter {
 }
 
 /// The filter, of what this key may see.
-pub(super) fn for_key(call: &Call, filter: Filter) -> Result<Filter, Problem> {
+pub(super) fn for_key(call: &Call, mut filter: Filter) -> Result<Filter, Problem> {
     let Some(account) = &call.key.account else { return Ok(filter) };
-    let other =
-        |filter: Filter| format!("This key is bound to another account than {}.", filter.from.unwrap_or_default());
-    filter.within(account.address.as_str()).map_err(|filter| Problem::new(Kind::Forbidden, other(filter)))
+    let bound = filter.within(account.address.as_str());
+    bound.map_err(|other| {
+        Problem::new(Kind::Forbidden, format!("This key is bound to another account than {other}."))
+    })?;
+    Ok(filter)
 }
 
 fn word(value: Value) -> Result<String, String> {
