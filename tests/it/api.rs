@@ -6,6 +6,7 @@ mod campaigns;
 mod connections;
 mod console;
 mod deliveries;
+mod described;
 mod events;
 mod form;
 mod inbox;

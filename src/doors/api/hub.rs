@@ -73,6 +73,7 @@ pub(super) async fn show(call: Call) -> Answer {
 
 /// `PATCH /homing/sites/{id}`
 pub(super) async fn change(mut call: Call) -> Answer {
+    call.no_query()?;
     let id = id(&call)?;
     let mut fields = call.fields().await?;
     let trial_ends_at = fields.nullable("trial_ends_at", values::moment);
@@ -100,6 +101,7 @@ pub(super) async fn keys(call: Call) -> Answer {
 /// `POST /homing/keys/rotate`
 pub(super) async fn rotate(mut call: Call) -> Answer {
     call.unbound()?;
+    call.no_query()?;
     let mut fields = call.fields().await?;
     let after = fields.optional("after", values::seconds(0..=LONGEST));
     fields.finish(Some(()))?;

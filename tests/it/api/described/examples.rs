@@ -25,7 +25,8 @@ fn variants<'a>(operation: &Operation<'a>) -> Vec<Variant<'a>> {
     let bodies = operation.value["requestBody"]["content"].as_object();
     let bodies: Vec<_> = bodies.into_iter().flatten().map(|(media, body)| (media.as_str(), &body["example"])).collect();
     if bodies.is_empty() {
-        let optional = operation.value["parameters"].as_array().is_some_and(|all| all.iter().any(|p| p["required"] == false));
+        let optional =
+            operation.value["parameters"].as_array().is_some_and(|all| all.iter().any(|p| p["required"] == false));
         let alone = Variant { whole: false, body: None };
         return if optional { vec![alone, Variant { whole: true, body: None }] } else { vec![alone] };
     }

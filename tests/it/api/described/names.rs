@@ -59,7 +59,11 @@ async fn a_body_has_just_the_fields_that_are_described() {
         let others = one_way_or_another(operation.id());
         let missing: Vec<&String> = names.difference(&known).filter(|name| !others.contains(&name.as_str())).collect();
         let more: Vec<&String> = known.difference(&names).collect();
-        assert!(missing.is_empty() && more.is_empty(), "{}: not read {missing:?}, not described {more:?}", operation.id());
+        assert!(
+            missing.is_empty() && more.is_empty(),
+            "{}: not read {missing:?}, not described {more:?}",
+            operation.id()
+        );
         looked_at += 1;
     }
     assert!(looked_at > 25, "{looked_at}");

@@ -43,7 +43,8 @@ fn settings(config: &mut Config) {
     config.providers.email = vec![carrier()];
     config.providers.push.gcm.url = "https://push.example/gcm/send".into();
     config.providers.push.gcm.key = String::from("the key of the test").into();
-    config.textsecure.peers = vec![toml::from_str("name = 'partner'\nurl = 'https://partner.example'\ntoken = 'of the test'").unwrap()];
+    config.textsecure.peers =
+        vec![toml::from_str("name = 'partner'\nurl = 'https://partner.example'\ntoken = 'of the test'").unwrap()];
     let roomy = Bucket { bucket: 1_000_000, per_minute: 1_000_000.0 };
     let limits = &mut config.mesibo.limits;
     for limit in [
@@ -126,7 +127,11 @@ impl Stage {
 
     async fn traffic(&self) {
         self.forget("/webhooks/invoices").await;
-        self.ensure("/webhooks", json!({"name": "orders", "url": "https://hooks.example/in", "headers": {"x-shop": "eu"}})).await;
+        self.ensure(
+            "/webhooks",
+            json!({"name": "orders", "url": "https://hooks.example/in", "headers": {"x-shop": "eu"}}),
+        )
+        .await;
         self.make("/webhooks/orders/enable", json!({})).await;
         let pace = self.node.ask(Method::PATCH, "/destinations/orders").json(&json!({"concurrency": 50}));
         assert!(read(pace).await.0.is_success());
@@ -196,10 +201,13 @@ impl Stage {
         let sql = "insert into hub_personas (name, space_id, slot, index, box_pk, sign_pk, created_at)
             values ('ada', $1, 1, 1, sha256('b'), sha256('s'), $2)";
         db.execute(sql, &[&space, &now]).await.unwrap();
-        let sql = "insert into hub_sites (id, space_id, persona, name, scope_prefix, fingerprint_mode, otp_alg, created_at)
+        let sql =
+            "insert into hub_sites (id, space_id, persona, name, scope_prefix, fingerprint_mode, otp_alg, created_at)
             values ('hst_demo', $1, 'ada', 'Shop', 'abcdef', 1, 1, $2)";
         db.execute(sql, &[&space, &now]).await.unwrap();
-        db.execute("insert into hub_endpoints (site_id, url) values ('hst_demo', 'https://shop.example/hs')", &[]).await.unwrap();
+        db.execute("insert into hub_endpoints (site_id, url) values ('hst_demo', 'https://shop.example/hs')", &[])
+            .await
+            .unwrap();
         let sql = "insert into hub_stats (site_id, day, requests, approved, denied, failed) values ('hst_demo', current_date, 3, 2, 1, 0)";
         db.execute(sql, &[]).await.unwrap();
     }
