@@ -47,7 +47,14 @@ pub fn run(name: &str, data: &[u8]) {
 /// Settings, keys and time for parsers that ask for them; the database is never asked. One a thread.
 pub(crate) fn app() -> App {
     thread_local! {
-        static APP: App = App::for_tests("our.example");
+        static APP: App = {
+            // What watches over connections is begun, and has none to watch.
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let entered = runtime.as_ref().ok().map(tokio::runtime::Runtime::enter);
+            let app = App::for_tests("our.example");
+            drop(entered);
+            app
+        };
     }
     APP.with(App::clone)
 }
