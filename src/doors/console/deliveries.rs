@@ -2,12 +2,13 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `search` | the box and the fields, into a filter |
+//! | `search`, `meant` | the box and the fields, into a filter; what a word of the box says |
 //! | `rows` | deliveries in a list |
 //! | `one` | a delivery with its attempts |
 //!
 //! A search is a link. Leaves out what a message says: that is sealed, and nobody's business here.
 
+mod meant;
 mod one;
 mod rows;
 pub(super) mod search;

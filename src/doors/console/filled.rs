@@ -97,7 +97,7 @@ impl<'a> Filled<'a> {
 
     /// One of several.
     pub(super) fn choice(&self, field: &str, label: &str, options: &[(&str, &str)], now: &str, hint: &str) -> Markup {
-        let chosen = if self.fields.is_some() { self.text(field) } else { now };
+        let chosen = Some(self.text(field)).filter(|text| !text.is_empty()).unwrap_or(now);
         self.labelled(field, label, hint, |id, described, invalid| {
             html! {
                 select id=(id) name=(field) aria-describedby=[described] aria-invalid=[invalid] {

@@ -7,7 +7,7 @@
   if (!main || !mark || !window.EventSource) return;
   const FIRST_WAIT = 1000, LONGEST_WAIT = 30000, AGAIN = 3000;
   const shown = new Map();
-  let source = null, timer = 0, wait = FIRST_WAIT, over = false, asking = false, asked = Date.now();
+  let source = null, timer = 0, wait = FIRST_WAIT, over = false, next = Date.now() + AGAIN;
 
   const say = (state, words) => {
     mark.hidden = false;
@@ -35,20 +35,21 @@
     shown.set(name, html);
   };
 
-  // A page whose parts the stream does not send asks for itself again, as long as somebody looks.
+  // A page whose parts the stream does not send asks for itself again, as long as somebody looks; the slower the answer, the less often.
   const again = async () => {
-    if (!document.querySelector("[data-again]") || asking || Date.now() - asked < AGAIN) return;
-    asking = true;
+    if (!document.querySelector("[data-again]") || Date.now() < next) return;
+    const begun = Date.now();
+    next = Infinity;
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
-      if (!answer.ok) return;
+      // What a form was answered with cannot be asked for again.
+      if (answer.status === 404 || answer.status === 405) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const part of fresh.querySelectorAll("[data-again]")) put(part.dataset.live, part.innerHTML);
+      if (answer.ok) for (const part of fresh.querySelectorAll("[data-again]")) put(part.dataset.live, part.innerHTML);
     } catch {
       // The stream says that it broke; the next event tries again.
-    } finally {
-      [asking, asked] = [false, Date.now()];
     }
+    next = Date.now() + Math.max(AGAIN, 20 * (Date.now() - begun));
   };
 
   const stop = () => {
