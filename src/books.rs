@@ -20,6 +20,7 @@
 mod campaign;
 mod cancel;
 mod claim;
+mod contents;
 mod due;
 mod expire;
 mod find;
@@ -42,6 +43,7 @@ pub use campaign::{
 };
 pub use cancel::{cancel, cancel_many, cancelled_among};
 pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
+pub use contents::{contents, deliveries_of};
 pub use due::{Due, Pending, confirmed, due_again, due_chunks, pending, published, published_ahead, unpublish};
 pub use expire::{expire_due, expire_waiting};
 pub use find::{Count, Filter, Found, Group, Status, StatusError, count, deliveries};
@@ -49,8 +51,8 @@ pub use inspect::{Delivery, are_from, delivery, find, list, summary};
 pub use model::*;
 pub use open::{Acceptor, BatchKey, ToPublish, purge_keys};
 pub use operations::{
-    Carried, NewOperation, Operation, OperationKind, OperationResult, OperationState, Steer, Stop, begin_operation,
-    carry, operation, operation_results, operations, purge_operations, steer, stops, take_operation,
+    Carried, NewOperation, OPERATION_RATES, Operation, OperationKind, OperationResult, OperationState, Steer, Stop,
+    begin_operation, carry, operation, operation_results, operations, purge_operations, steer, stops, take_operation,
 };
 pub use outbox::{Flight, OutboxEntry, asked, confirm_many, flights_of, forget_unasked, purge, put_many};
 pub use release::{release_chunks, release_singles};

@@ -10,6 +10,7 @@
 //! | `intake` | taking a group of rows |
 //! | `pace` | when rows are due, with a rate |
 //! | `control` | close, pause, resume, another rate, cancel |
+//! | `report` | what became of every row, as CSV |
 //! | `keep` | what is looked after once a second: campaigns that end, that are paused, that have had their time |
 //!
 //! What becomes of deliveries is the books' (`crate::books`). Leaves out HTTP and who may do what.
@@ -19,11 +20,15 @@ mod form;
 mod intake;
 mod keep;
 mod pace;
+mod report;
 
 pub use control::{Changed, cancel, close, pause, resume, set_rate};
 pub use form::{Form, LONGEST_MESSAGE};
 pub use intake::{Row, Taken, take};
 pub use keep::{Keeper, purge};
+pub use report::{REPORT_TYPE, Report};
+
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -33,6 +38,9 @@ use crate::App;
 use crate::books::{BooksError, Lane};
 use crate::crypto::OpenError;
 use crate::db::{self, DbError};
+
+/// Deliveries a second that a campaign may be set to: slower than one in about a day is a pause, faster is no limit.
+pub const RATES: RangeInclusive<f64> = 0.00001..=1_000_000.0;
 
 /// Why a campaign could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +76,9 @@ impl crate::failure::Failure for Error {
 }
 
 /// Where a campaign stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "CampaignState")]
 pub enum State {
     /// Its rows are delivered.
     Running,
@@ -93,7 +102,7 @@ impl State {
 }
 
 /// A campaign, without its template.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Campaign {
     /// Its id.
     pub id: Uuid,
@@ -152,7 +161,8 @@ pub struct NewCampaign<'a> {
 }
 
 /// A row that could not be accepted.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignError")]
 pub struct RowError {
     /// Which, counted from 1.
     pub row: i64,

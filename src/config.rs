@@ -5,10 +5,15 @@
 //! [`Secret`], which prints dots. What only tests and demonstrations may do lives in [`Development`], and is refused unless
 //! `mode = "development"`.
 
+mod audit;
 mod bucket;
+pub mod console;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod homing;
 mod host;
 mod load;
+pub mod mailbox;
 pub mod mesibo;
 pub mod providers;
 mod secret;
@@ -16,11 +21,14 @@ mod size;
 pub mod telemetry;
 pub mod textsecure;
 
+pub use audit::Audit;
 pub use bucket::Bucket;
+pub use console::Console;
 pub use homing::Homing;
 use host::is_host;
 pub(crate) use host::is_http_url;
 pub use load::{ConfigError, load};
+pub use mailbox::Mailbox;
 pub use mesibo::{Mesibo, TestCode};
 pub use providers::Providers;
 pub use secret::Secret;
@@ -57,6 +65,8 @@ pub struct Config {
     pub private: Private,
     /// A worker's own listener.
     pub work: Work,
+    /// The console on it.
+    pub console: Console,
     /// Keys that seal secrets at rest.
     pub keys: Keys,
     /// The Openmsg door.
@@ -67,6 +77,8 @@ pub struct Config {
     pub mesibo: Mesibo,
     /// The Homing Space doors: a merchant's gateway, and a hub.
     pub homing: Homing,
+    /// The mailbox: pages for people of this node.
+    pub mailbox: Mailbox,
     /// What carries codes and wakes devices.
     pub providers: Providers,
     /// Pass codes.
@@ -81,6 +93,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// How long finished things are kept.
     pub retention: Retention,
+    /// The record of who changed what.
+    pub audit: Audit,
     /// Log output.
     pub log: Log,
     /// Traces.
@@ -162,7 +176,9 @@ pub struct Private {
     pub body_limit: ByteSize,
     /// How long a client may take to send a whole head, or to send the next part of a streamed body.
     pub read_timeout: Period,
-    /// Whether the session cookie of the form pages carries `Secure` (set it behind an HTTPS proxy).
+    /// Networks of proxies in front of it, whose `X-Forwarded-For` is believed, and whose word for who is signed in to the console.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Whether the session cookies of the form and the console carry `Secure` (set it behind an HTTPS proxy).
     pub secure_cookie: bool,
 }
 
@@ -397,6 +413,7 @@ impl Default for Private {
             connections: 1024,
             body_limit: ByteSize::mib(8),
             read_timeout: Period::seconds(30),
+            trusted_proxies: Vec::new(),
             secure_cookie: false,
         }
     }

@@ -11,5 +11,8 @@ pub mod pace;
 mod settings;
 mod shares;
 
-pub use settings::{Change, Destination, Filter, Setting, find, list, moved, pause, resume, set};
+pub use settings::{
+    Change, Destination, Filter, MOST_AT_ONCE, RATES, STATES, Setting, default_schedule, find, is_name, list, moved,
+    pause, resume, set,
+};
 pub use shares::{Given, Told, Want, changed_since, release, release_dead, sync};

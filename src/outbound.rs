@@ -21,6 +21,8 @@
 
 mod collector;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod hold;
 mod resolve;

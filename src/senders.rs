@@ -193,7 +193,12 @@ pub struct Standing {
 impl Standing {
     /// Of a key that was just authenticated.
     pub fn of(app: &App, key: &Key) -> Self {
-        Self { app: app.clone(), key: key.id, until: Instant::now().after(BELIEVED) }
+        Self::of_id(app, key.id)
+    }
+
+    /// The same by its id.
+    pub fn of_id(app: &App, key: Uuid) -> Self {
+        Self { app: app.clone(), key, until: Instant::now().after(BELIEVED) }
     }
 
     /// Whether the key still opens anything, as known at most two seconds ago.

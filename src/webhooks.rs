@@ -16,8 +16,11 @@
 
 mod content;
 mod definition;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod headers;
 mod known;
+mod operate;
 mod secret;
 mod sign;
 mod store;
@@ -27,6 +30,7 @@ pub use definition::{Auth, DatedSecret, Definition, FINAL_STATUSES, LONGEST_TIME
 pub use headers::{CustomHeaders, HeaderError};
 pub(crate) use known::{AGENT, ID, SIGNATURE, TIMESTAMP};
 pub use known::{Ready, Unread, Webhooks};
+pub use operate::{begin, ping, switch};
 pub use secret::{SecretError, SecretKind, SigningSecret};
 pub use sign::Signer;
 pub use store::{Change, change, create, delete, find, list, mark_gone, set_disabled};

@@ -32,7 +32,7 @@ const BOUND: usize = 20_000;
 const WINDOWS: [usize; 3] = [128, 1024, 8192];
 
 /// Which deliveries. What is none or empty is no condition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Filter {
     /// Domain, or name of a webhook.
@@ -71,7 +71,7 @@ pub struct Filter {
 }
 
 /// An HTTP status, or a class of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Status {
     least: i16,
@@ -137,6 +137,22 @@ pub struct Found {
 }
 
 impl Filter {
+    /// Whether it names nothing at all.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The same, of this account of ours only; `Err`: it names another one.
+    pub fn within(mut self, account: &str) -> Result<Self, Self> {
+        match self.from.as_deref() {
+            Some(from) if from != account => Err(self),
+            _ => {
+                self.from = Some(account.to_owned());
+                Ok(self)
+            }
+        }
+    }
+
     /// The states it may find: those named, or all that a status or code leaves (what succeeded has neither of interest).
     fn states_meant(&self) -> Vec<State> {
         let told = self.code.is_some() || self.status.is_some_and(|status| status.least >= 300 || status.most < 200);

@@ -24,11 +24,13 @@ use crate::db::Row;
 pub use carry::{Carried, carry, take_operation};
 pub use stops::{Stop, stops};
 
+/// Deliveries a second that a replay may be held to.
+pub const OPERATION_RATES: std::ops::RangeInclusive<f64> = 0.01..=1_000_000.0;
 /// How long an operation that ended can be looked at.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
 
 /// What an operation does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationKind {
     /// Makes what ended undelivered due again.
@@ -67,7 +69,7 @@ impl OperationKind {
 }
 
 /// How an operation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationState {
     /// A worker carries it on, or will in a moment.
@@ -229,7 +231,7 @@ pub async fn steer(app: &App, id: Uuid, how: Steer) -> Result<Option<(Operation,
 }
 
 /// What became of one delivery in an operation.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct OperationResult {
     /// Which.
     pub id: Uuid,

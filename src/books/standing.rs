@@ -16,7 +16,8 @@ use crate::db::DbError;
 const MOST: i64 = 20_000;
 
 /// Open deliveries of a lane.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, PartialEq, Eq, schemars::JsonSchema)]
+#[schemars(rename = "LaneStanding")]
 pub struct Standing {
     /// Which.
     pub lane: Lane,

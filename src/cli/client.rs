@@ -37,6 +37,7 @@ impl Client {
     ///
     /// # Errors
     /// If the URL is not http or https, or the key holds characters no header can carry.
+    /// The name it gives itself tells changes made on the command line from an application's own.
     pub fn new(base: Url, key: Secret) -> Result<Self, TargetError> {
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(TargetError::Url(base));
@@ -48,7 +49,7 @@ impl Client {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
-            .user_agent(concat!("handfast/", env!("CARGO_PKG_VERSION")))
+            .user_agent(concat!("handfast-cli/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|_| TargetError::Url(base.clone()))?;
         Ok(Self { http, base, authorization })

@@ -1,5 +1,6 @@
 //! What operators see and set.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,8 +8,10 @@ use uuid::Uuid;
 
 use super::pace::{self, Breaker};
 use super::shares;
-use crate::App;
 use crate::db::{DbError, GenericClient, Row, Transaction};
+use crate::openmsg::Domain;
+use crate::webhooks::WebhookName;
+use crate::{App, pushes};
 
 /// A destination as operators see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +65,39 @@ pub struct Filter {
     pub after: Option<String>,
     /// At most so many.
     pub limit: i64,
+}
+
+/// What [`Destination::state`] may be.
+pub const STATES: [&str; 6] = ["well", "slowed", "retry_after", "half_open", "open", "paused"];
+/// Most calls at once that can be set.
+pub const MOST_AT_ONCE: u32 = 10_000;
+/// Fewest and most calls a second that can be set.
+pub const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
+/// How destinations of codes begin.
+const CODES: [&str; 3] = ["sms:", "voice:", "email:"];
+/// What stands before the colon in the name of what the node itself sends to.
+const KINDS: [&str; 6] = ["sms", "voice", "email", "push", "relay", "notice"];
+
+/// Whether a destination can be called so: a domain, the name of a webhook, or what the node itself sends to (`sms:codes`, `push:fcm`).
+/// Names are in lower case.
+pub fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let own = name.split_once(':').is_some_and(|(kind, name)| {
+        KINDS.contains(&kind) && (1..=253).contains(&name.len()) && name.bytes().all(plain)
+    });
+    own || name.parse::<WebhookName>().is_ok() || name.parse::<Domain>().is_ok()
+}
+
+/// The waits between attempts at a destination of this name that has no schedule of its own, in seconds.
+pub fn default_schedule(app: &App, name: &str) -> Vec<u64> {
+    let (delivery, providers) = (&app.config.delivery, &app.config.providers);
+    let schedule = match name {
+        name if name.starts_with(pushes::PREFIX) => &providers.push.schedule,
+        name if CODES.iter().any(|kind| name.starts_with(kind)) => &providers.schedule,
+        name if name.parse::<WebhookName>().is_ok() => &delivery.webhook_schedule,
+        _ => &delivery.schedule,
+    };
+    schedule.iter().map(|wait| wait.duration().as_secs()).collect()
 }
 
 /// What is to be changed: outer none, leave it; inner none, the node's default.

@@ -10,16 +10,21 @@
 //! | `fields`, `values` | requests into types, all mistakes together |
 //! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
+//! | `describe` | the description of all of it, OpenAPI 3.1, which each endpoint's file has its part of |
 //! | `sse` | what streams have in common |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys`, `overview` | the endpoints |
+//! | `audited` | the record of who changed what: every route that writes, but for those marked as traffic |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys`, `audit`, `overview` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, path, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
 
+pub mod describe;
 pub mod problem;
 
 mod accounts;
 mod apps;
+mod audit;
+mod audited;
 mod call;
 mod campaigns;
 mod connections;
@@ -27,6 +32,8 @@ mod deliveries;
 mod destinations;
 mod events;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod homing;
 mod hub;
 mod inbox;
@@ -36,9 +43,9 @@ mod otp;
 mod overview;
 mod page;
 mod passcodes;
+mod people;
 mod phones;
 mod routes;
-mod sse;
 mod streamed;
 mod values;
 mod webhooks;
@@ -68,7 +75,7 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
     let shared = Arc::new(Shared {
         keys: Authenticator::new(serve.app.clone()),
         ways: messages::Ways::start(serve.app.clone()),
-        arrivals: inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
+        arrivals: crate::inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
         bell: Bell::start(&serve.app),
         news: events::News::new(serve.app.clone(), serve.stopping.clone()),
         // Those who wait hold a connection each; they may have half of them.
@@ -105,13 +112,22 @@ async fn answer(
 ) -> Response {
     let bodyless = method == Method::HEAD;
     let work = async {
+        if path == describe::PATH {
+            return describe::serve(&method, &headers);
+        }
         let (route, parameters) = routes::find(&method, path)?;
         let key = call::authenticate(&shared.keys, &headers).await?;
-        if !key.scopes.allows(route.scope, route.writes()) {
-            let scope = route.scope;
-            return Err(Problem::new(Kind::Forbidden, format!("This needs a key with the scope `{scope}`.")));
+        let allowed = key.scopes.allows(route.scope, route.writes());
+        let call = Call { shared, key, parameters, query, headers, body: Unread::new(body), room: None };
+        match allowed {
+            true if route.is_audited() => audited::run(route, call).await,
+            true => (route.run)(call).await,
+            false => {
+                let scope = route.scope;
+                let refusal = Problem::new(Kind::Forbidden, format!("This needs a key with the scope `{scope}`."));
+                if route.is_audited() { audited::refused(route, &call, refusal).await } else { Err(refusal) }
+            }
         }
-        (route.run)(Call { shared, key, parameters, query, headers, body: Unread::new(body), room: None }).await
     };
     let answer = caught(work, || routes::name(&method, path)).await;
     let mut response = answer.unwrap_or_else(Problem::into_response);

@@ -12,14 +12,13 @@
 
 mod page;
 mod posted;
-mod session;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::header::{COOKIE, LOCATION, SET_COOKIE};
+use http::header::{LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use warp::Filter;
@@ -28,26 +27,30 @@ use warp::path::Tail;
 use warp::reply::Response;
 
 use crate::accounts::{self, Account};
-use crate::config::{ByteSize, Period};
+use crate::config::ByteSize;
 use crate::handshakes::{self, Handshake, NewHandshake};
-use crate::listen::{self, Body, BodyError};
+use crate::listen::{self, Body};
 use crate::senders::{self, Key, Scope};
 
 use super::Serve;
 use super::page::is_own_form;
+use super::site::Site;
+use super::site::fields::Fields;
+use super::site::session::{self, Session, TOKEN_FIELD};
 use crate::failure::{Failure, chain};
 use page::Form;
-use posted::{Posted, Wanted, read_wanted};
-use session::Session;
+use posted::{Wanted, read_wanted};
 
 /// Largest body: three short fields.
 const BODY_LIMIT: ByteSize = ByteSize::kib(8);
-const BODY_TIMEOUT: Period = Period::seconds(10);
 /// How long the result page waits for the handshake to end.
 const WAIT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Up to so many accounts are offered in a list; beyond, the address is typed.
 const LISTED: usize = 50;
+
+/// How long a session lasts.
+const SESSION_SECONDS: i64 = 12 * 3600;
 
 const OUR_SIDE: &str = "Something went wrong on our side. It is in the node's log.";
 
@@ -107,6 +110,17 @@ impl<E: Failure> From<E> for Turned {
 }
 
 impl Visit {
+    fn site(&self) -> Site {
+        let secure = self.serve.app.config.private.secure_cookie;
+        Site {
+            path: "/handshake",
+            cookie: "hf_session",
+            context: "handshake form session",
+            life_seconds: SESSION_SECONDS,
+            secure,
+        }
+    }
+
     async fn answer(self, method: &Method, path: &str) -> Response {
         let looking = [Method::GET, Method::HEAD].contains(method);
         let answer = match (path, method) {
@@ -124,10 +138,10 @@ impl Visit {
 
     /// The session and its key, if there is one that still holds.
     async fn session(&self) -> Result<Option<(Session, Key)>, Turned> {
-        let Some(session) = Session::from_cookies(&self.serve.app, self.headers.get_all(COOKIE)) else {
+        let Some(session) = Session::from_headers(&self.serve.app, &self.site(), &self.headers) else {
             return Ok(None);
         };
-        let key = senders::authenticate(&self.serve.app, session.key()).await?;
+        let key = senders::authenticate(&self.serve.app, session.secret()).await?;
         Ok(key.filter(may_connect).map(|key| (session, key)))
     }
 
@@ -161,7 +175,7 @@ impl Visit {
             return Ok(page::login(StatusCode::FORBIDDEN, Some(words)));
         }
         let mut response = redirect("/handshake");
-        let cookie = Session::begin(app, fields.get("api_key").trim()).cookie(app);
+        let cookie = Session::begin(app, &self.site(), fields.get("api_key").trim()).cookie(app, &self.site());
         response.headers_mut().insert(SET_COOKIE, cookie);
         Ok(response)
     }
@@ -169,7 +183,7 @@ impl Visit {
     async fn log_out(self) -> Result<Response, Turned> {
         self.refuse_other_sites()?;
         let mut response = redirect("/handshake/login");
-        response.headers_mut().insert(SET_COOKIE, session::end(&self.serve.app));
+        response.headers_mut().insert(SET_COOKIE, session::end(&self.site()));
         Ok(response)
     }
 
@@ -178,7 +192,7 @@ impl Visit {
         let Some((session, key)) = self.session().await? else { return Ok(redirect("/handshake/login")) };
         let accounts = self.accounts(&key).await?;
         let fields = self.read_fields().await?;
-        if !session.owns(fields.get("token")) {
+        if !session.owns(fields.get(TOKEN_FIELD)) {
             let words = "This form is out of date. Please fill it in again.";
             return Ok(page::form(
                 StatusCode::FORBIDDEN,
@@ -198,7 +212,7 @@ impl Visit {
     }
 
     /// What is asked for and by which account, or words for what is wrong with it.
-    async fn check(&self, key: &Key, fields: &Posted) -> Result<Result<(Account, Wanted), String>, Turned> {
+    async fn check(&self, key: &Key, fields: &Fields) -> Result<Result<(Account, Wanted), String>, Turned> {
         let wanted = match read_wanted(fields, &self.serve.app.config.domain) {
             Ok(wanted) => wanted,
             Err(words) => return Ok(Err(words)),
@@ -213,18 +227,11 @@ impl Visit {
         })
     }
 
-    async fn read_fields(&self) -> Result<Posted, Turned> {
+    async fn read_fields(&self) -> Result<Fields, Turned> {
         let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(body) = body else { return Ok(Posted::parse(b"")) };
-        let body = body.read(BODY_LIMIT, BODY_TIMEOUT).await;
-        body.map(|bytes| Posted::parse(&bytes)).map_err(|error| {
-            let status = match error {
-                BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-                BodyError::Broken => StatusCode::BAD_REQUEST,
-            };
-            Turned::with(page::failure(status, "The form did not arrive as a whole."))
-        })
+        let Some(body) = body else { return Ok(Fields::default()) };
+        let fields = Fields::read(body, BODY_LIMIT).await;
+        fields.map_err(|status| Turned::with(page::failure(status, "The form did not arrive as a whole.")))
     }
 
     /// Refuses what another site's page sent: browsers say where a form came from.
@@ -274,4 +281,26 @@ fn redirect(to: &'static str) -> Response {
     let mut response = page::bare(StatusCode::SEE_OTHER);
     response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
     response
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_cookie(line: &http::HeaderValue) {
+    let app = crate::fuzzing::app();
+    let headers = http::HeaderMap::from_iter([(http::header::COOKIE, line.clone())]);
+    let cookies = headers.get_all(http::header::COOKIE);
+    assert!(session::Session::from_cookies(&app, cookies).is_none(), "sealed by nobody");
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_body(body: &[u8]) {
+    let fields = posted::Posted::parse(body);
+    match posted::read_wanted(&fields, "our.example") {
+        Ok(wanted) => assert_eq!(wanted.from.domain().as_str(), "our.example"),
+        Err(words) => {
+            let code = fields.get("pass_code").trim();
+            assert!(code.len() < 6 || !code.bytes().all(|b| b.is_ascii_digit()) || !words.contains(code));
+        }
+    }
 }

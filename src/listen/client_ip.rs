@@ -10,6 +10,15 @@ use warp::{Filter, Rejection};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientIp(pub IpAddr);
 
+/// Whether the connection itself comes from a trusted proxy, in every request's extensions: only then is a proxy's word worth anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FromProxy(pub bool);
+
+/// Whether a trusted proxy made this request, for the doors.
+pub fn from_proxy() -> impl Filter<Extract = (bool,), Error = Rejection> + Copy {
+    warp::ext::get::<FromProxy>().map(|FromProxy(from)| from)
+}
+
 /// The client's address, for the doors.
 pub fn client_ip() -> impl Filter<Extract = (IpAddr,), Error = Rejection> + Copy {
     warp::ext::get::<ClientIp>().map(|ClientIp(address)| address)

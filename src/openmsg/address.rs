@@ -155,6 +155,23 @@ impl Address {
         Ok(Self { text: text.into(), domain: domain.clone() })
     }
 
+    /// An address of this node, from its full form or the digits alone; why it is none, in words that follow the field's name.
+    pub fn of_ours(text: &str, domain: &str) -> Result<Self, String> {
+        let not_valid = |error: &dyn fmt::Display| format!("is not valid: {error}");
+        if text.contains('*') {
+            let address: Self = text.parse().map_err(|error| not_valid(&error))?;
+            let ours = address.domain().as_str() == domain;
+            return if ours {
+                Ok(address)
+            } else {
+                Err(format!("is not an address of this node: those end in *{domain}"))
+            };
+        }
+        let id: AddressId = text.parse().map_err(|error| not_valid(&error))?;
+        let domain: Domain = domain.parse().map_err(|error| format!("has no domain: {error}"))?;
+        Self::new(&id, &domain).map_err(|error| not_valid(&error))
+    }
+
     /// The whole address.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -144,6 +144,17 @@ impl Scopes {
         self.everything || self.granted.get(&scope).is_some_and(|writes| *writes || !write)
     }
 
+    /// The first scope of `wanted` that is not in here: nobody may hand on more than they have. `*` is more than all scopes of today.
+    pub fn lacking(&self, wanted: &Self) -> Option<String> {
+        let own_names = self.names();
+        let has = |name: &String| {
+            let (base, write) = name.strip_suffix(":read").map_or((name.as_str(), true), |base| (base, false));
+            own_names.contains(name)
+                || Scope::ALL.into_iter().any(|scope| scope.name() == base && self.allows(scope, write))
+        };
+        wanted.names().into_iter().find(|name| !has(name))
+    }
+
     /// The written forms, in a fixed order.
     pub fn names(&self) -> Vec<String> {
         let everything = self.everything.then(|| "*".to_owned());
@@ -181,6 +192,21 @@ mod tests {
             assert_eq!(scopes.allows(scope, write), allowed, "{scope} {write}");
         }
         assert!(Scope::ALL.into_iter().all(|scope| Scopes::everything().allows(scope, true)));
+    }
+
+    #[test]
+    fn nobody_hands_on_more_than_they_have() {
+        let scopes = |text: &str| text.parse::<Scopes>().unwrap();
+        for (own, wanted, lacks) in [
+            ("*", "*", None),
+            ("*", "messages", None),
+            ("keys,messages", "messages:read,messages", None),
+            ("keys,messages:read", "messages", Some("messages")),
+            ("keys", "keys,inbox:read", Some("inbox:read")),
+            ("accounts,passcodes,connections,messages,inbox,keys", "*", Some("*")),
+        ] {
+            assert_eq!(scopes(own).lacking(&scopes(wanted)).as_deref(), lacks, "{own} {wanted}");
+        }
     }
 
     #[test]

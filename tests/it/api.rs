@@ -1,8 +1,10 @@
 //! The private listener over a real socket, with real PostgreSQL and no broker: what needs none must not mind.
 
 mod accounts;
+mod audit;
 mod campaigns;
 mod connections;
+mod console;
 mod deliveries;
 mod events;
 mod form;
@@ -64,7 +66,8 @@ impl Node {
         let acceptor = Acceptor::start(&app, &publisher);
         let asker = Asker::start(&app, stop.clone());
         let overview = handfast::overview::Watch::new(&app);
-        let serve = Serve { app: app.clone(), acceptor, publisher, asker, overview, stopping: stop.clone() };
+        let mailbox = handfast::mailbox::Mailbox::new(&app);
+        let serve = Serve { app: app.clone(), acceptor, publisher, asker, overview, mailbox, stopping: stop.clone() };
         let listener = Listener::bind(Settings::private(&app.config)).await.unwrap();
         let address = listener.local_addr();
         tokio::spawn(listener.serve(warp::service(private_routes(serve)), stop.clone()));

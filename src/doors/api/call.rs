@@ -22,10 +22,10 @@ use crate::senders::{Authenticator, Key};
 
 use super::events::News;
 use super::fields::Fields;
-use super::inbox::Arrivals;
 use super::messages::Ways;
 use super::problem::{Kind, Problem};
 use super::values;
+use crate::inbox::Arrivals;
 
 /// What an endpoint answers.
 pub(super) type Answer = Result<Response, Problem>;
@@ -99,7 +99,7 @@ impl Call {
     /// The address the path names, if this key may see it.
     pub(super) fn address(&self) -> Result<Address, Problem> {
         let text = self.parameters.first().map(String::as_str).unwrap_or_default();
-        values::read_our_address(text, self.domain())
+        Address::of_ours(text, self.domain())
             .ok()
             .filter(|address| self.may_see(address))
             .ok_or_else(|| Problem::not_found("account"))
@@ -167,6 +167,15 @@ impl Call {
         if !typed && !bytes.is_empty() {
             return Err(wrong_type());
         }
+        Ok(bytes)
+    }
+
+    /// The body, which stays there to be read again.
+    pub(super) async fn gather(&mut self) -> Result<Bytes, Problem> {
+        let bytes = self.json().await?;
+        // It is counted again when it is read again.
+        self.room = None;
+        self.body = Unread::new(Body::whole(bytes.clone()));
         Ok(bytes)
     }
 

@@ -8,6 +8,8 @@
 //!
 //! A key that is bound to an account makes campaigns of that account only, and sees no others.
 
+pub(super) mod describe;
+
 mod report;
 mod rows;
 mod wanted;
@@ -23,6 +25,7 @@ use uuid::Uuid;
 use crate::App;
 use crate::books::{self, Summary};
 use crate::campaigns::{self, Campaign, Changed, Error, NewCampaign};
+use crate::openmsg::Address;
 
 use super::call::{Answer, Call, json as answer, ok};
 use super::fields::{Fields, parse_json};
@@ -40,8 +43,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
     let body = call.json().await?;
     let Definition { name, form, lane, tag, rate, scheduled, from } = Definition::read(&body)?;
     if let Some(own) = &call.key.account {
-        let allowed =
-            from.is_some_and(|from| values::read_our_address(&from, call.domain()).ok() == Some(own.address.clone()));
+        let allowed = from.is_some_and(|from| Address::of_ours(&from, call.domain()).ok() == Some(own.address.clone()));
         if !allowed {
             let detail =
                 "A key that is bound to an account makes campaigns whose `from` is that account, as it stands.";
@@ -83,14 +85,16 @@ pub(super) async fn list(call: Call) -> Answer {
 }
 
 /// A campaign with what became of its messages.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignWithCounts")]
 struct View {
     #[serde(flatten)]
     campaign: Campaign,
     counts: Counts,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignCounts")]
 struct Counts {
     pending: i64,
     sending: i64,
@@ -189,4 +193,19 @@ pub(super) async fn errors(call: Call) -> Answer {
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|error| error.row.to_string());
     ok(&json!({"items": items, "next": next}))
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(data: &[u8]) -> Result<(), Problem> {
+    // The first line is the definition, the others are rows under it.
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let definition = wanted::Definition::read(lines.next().unwrap_or_default())?;
+    for line in lines {
+        let Ok(values) = crate::rows::of_object(line) else { continue };
+        let Ok(message) = definition.form.message(&values) else { continue };
+        let json: Result<serde_json::Value, _> = serde_json::from_str(&message);
+        assert!(json.is_ok_and(|json| json.is_object()), "a row that made something else of the template");
+    }
+    Ok(())
 }

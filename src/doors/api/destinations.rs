@@ -3,15 +3,14 @@
 //! A destination is a peer's domain or the name of a webhook. One that nothing was ever delivered to has no row, and can be set and
 //! paused all the same.
 
+pub(super) mod describe;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::Period;
+use crate::App;
 use crate::destinations::{self, Destination, Filter, Setting};
-use crate::openmsg::Domain;
-use crate::webhooks::WebhookName;
-use crate::{App, pushes};
 
 use super::call::{Answer, Call, ok};
 use super::fields::{Fields, name_of};
@@ -19,30 +18,12 @@ use super::page::Wanted;
 use super::problem::Problem;
 use super::values;
 
-/// Most calls at once.
-const MOST_AT_ONCE: u64 = 10_000;
-/// Most calls a second.
-const MOST_A_SECOND: f64 = 1_000_000.0;
 /// Steps of a schedule.
 const MOST_STEPS: usize = 100;
 /// Longest wait of a schedule, in seconds.
 const LONGEST_WAIT: u64 = 7 * 86_400;
-/// As [`Destination::state`] has them.
-const STATES: [&str; 6] = ["well", "slowed", "retry_after", "half_open", "open", "paused"];
-
-/// How destinations of codes begin.
-const CODES: [&str; 3] = ["sms:", "voice:", "email:"];
-
 fn view(app: &App, destination: &Destination) -> Value {
-    let seconds = |period: &Period| period.duration().as_secs();
-    let delivery = &app.config.delivery;
-    let of_its_kind = match destination.name.as_str() {
-        name if name.starts_with(pushes::PREFIX) => &app.config.providers.push.schedule,
-        name if CODES.iter().any(|kind| name.starts_with(kind)) => &app.config.providers.schedule,
-        name if name.parse::<WebhookName>().is_ok() => &delivery.webhook_schedule,
-        _ => &delivery.schedule,
-    };
-    let default = || of_its_kind.iter().map(seconds).collect::<Vec<u64>>().into();
+    let default = || json!(destinations::default_schedule(app, &destination.name));
     json!({
         "name": destination.name,
         "state": destination.state,
@@ -68,17 +49,7 @@ fn view(app: &App, destination: &Destination) -> Value {
 fn name(call: &Call) -> Result<String, Problem> {
     call.unbound()?;
     let name = call.parameters.first().map(|text| text.to_ascii_lowercase()).unwrap_or_default();
-    let possible = name.parse::<WebhookName>().is_ok() || name.parse::<Domain>().is_ok() || is_own(&name);
-    if possible { Ok(name) } else { Err(missing()) }
-}
-
-/// What the node itself sends: `sms:codes`, `push:fcm`, `relay:partner`.
-fn is_own(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    name.split_once(':').is_some_and(|(kind, name)| {
-        let known = ["sms", "voice", "email", "push", "relay", "notice"].contains(&kind);
-        known && (1..=253).contains(&name.len()) && name.bytes().all(plain)
-    })
+    if destinations::is_name(&name) { Ok(name) } else { Err(missing()) }
 }
 
 fn missing() -> Problem {
@@ -97,8 +68,8 @@ pub(super) async fn list(call: Call) -> Answer {
     let wanted = Wanted::read_names(&mut query);
     let state = query.optional("state", |value| {
         let state = values::text(value)?;
-        let known = STATES.contains(&state.as_str());
-        if known { Ok(state) } else { Err(format!("is none of {}", STATES.join(", "))) }
+        let known = destinations::STATES.contains(&state.as_str());
+        if known { Ok(state) } else { Err(format!("is none of {}", destinations::STATES.join(", "))) }
     });
     query.finish(Some(()))?;
     let filter = Filter { state, after: wanted.after.clone(), limit: wanted.rows() };
@@ -145,15 +116,16 @@ pub(super) async fn resume(call: Call) -> Answer {
 /// The pace a request sets; what it does not name stays, `null` is the node's default.
 pub(super) fn setting(fields: &mut Fields) -> Setting {
     Setting {
-        concurrency: fields
-            .nullable("concurrency", |value| values::number(1..=MOST_AT_ONCE)(value).map(|number| number as u32)),
+        concurrency: fields.nullable("concurrency", |value| {
+            values::number(1..=u64::from(destinations::MOST_AT_ONCE))(value).map(|number| number as u32)
+        }),
         rate: fields.nullable("rate", rate),
         schedule: fields.nullable("schedule", schedule),
     }
 }
 
 fn rate(value: Value) -> Result<f32, String> {
-    let rate = value.as_f64().filter(|rate| (0.001..=MOST_A_SECOND).contains(rate));
+    let rate = value.as_f64().filter(|rate| destinations::RATES.contains(rate));
     rate.map(|rate| rate as f32).ok_or_else(|| "is not a number of calls a second from 0.001 to 1000000".into())
 }
 

@@ -1,11 +1,14 @@
 //! API keys: nobody can make one that may do more than their own.
 
+pub(super) mod describe;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::accounts;
-use crate::senders::{self, Key, Scope, Scopes};
+use crate::senders::{self, Key, Scopes};
 
+use super::audited::made;
 use super::call::{Answer, Call, json as answer, nothing, ok};
 use super::page::Wanted;
 use super::problem::{Kind, Problem};
@@ -31,7 +34,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
     let scopes = fields.required("scopes", scopes);
     let address = fields.optional("account", values::our_address(call.domain()));
     let (sender, scopes) = fields.finish((|| Some((sender?, scopes?)))())?;
-    if let Some(missing) = lacking(&call.key.scopes, &scopes) {
+    if let Some(missing) = call.key.scopes.lacking(&scopes) {
         return Err(Problem::new(Kind::Forbidden, format!("Your own key does not have the scope `{missing}`.")));
     }
     let account = match (&address, &call.key.account) {
@@ -48,23 +51,12 @@ pub(super) async fn create(mut call: Call) -> Answer {
     let (key, plain) = senders::create(call.app(), &sender, &scopes, account.as_ref()).await?;
     let mut shown = view(&key);
     shown["key"] = Value::String(plain.reveal().to_owned());
-    answer(StatusCode::CREATED, &shown)
+    made(answer(StatusCode::CREATED, &shown), key.id)
 }
 
 fn scopes(value: Value) -> Result<Scopes, String> {
     let names = values::list(MOST_SCOPES)(value)?.into_iter().map(values::text).collect::<Result<Vec<_>, _>>();
     Scopes::parse(names.map_err(|_| "holds something that is not text")?).map_err(|error| error.to_string())
-}
-
-/// The first scope that is wanted and that one's own key does not have.
-fn lacking(own: &Scopes, wanted: &Scopes) -> Option<String> {
-    let own_names = own.names();
-    let has = |name: &String| {
-        let (base, write) = name.strip_suffix(":read").map_or((name.as_str(), true), |base| (base, false));
-        // `*` is more than all scopes of today.
-        own_names.contains(name) || Scope::ALL.into_iter().any(|scope| scope.name() == base && own.allows(scope, write))
-    };
-    wanted.names().into_iter().find(|name| !has(name))
 }
 
 /// Whether a key that is bound to an account may see this one: those of its own account.
@@ -90,24 +82,4 @@ pub(super) async fn revoke(call: Call) -> Answer {
     let known =
         call.key.account.is_none() || senders::get(call.app(), id).await?.is_some_and(|key| visible(&call, &key));
     if known && senders::revoke(call.app(), id).await? { nothing() } else { Err(Problem::not_found("key")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_can_make_one_that_may_do_more() {
-        let scopes = |text: &str| text.parse::<Scopes>().unwrap();
-        for (own, wanted, lacks) in [
-            ("*", "*", None),
-            ("*", "messages", None),
-            ("keys,messages", "messages:read,messages", None),
-            ("keys,messages:read", "messages", Some("messages")),
-            ("keys", "keys,inbox:read", Some("inbox:read")),
-            ("accounts,passcodes,connections,messages,inbox,keys", "*", Some("*")),
-        ] {
-            assert_eq!(lacking(&scopes(own), &scopes(wanted)).as_deref(), lacks, "{own} {wanted}");
-        }
-    }
 }

@@ -1,15 +1,17 @@
-//! The list of all endpoints. Adding one is a function in its file and a line here.
+//! The list of all endpoints. Adding one is a function in its file, one of the same name in that file's `describe`, and a line here.
 
 use futures_util::future::BoxFuture;
 use http::Method;
 
+use crate::doors::paths::{matches, parameters, parameters_in, segments};
 use crate::senders::Scope;
 
 use super::call::{Answer, Call};
+use super::describe::{Operation, Schemas};
 use super::problem::Problem;
 use super::{
-    accounts, apps, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages, otp,
-    overview, passcodes, phones, webhooks,
+    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
+    messages, otp, overview, passcodes, people, phones, webhooks,
 };
 
 /// One endpoint.
@@ -17,9 +19,16 @@ pub(super) struct Route {
     method: Method,
     /// Segments; `{…}` matches any one and is handed to the endpoint.
     path: &'static str,
+    /// `FILE_FUNCTION`: names it to those who make clients out of the description.
+    pub(super) id: &'static str,
     /// The scope a key needs; all methods but GET need it in full, GET also works with `NAME:read`.
     pub(super) scope: Scope,
     pub(super) run: fn(Call) -> BoxFuture<'static, Answer>,
+    pub(super) describe: fn(&mut Schemas) -> Operation,
+    /// It writes, and is no change of the node: what senders, devices and people who sign in do all day is in the books.
+    traffic: bool,
+    /// Method and path, for the record of changes.
+    name: &'static str,
 }
 
 impl Route {
@@ -27,11 +36,49 @@ impl Route {
     pub(super) fn writes(&self) -> bool {
         self.method != Method::GET
     }
+
+    /// Whether it is written down who asked for it.
+    pub(super) fn is_audited(&self) -> bool {
+        self.writes() && !self.traffic
+    }
+
+    /// Its method.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path, with `{…}` for what is handed to the endpoint.
+    pub(super) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// `METHOD path`.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 macro_rules! routes {
-    ($($scope:ident { $($method:ident $path:literal => $run:path;)+ })+) => {
-        &[$($(Route { method: Method::$method, path: $path, scope: Scope::$scope, run: |call| Box::pin($run(call)) },)+)+]
+    ($($scope:ident { $($method:ident $path:literal => $file:ident::$name:ident $(, $traffic:ident)?;)+ })+) => {
+        &[$($(Route {
+            method: Method::$method,
+            path: $path,
+            id: concat!(stringify!($file), "_", stringify!($name)),
+            scope: Scope::$scope,
+            run: |call| Box::pin($file::$name(call)),
+            describe: $file::describe::$name,
+            traffic: traffic!($($traffic)?),
+            name: concat!(stringify!($method), " ", $path),
+        },)+)+]
+    };
+}
+
+macro_rules! traffic {
+    () => {
+        false
+    };
+    (traffic) => {
+        true
     };
 }
 
@@ -44,6 +91,10 @@ static ROUTES: &[Route] = routes! {
         PATCH "accounts/{address}" => accounts::update;
         POST "accounts/{address}/disable" => accounts::disable;
         POST "accounts/{address}/enable" => accounts::enable;
+        PUT "accounts/{address}/password" => people::set_password;
+        DELETE "accounts/{address}/password" => people::take_password;
+        POST "accounts/{address}/invite" => people::invite;
+        POST "accounts/{address}/sign-out" => people::sign_out;
     }
     Passcodes {
         POST "accounts/{address}/passcodes" => passcodes::issue;
@@ -61,8 +112,8 @@ static ROUTES: &[Route] = routes! {
         DELETE "connections/{id}" => connections::delete;
     }
     Messages {
-        POST "messages" => messages::accept;
-        POST "messages/batch" => messages::accept_many;
+        POST "messages" => messages::accept, traffic;
+        POST "messages/batch" => messages::accept_many, traffic;
         GET "messages" => messages::list;
         GET "messages/summary" => messages::summary;
         GET "messages/{id}" => messages::show;
@@ -89,7 +140,7 @@ static ROUTES: &[Route] = routes! {
         GET "campaigns" => campaigns::list;
         GET "campaigns/{id}" => campaigns::show;
         PATCH "campaigns/{id}" => campaigns::update;
-        POST "campaigns/{id}/rows" => campaigns::take;
+        POST "campaigns/{id}/rows" => campaigns::take, traffic;
         POST "campaigns/{id}/close" => campaigns::close;
         POST "campaigns/{id}/pause" => campaigns::pause;
         POST "campaigns/{id}/resume" => campaigns::resume;
@@ -101,9 +152,9 @@ static ROUTES: &[Route] = routes! {
         GET "inbox" => inbox::list;
         GET "inbox/count" => inbox::count;
         GET "inbox/stream" => inbox::stream;
-        POST "inbox/ack" => inbox::acknowledge_many;
+        POST "inbox/ack" => inbox::acknowledge_many, traffic;
         GET "inbox/{id}" => inbox::show;
-        POST "inbox/{id}/ack" => inbox::acknowledge;
+        POST "inbox/{id}/ack" => inbox::acknowledge, traffic;
     }
     Events {
         GET "events" => events::list;
@@ -137,10 +188,10 @@ static ROUTES: &[Route] = routes! {
         GET "peers" => phones::peers;
     }
     Logins {
-        POST "otp/start" => otp::start;
-        POST "otp/verify" => otp::verify;
-        POST "otp/introspect" => otp::introspect;
-        DELETE "otp/session" => otp::sign_out;
+        POST "otp/start" => otp::start, traffic;
+        POST "otp/verify" => otp::verify, traffic;
+        POST "otp/introspect" => otp::introspect, traffic;
+        DELETE "otp/session" => otp::sign_out, traffic;
     }
     Apps {
         POST "apps" => apps::create;
@@ -153,26 +204,33 @@ static ROUTES: &[Route] = routes! {
         DELETE "sessions/{id}" => apps::revoke;
     }
     Homing {
-        POST "homing/introspect" => homing::introspect;
+        POST "homing/introspect" => homing::introspect, traffic;
         GET "homing/sites" => hub::list;
         GET "homing/sites/{id}" => hub::show;
         PATCH "homing/sites/{id}" => hub::change;
         GET "homing/keys" => hub::keys;
         POST "homing/keys/rotate" => hub::rotate;
     }
-    Node {
-        GET "overview" => overview::show;
-    }
     Keys {
         POST "keys" => keys::create;
         GET "keys" => keys::list;
         DELETE "keys/{id}" => keys::revoke;
     }
+    Node {
+        GET "overview" => overview::show;
+        GET "audit" => audit::list;
+        GET "configuration" => audit::configuration;
+    }
 };
+
+/// Every endpoint there is.
+pub(super) fn all() -> &'static [Route] {
+    ROUTES
+}
 
 /// The route of a request, with the path's parameters decoded; HEAD is answered as GET without its body.
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
-    let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
+    let segments = segments(path);
     let method = if method == Method::HEAD { &Method::GET } else { method };
     // A fixed path (`inbox/count`) goes before one with a parameter in its place (`inbox/{id}`), whatever the method.
     let matching = || ROUTES.iter().filter(|route| matches(route.path, &segments));
@@ -194,48 +252,11 @@ pub(super) fn name(method: &Method, path: &str) -> &'static str {
     find(method, path).map_or("none", |(route, _)| route.path)
 }
 
-fn is_parameter(segment: &str) -> bool {
-    segment.starts_with('{')
-}
-
-fn parameters_in(path: &str) -> usize {
-    path.split('/').filter(|segment| is_parameter(segment)).count()
-}
-
-fn matches(path: &str, segments: &[&str]) -> bool {
-    let mut given = segments.iter();
-    let all = path.split('/').all(|wanted| {
-        given.next().is_some_and(|segment| if is_parameter(wanted) { !segment.is_empty() } else { wanted == *segment })
-    });
-    all && given.next().is_none()
-}
-
-fn parameters(path: &str, segments: &[&str]) -> Option<Vec<String>> {
-    path.split('/').zip(segments).filter(|(wanted, _)| is_parameter(wanted)).map(|(_, given)| decode(given)).collect()
-}
-
-/// Percent-decoding of one segment (RFC 3986, 2.1); nothing where the result is not UTF-8.
-fn decode(segment: &str) -> Option<String> {
-    let mut bytes = segment.bytes();
-    let mut decoded = Vec::with_capacity(segment.len());
-    while let Some(byte) = bytes.next() {
-        let byte = match byte {
-            b'%' => {
-                let high = char::from(bytes.next()?).to_digit(16)?;
-                let low = char::from(bytes.next()?).to_digit(16)?;
-                (high * 16 + low) as u8
-            }
-            byte => byte,
-        };
-        decoded.push(byte);
-    }
-    String::from_utf8(decoded).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::doors::api::problem::Kind;
+    use crate::doors::paths::is_parameter;
     use proptest::prelude::*;
 
     fn path_of(method: Method, path: &str) -> Result<(&'static str, Vec<String>), Kind> {
@@ -298,6 +319,26 @@ mod tests {
         promised.dedup();
         kept.sort();
         assert_eq!(promised, kept);
+    }
+
+    #[test]
+    fn what_writes_is_written_down_unless_it_is_traffic() {
+        let traffic: Vec<&str> = ROUTES.iter().filter(|route| route.traffic).map(Route::name).collect();
+        // Nothing joins this list by mistake: each is what senders, devices and people who sign in do all day.
+        let known = [
+            "POST messages",
+            "POST messages/batch",
+            "POST campaigns/{id}/rows",
+            "POST inbox/ack",
+            "POST inbox/{id}/ack",
+            "POST otp/start",
+            "POST otp/verify",
+            "POST otp/introspect",
+            "DELETE otp/session",
+            "POST homing/introspect",
+        ];
+        assert_eq!(traffic, known);
+        assert!(ROUTES.iter().all(|route| route.is_audited() == (route.writes() && !known.contains(&route.name()))));
     }
 
     proptest! {

@@ -12,20 +12,20 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::books::{Lane, State};
-use crate::openmsg::{Address, AddressId, Domain};
+use crate::openmsg::Address;
 
 use super::fields::name_of;
 
 type Read<T> = Result<T, String>;
 
 /// Longest tag, in characters.
-const LONGEST_TAG: usize = 64;
+pub(super) const LONGEST_TAG: usize = 64;
 /// Longest name of a sender, in characters.
-const LONGEST_SENDER: usize = 64;
+pub(super) const LONGEST_SENDER: usize = 64;
 /// Longest life of a message: a peer remembers its id for a day longer.
 pub(super) const LONGEST_LIFE: u64 = 7 * 24 * 3600;
 /// Longest idempotency key, in characters.
-const LONGEST_KEY: usize = 255;
+pub(super) const LONGEST_KEY: usize = 255;
 
 /// Text as it is.
 pub(super) fn text(value: Value) -> Read<String> {
@@ -86,22 +86,7 @@ pub(super) fn id(value: Value) -> Read<Uuid> {
 
 /// An address of this node, written in full or as the ID alone.
 pub(super) fn our_address(domain: &str) -> impl FnOnce(Value) -> Read<Address> {
-    move |value| read_our_address(&text(value)?, domain)
-}
-
-/// As [`our_address`], from text.
-pub(super) fn read_our_address(text: &str, domain: &str) -> Read<Address> {
-    if text.contains('*') {
-        let address: Address = text.parse().map_err(|error| format!("is not valid: {error}"))?;
-        return if address.domain().as_str() == domain {
-            Ok(address)
-        } else {
-            Err(format!("is not an address of this node: those end in *{domain}"))
-        };
-    }
-    let id: AddressId = text.parse().map_err(|error| format!("is not valid: {error}"))?;
-    let domain: Domain = domain.parse().map_err(|error| format!("has no domain: {error}"))?;
-    Address::new(&id, &domain).map_err(|error| format!("is not valid: {error}"))
+    move |value| Address::of_ours(&text(value)?, domain)
 }
 
 /// The address of an account to be made: an ID that this node issues.

@@ -3,6 +3,8 @@
 //! An HMAC secret is shown in the answer that made it, and never again; an Ed25519 key never leaves the node, its public half is
 //! always shown. Header values and credentials can be set, not read.
 
+pub(super) mod describe;
+
 mod draft;
 
 use std::time::Duration;
@@ -10,10 +12,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::App;
-use crate::books::{Accepted, Expiry, Lane, NewMessage, Way};
 use crate::destinations::{self, Setting};
-use crate::webhooks::{self, Auth, Change, Content, Definition, FINAL_STATUSES, SecretKind, Webhook, WebhookName};
+use crate::webhooks::{self, Auth, Change, Definition, FINAL_STATUSES, SecretKind, Webhook, WebhookName};
 
 use super::call::{Answer, Call, json as answer, nothing, ok};
 use super::page::Wanted;
@@ -25,8 +25,6 @@ use draft::{Draft, Edit};
 const OVERLAP: Duration = Duration::from_secs(86_400);
 /// Longest overlap, in seconds.
 const LONGEST_OVERLAP: u64 = 30 * 86_400;
-/// Life of a test message: somebody is looking at it now.
-const TEST_LIFE: Duration = Duration::from_secs(600);
 
 fn view(webhook: &Webhook) -> Value {
     let Definition { target, signing, secrets, headers, auth, final_statuses, timeout, .. } = &webhook.definition;
@@ -83,26 +81,9 @@ pub(super) async fn create(mut call: Call) -> Answer {
     call.unbound()?;
     let fields = call.fields().await?;
     let Draft { name, definition, events, pace } = Draft::read(fields, &call.app().config)?;
-    let Some(webhook) = webhooks::create(call.app(), &call.key.sender, &name, &definition, &events).await? else {
-        return Err(Problem::new(Kind::Conflict, format!("There is a webhook {name} already.")));
-    };
-    begin_anew(call.app(), &name, pace).await?;
+    let made = webhooks::begin(call.app(), &call.key.sender, &name, (&definition, &events), pace).await?;
+    let webhook = made.ok_or_else(|| Problem::new(Kind::Conflict, format!("There is a webhook {name} already.")))?;
     answer(StatusCode::CREATED, &view_with_secret(&webhook))
-}
-
-/// A webhook of this name may have been there before: its pace and its pause were not meant for this one.
-async fn begin_anew(app: &App, name: &WebhookName, pace: Setting) -> Result<(), Problem> {
-    let given = pace != Setting::default();
-    let known = destinations::resume(app, name.as_str()).await?;
-    if given || known {
-        let or_default = |pace: Setting| Setting {
-            concurrency: Some(pace.concurrency.flatten()),
-            rate: Some(pace.rate.flatten()),
-            schedule: Some(pace.schedule.flatten()),
-        };
-        destinations::set(app, name.as_str(), &or_default(pace)).await?;
-    }
-    Ok(())
 }
 
 /// `GET /webhooks`
@@ -177,27 +158,8 @@ pub(super) async fn test(call: Call) -> Answer {
     call.no_query()?;
     let name = name(&call)?;
     webhooks::find(call.app(), &name).await?.ok_or_else(missing)?;
-    let body = json!({"type": "ping", "timestamp": call.app().clock.now(), "data": {"webhook": name.as_str()}});
-    let message = NewMessage {
-        sender: call.key.sender.clone(),
-        way: Way::Webhook { name: name.to_string() },
-        lane: Lane::Interactive,
-        tag: None,
-        content: Content::json(body.to_string().as_bytes()).encode(),
-        expiry: Expiry::In(TEST_LIFE),
-        deliver_at: None,
-        order: None,
-        campaign: None,
-        held: false,
-        key: None,
-    };
-    match call.shared.serve.acceptor.accept(message).await? {
-        Accepted::New(id) | Accepted::Replayed(id) => {
-            answer(StatusCode::ACCEPTED, &json!({"id": id, "state": "pending"}))
-        }
-        // Without a key nothing can have come before.
-        Accepted::Mismatch | Accepted::RefusedBefore => Err(Problem::new(Kind::Internal, "The ping was not accepted.")),
-    }
+    let id = webhooks::ping(call.app(), &call.shared.serve.acceptor, &call.key.sender, &name).await?;
+    answer(StatusCode::ACCEPTED, &json!({"id": id, "state": "pending"}))
 }
 
 /// `POST /webhooks/{name}/disable`
@@ -210,15 +172,14 @@ pub(super) async fn enable(call: Call) -> Answer {
     set_disabled(call, false).await
 }
 
-/// Also its destination is paused, or resumed: a backlog is left where it is instead of being looked at again and again.
 async fn set_disabled(call: Call, disabled: bool) -> Answer {
     call.no_query()?;
-    let name = name(&call)?;
-    let webhook = webhooks::set_disabled(call.app(), &name, disabled).await?.ok_or_else(missing)?;
-    if disabled {
-        destinations::pause(call.app(), name.as_str()).await?;
-    } else {
-        destinations::resume(call.app(), name.as_str()).await?;
-    }
-    ok(&view(&webhook))
+    let webhook = webhooks::switch(call.app(), &name(&call)?, !disabled).await?;
+    ok(&view(&webhook.ok_or_else(missing)?))
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(fields: super::fields::Fields, config: &crate::config::Config) -> Result<(), Problem> {
+    draft::Draft::read(fields, config).map(drop)
 }

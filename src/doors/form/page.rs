@@ -7,8 +7,8 @@ use warp::reply::Response;
 use crate::accounts::Account;
 use crate::handshakes::{Handshake, State};
 
-use super::session::Session;
 use crate::doors::page::{self, Allowed, alert, escape};
+use crate::doors::site::session::Session;
 
 /// These pages have forms that come back to this door.
 const ALLOWED: Allowed<'_> = Allowed { says_where_from: true, form_to: "", script_of: "" };

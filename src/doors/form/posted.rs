@@ -1,27 +1,7 @@
 //! What a browser posts, into types. No error repeats a value that may be the code.
 
-use std::borrow::Cow;
-
-use url::form_urlencoded;
-use zeroize::Zeroizing;
-
+use crate::doors::site::fields::Fields;
 use crate::openmsg::{Address, AddressId, PassCode};
-
-/// The fields of a posted form; wiped when dropped, because one of them is a secret.
-pub(super) struct Posted(Vec<(String, Zeroizing<String>)>);
-
-impl Posted {
-    /// From a body; what is not a form has no fields.
-    pub(super) fn parse(body: &[u8]) -> Self {
-        let own = |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), Zeroizing::new(value.into_owned()));
-        Self(form_urlencoded::parse(body).map(own).collect())
-    }
-
-    /// The field, or nothing at all.
-    pub(super) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
-    }
-}
 
 /// What the form asks for.
 pub(super) struct Wanted {
@@ -31,7 +11,7 @@ pub(super) struct Wanted {
 }
 
 /// The form's fields into types, or words for the first that is wrong; the code is not in the words.
-pub(super) fn read_wanted(fields: &Posted, domain: &str) -> Result<Wanted, String> {
+pub(super) fn read_wanted(fields: &Fields, domain: &str) -> Result<Wanted, String> {
     let to: Address = fields
         .get("other_openmsg_address")
         .parse()
@@ -63,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_form_is_read_into_types_and_the_code_is_in_no_error() {
-        let read = |body: &str| read_wanted(&Posted::parse(body.as_bytes()), "our.example");
+        let read = |body: &str| read_wanted(&Fields::parse(body.as_bytes()), "our.example");
         let good = read("from=1000&other_openmsg_address=2*a.example&pass_code=042137").unwrap();
         assert_eq!((good.from.as_str(), good.code.as_str()), ("1000*our.example", "042137"));
         for wrong in [
@@ -81,7 +61,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_body_is_answered(body: Vec<u8>) {
-            let _ = read_wanted(&Posted::parse(&body), "our.example");
+            let _ = read_wanted(&Fields::parse(&body), "our.example");
         }
     }
 }

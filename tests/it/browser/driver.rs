@@ -77,7 +77,8 @@ impl Wanted {
         if let Some(width) = self.width {
             options["mobileEmulation"] = json!({"deviceMetrics": {"width": width, "height": 740, "pixelRatio": 1.0}});
         }
-        json!({"capabilities": {"alwaysMatch": {"acceptInsecureCerts": true, "goog:chromeOptions": options}}})
+        let logs = json!({"browser": "ALL"});
+        json!({"capabilities": {"alwaysMatch": {"acceptInsecureCerts": true, "goog:chromeOptions": options, "goog:loggingPrefs": logs}}})
     }
 
     /// Starts it.
@@ -118,7 +119,7 @@ fn driver() -> (Child, u16) {
 }
 
 impl Browser {
-    async fn call(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn call(&self, path: &str, body: Value) -> Value {
         self.try_call(path, body).await.unwrap_or_else(|message| panic!("{path}: {message}"))
     }
 

@@ -5,16 +5,12 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::books::Lane;
-use crate::campaigns::Form;
+use crate::campaigns::{Form, RATES};
 
 use super::super::fields::{Fields, name_of};
 use super::super::problem::Problem;
 use super::super::values;
 
-/// Fastest rate, in deliveries a second: beyond it is none.
-const FASTEST: f64 = 1_000_000.0;
-/// Slowest: one in about a day.
-const SLOWEST: f64 = 0.00001;
 /// What a template may name: a message's fields, but for those that are the campaign's.
 const FIELDS: [&str; 13] = [
     "from",
@@ -82,8 +78,8 @@ impl Definition {
 
 /// Deliveries a second.
 pub(super) fn rate(value: Value) -> Result<f64, String> {
-    let rate = value.as_f64().filter(|rate| (SLOWEST..=FASTEST).contains(rate));
-    rate.ok_or_else(|| format!("is not a number from {SLOWEST} to {FASTEST} (deliveries a second)"))
+    let rate = value.as_f64().filter(|rate| RATES.contains(rate));
+    rate.ok_or_else(|| format!("is not a number from {} to {} (deliveries a second)", RATES.start(), RATES.end()))
 }
 
 fn object(value: Value) -> Result<Map<String, Value>, String> {

@@ -8,14 +8,14 @@ use crate::openmsg::Address;
 
 use super::super::call::Call;
 use super::super::fields::Fields;
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::super::values;
 
 /// Longest destination or code that is looked for.
 const LONGEST: usize = 255;
 
 /// Reads the filter's fields; what is wrong is noted on them.
-pub(super) fn read(fields: &mut Fields, domain: &str) -> Filter {
+pub(in super::super) fn read(fields: &mut Fields, domain: &str) -> Filter {
     Filter {
         destination: fields.optional("destination", word),
         states: fields.optional("state", states).unwrap_or_default(),
@@ -32,20 +32,11 @@ pub(super) fn read(fields: &mut Fields, domain: &str) -> Filter {
 }
 
 /// The filter, of what this key may see.
-pub(super) fn for_key(call: &Call, mut filter: Filter) -> Result<Filter, Problem> {
-    if let Some(account) = &call.key.account {
-        let own = account.address.to_string();
-        if filter.from.as_ref().is_some_and(|from| *from != own) {
-            call.act_for(&filter.from.iter().find_map(|from| from.parse().ok()).unwrap_or(account.address.clone()))?;
-        }
-        filter.from = Some(own);
-    }
-    Ok(filter)
-}
-
-/// Whether it names nothing at all.
-pub(super) fn is_everything(filter: &Filter) -> bool {
-    *filter == Filter::default()
+pub(super) fn for_key(call: &Call, filter: Filter) -> Result<Filter, Problem> {
+    let Some(account) = &call.key.account else { return Ok(filter) };
+    let other =
+        |filter: Filter| format!("This key is bound to another account than {}.", filter.from.unwrap_or_default());
+    filter.within(account.address.as_str()).map_err(|filter| Problem::new(Kind::Forbidden, other(filter)))
 }
 
 fn word(value: Value) -> Result<String, String> {

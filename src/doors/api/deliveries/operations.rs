@@ -12,9 +12,6 @@ use super::super::problem::{Kind, Problem};
 use super::super::values;
 use super::{PATIENCE, filter};
 
-/// Most deliveries a second that a rate may name.
-const FASTEST: f64 = 1_000_000.0;
-
 /// `POST /replays`
 pub(in crate::doors::api) async fn begin_replay(call: Call) -> Answer {
     begin(call, OperationKind::Replay).await
@@ -38,7 +35,7 @@ async fn begin(mut call: Call, kind: OperationKind) -> Answer {
     let given = fields.finish(given)?;
     let mut fields = Fields::of(Value::Object(given))?;
     let filter = filter::read(&mut fields, call.domain());
-    if filter::is_everything(&filter) {
+    if filter.is_everything() {
         fields.mistake("filter", "names nothing; everything is too much at once");
     }
     fields.finish(Some(()))?;
@@ -68,8 +65,9 @@ fn object(value: Value) -> Result<Map<String, Value>, String> {
 }
 
 fn rate(value: Value) -> Result<f32, String> {
-    let rate = value.as_f64().filter(|rate| *rate >= 0.01 && *rate <= FASTEST);
-    rate.map(|rate| rate as f32).ok_or_else(|| format!("is not a number from 0.01 to {FASTEST}"))
+    let rates = books::OPERATION_RATES;
+    let rate = value.as_f64().filter(|rate| rates.contains(rate));
+    rate.map(|rate| rate as f32).ok_or_else(|| format!("is not a number from {} to {}", rates.start(), rates.end()))
 }
 
 /// What its kind calls the things it counts.

@@ -16,9 +16,9 @@ use crate::senders::Standing;
 
 use super::super::call::{Answer, Call, Shared};
 use super::super::problem::Problem;
-use super::super::sse::{self, COMMENT_EVERY, Ended, Outlet};
 use super::news::Subscription;
 use super::{After, after, kinds};
+use crate::doors::sse::{self, COMMENT_EVERY, Ended, Outlet};
 
 /// Events sent in one piece.
 const PAGE: usize = 100;
