@@ -16,7 +16,7 @@ use crate::telemetry::metrics::Holding;
 use crate::telemetry::traces::{self, Span};
 
 /// First words of `/api/v1/…`.
-const API: [&str; 30] = [
+const API: [&str; 24] = [
     "accounts",
     "apps",
     "audit",
@@ -41,12 +41,6 @@ const API: [&str; 30] = [
     "replays",
     "sessions",
     "webhooks",
-    "node",
-    "mailbox",
-    "me",
-    "doctor",
-    "workers",
-    "queues",
 ];
 const OPENMSG: [&str; 4] = ["auth", "auth-confirm", "message-receive", "message-confirm"];
 const TEXTSECURE: [&str; 9] =

@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 
 use super::OutboundError;
+use crate::config::Config;
+use crate::tls;
 
 /// Longest answer that is read: an error in words.
 const ANSWER: usize = 64 * 1024;
@@ -23,9 +25,11 @@ pub struct Collector {
 pub struct NotTaken(String);
 
 impl Collector {
-    /// Every call has `patience`.
-    pub fn new(patience: Duration) -> Result<Self, OutboundError> {
+    /// Every call has `patience`; authorities are trusted as for every other call.
+    pub fn new(config: &Config, patience: Duration) -> Result<Self, OutboundError> {
+        let tls = tls::client_config(config.outbound.ca_file.as_deref())?;
         let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .no_proxy()
             .timeout(patience)
             .connect_timeout(patience)

@@ -74,7 +74,7 @@ pub fn begin(config: &Config, role: &'static str) -> anyhow::Result<()> {
     let header = settings.header().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Transport::new(PATIENCE)?)
+        .with_http_client(Transport::new(config, PATIENCE)?)
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(PATIENCE)
         .with_endpoint(format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/')))

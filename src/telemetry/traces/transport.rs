@@ -11,6 +11,7 @@ use http::{Request, Response};
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::runtime::Handle;
 
+use crate::config::Config;
 use crate::outbound::Collector;
 use crate::telemetry::families::SPANS_FAILED;
 
@@ -22,8 +23,8 @@ pub(super) struct Transport {
 
 impl Transport {
     /// Call it inside the runtime.
-    pub(super) fn new(patience: Duration) -> anyhow::Result<Self> {
-        Ok(Self { collector: Arc::new(Collector::new(patience)?), runtime: Handle::current() })
+    pub(super) fn new(config: &Config, patience: Duration) -> anyhow::Result<Self> {
+        Ok(Self { collector: Arc::new(Collector::new(config, patience)?), runtime: Handle::current() })
     }
 }
 
