@@ -55,7 +55,7 @@ async fn post(phone: &Phone, messages: Value) -> String {
 async fn register_anew(node: &Node, phone: &Phone, registration_id: i32) {
     let registration = Registration {
         generation: uuid::Uuid::new_v4(),
-        password: handfast::crypto::hash_password(b"another").expect("hashed"),
+        password: handfast::crypto::hash_password(b"another", handfast::crypto::Cost::Device).expect("hashed"),
         signaling_key: Zeroizing::new(SIGNALING_KEY),
         registration_id,
         fetches_messages: true,

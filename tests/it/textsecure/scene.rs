@@ -152,7 +152,7 @@ impl Phone {
 fn registration(password: &str) -> Registration {
     Registration {
         generation: uuid::Uuid::new_v4(),
-        password: handfast::crypto::hash_password(password.as_bytes()).expect("hashed"),
+        password: handfast::crypto::hash_password(password.as_bytes(), handfast::crypto::Cost::Device).expect("hashed"),
         signaling_key: Zeroizing::new(SIGNALING_KEY),
         registration_id: 4242,
         fetches_messages: true,
