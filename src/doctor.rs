@@ -1,5 +1,9 @@
 //! `handfast doctor`: everything that must be right before a node can work, checked one by one, each with words.
 
+mod machine;
+mod processes;
+mod services;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,8 +45,14 @@ pub async fn examine(config: anyhow::Result<Config>) -> ExitCode {
         ("certificate", certificate(&config)),
         ("database", database(&config).await),
         ("broker", broker(&config).await),
+        ("broker version", machine::broker_version(&config).await),
         ("clock", clock(&config).await),
+        ("disk", machine::disk(&config)),
         ("node", node(&config).await),
+        ("workers", processes::workers(&config).await),
+        ("keys in use", processes::keys(&config).await),
+        ("codes", services::codes(&config).await),
+        ("push", services::push(&config)),
         ("reachable", reachable(&config).await),
     ];
     report(&findings)

@@ -21,7 +21,7 @@ mod talk;
 mod users;
 mod write;
 
-pub use conversations::{Conversation, Conversations, conversations};
+pub use conversations::{Conversation, Conversations, conversations, unread};
 pub use sessions::{SESSION_TOKEN_CHARS, Session, SignedIn, find_session, sessions, sign_out, sign_out_all};
 pub use sign_in::{From, Outcome};
 pub use talk::{Line, Said, Talk, said, states, talk};

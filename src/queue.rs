@@ -19,11 +19,13 @@ mod ask;
 mod consume;
 mod depth;
 mod publish;
+mod version;
 
 pub use ask::{AskError, AskTaken, Asker, Replier};
 pub use consume::{Consumer, Source, Taken};
 pub use depth::{Depth, Depths};
 pub use publish::{NotPublished, Publisher};
+pub use version::version;
 
 use std::io;
 use std::time::Duration;

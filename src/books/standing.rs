@@ -16,7 +16,8 @@ use crate::db::DbError;
 const MOST: i64 = 20_000;
 
 /// Open deliveries of a lane.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, PartialEq, Eq, schemars::JsonSchema)]
+#[schemars(rename = "LaneStanding")]
 pub struct Standing {
     /// Which.
     pub lane: Lane,
@@ -114,7 +115,7 @@ pub async fn standing(app: &App) -> Result<Vec<Standing>, DbError> {
         from open group by lane, state"
     );
     let mut lanes = Lane::ALL.map(Standing::nothing);
-    for row in app.db.rows(&sql, &[&app.clock.now(), &MOST]).await? {
+    for row in app.db.rows_along_indexes(&sql, &[&app.clock.now(), &MOST]).await? {
         let lane = &mut lanes[Lane::from_number(row.get(0)) as usize];
         *lane.of(row.get(1)) += row.get::<_, i64>(2);
         let since: Option<Timestamp> = row.get(3);

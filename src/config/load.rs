@@ -164,7 +164,13 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
     }
     let doors =
         [config.textsecure.mistakes(config.mode), config.mesibo.mistakes(config), config.homing.mistakes(config)];
-    let rest = config.mailbox.mistakes(config).into_iter().chain(config.providers.mistakes(config.mode)).chain(config.audit.mistakes()).chain(config.telemetry.mistakes());
+    let rest = config
+        .mailbox
+        .mistakes(config)
+        .into_iter()
+        .chain(config.providers.mistakes(config.mode))
+        .chain(config.audit.mistakes())
+        .chain(config.telemetry.mistakes());
     let rest = rest.chain(config.console.mistakes(config.private.trusted_proxies.len()));
     for (key, what) in doors.into_iter().flatten().chain(rest) {
         wrong(&key, &what);

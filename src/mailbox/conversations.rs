@@ -61,6 +61,14 @@ select from_address, (array_agg(from_name order by id desc))[1], max(id::text)::
 from (select id, from_address, from_name from inbox where account_id = $1 and acknowledged_at is null order by id desc limit $2) i
 group by from_address";
 
+const COUNT: &str = "/* mailbox::conversations count */
+select count(*) from (select from inbox where account_id = $1 and acknowledged_at is null limit $2) i";
+
+/// How many messages of the account are unread; no more than a thousand are counted.
+pub async fn unread(app: &App, account: Uuid) -> Result<i64, Error> {
+    Ok(app.db.row(COUNT, &[&account, &COUNTED]).await?.map_or(0, |row| row.get(0)))
+}
+
 /// What is known of somebody from messages.
 struct Heard {
     name: Option<String>,

@@ -40,6 +40,12 @@ const ANSWER: AnswerLimit = AnswerLimit::Skim { keep: 4096, read: 64 * 1024 };
 trait Carry: Send + Sync {
     /// Tries once, and comes to an end `within` that time, whatever has been sent by then.
     fn carry<'a>(&'a self, letter: &'a Letter<'a>, within: Duration) -> BoxFuture<'a, Word>;
+
+    /// Asks whether it would carry something from us, and sends nothing; nothing where that cannot be asked.
+    fn greet(&self, within: Duration) -> BoxFuture<'_, Option<Result<(), String>>> {
+        let _ = within;
+        Box::pin(async { None })
+    }
 }
 
 /// What a carrier said.
@@ -169,6 +175,17 @@ impl Carriers {
         let word = carrier.carry.carry(letter, within).await;
         carrier.note(word.said, self.rest);
         word
+    }
+
+    /// Asks each of them whether it would carry something, and sends nothing: kind, name and answer. None: that cannot be asked.
+    pub async fn greet(&self, within: Duration) -> Vec<(&'static str, String, Option<Result<(), String>>)> {
+        let mut answers = Vec::new();
+        for kind in [Kind::Sms, Kind::Voice, Kind::Email] {
+            for carrier in self.of(kind) {
+                answers.push((kind.name(), carrier.name.clone(), carrier.carry.greet(within).await));
+            }
+        }
+        answers
     }
 
     fn of(&self, kind: Kind) -> &[Carrier] {

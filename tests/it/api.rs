@@ -1,6 +1,7 @@
 //! The private listener over a real socket, with real PostgreSQL and no broker: what needs none must not mind.
 
 mod accounts;
+mod audit;
 mod campaigns;
 mod connections;
 mod console;

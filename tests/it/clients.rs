@@ -161,7 +161,7 @@ async fn sends(scene: &Scene, block: &Block, number: i64) {
 
 async fn pages(scene: &Scene, block: &Block) {
     let said = scene.run(block, &scene.url()).await;
-    let list = scene.node.get("messages?limit=1000").await;
+    let list = scene.node.get("messages?tag=orders&limit=1000").await;
     let ids: Vec<&str> = list["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
     assert!(ids.len() > 2, "more than a page");
     for id in ids {

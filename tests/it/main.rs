@@ -24,6 +24,7 @@ mod mesibo;
 mod node;
 mod observe;
 mod openmsg;
+mod operators;
 mod peers;
 mod people;
 mod secrets;

@@ -1,5 +1,7 @@
 //! What the node is doing, for its operators.
 
+pub(super) mod describe;
+
 use super::call::{Answer, Call, ok};
 
 /// `GET /overview`.

@@ -2,6 +2,8 @@
 //!
 //! Whoever can set a password can become that person: a key needs every right that the mailbox gives.
 
+pub(super) mod describe;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 

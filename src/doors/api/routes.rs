@@ -211,15 +211,13 @@ static ROUTES: &[Route] = routes! {
         GET "homing/keys" => hub::keys;
         POST "homing/keys/rotate" => hub::rotate;
     }
-    Node {
-        GET "overview" => overview::show;
-    }
     Keys {
         POST "keys" => keys::create;
         GET "keys" => keys::list;
         DELETE "keys/{id}" => keys::revoke;
     }
     Node {
+        GET "overview" => overview::show;
         GET "audit" => audit::list;
         GET "configuration" => audit::configuration;
     }

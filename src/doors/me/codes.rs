@@ -82,10 +82,11 @@ fn new_code(issued: &Issued, now: Timestamp) -> Markup {
 /// How long something is still good, in words.
 fn left(now: Timestamp, until: Timestamp) -> String {
     let seconds = until.as_second().saturating_sub(now.as_second()).max(0);
+    let many = |n: i64, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
     match (seconds / 60, seconds % 60) {
-        (0, seconds) => format!("{seconds} seconds"),
-        (minutes, 0) => format!("{minutes} minutes"),
-        (minutes, seconds) => format!("{minutes} minutes {seconds} seconds"),
+        (0, seconds) => many(seconds, "second"),
+        (minutes, 0) => many(minutes, "minute"),
+        (minutes, seconds) => format!("{} {}", many(minutes, "minute"), many(seconds, "second")),
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         assert_eq!(left(at(0), at(600)), "10 minutes");
         assert_eq!(left(at(0), at(599)), "9 minutes 59 seconds");
-        assert_eq!(left(at(0), at(59)), "59 seconds");
+        assert_eq!(left(at(0), at(61)), "1 minute 1 second");
         assert_eq!(left(at(100), at(59)), "0 seconds");
     }
 }

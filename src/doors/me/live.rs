@@ -208,12 +208,12 @@ impl Feed {
             View::Codes => {
                 let live = codes::live(&self.app, &self.user.who).await?;
                 put(&mut parts, "codes", &codes::list(&self.user.session, &live));
-                list::read(&self.app, &self.user.who, None).await?.unread
+                mailbox::unread(&self.app, self.user.who.account.id).await?
             }
             View::Talk(other) => {
                 let other = other.clone();
                 self.put_talk(&other, &mut parts).await?;
-                list::read(&self.app, &self.user.who, None).await?.unread
+                mailbox::unread(&self.app, self.user.who.account.id).await?
             }
         };
         put(&mut parts, "health", &unread_words(unread));

@@ -48,7 +48,7 @@ async fn respond(
         return Err(visit.nothing_here(user));
     }
     mark_read(visit, user, &talk.lines).await?;
-    let unread = list::read(app, who, None).await?.unread;
+    let unread = mailbox::unread(app, who.account.id).await?;
     let name = called(connection.as_ref(), &talk, other);
     let older = talk.older.map(|older| format!("/me/with/{other}?before={older}"));
     let main = html! {

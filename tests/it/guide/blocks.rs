@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
     ToItsEnd,
-    Background { until: String },
+    Background {
+        until: String,
+    },
     Stopped,
     Fails,
     Never(String),

@@ -37,7 +37,17 @@ impl Machine {
         fs::write(home.join("script"), self.script(blocks)).unwrap();
         let log = fs::File::create(home.join("log")).unwrap();
         let whole = Command::new("timeout")
-            .args(["--kill-after=5", "300", "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"])
+            .args([
+                "--kill-after=5",
+                "300",
+                "unshare",
+                "--net",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--mount-proc",
+                "--kill-child",
+            ])
             .args(as_ourselves())
             .args(["bash", "-euo", "pipefail"])
             .arg(home.join("script"))
@@ -54,7 +64,8 @@ impl Machine {
         let read = |name: String| fs::read_to_string(home.join(name)).ok();
         let passed = (0..blocks.len()).take_while(|n| home.join(format!("out/{n}.passed")).exists());
         let outputs = passed.map(|n| read(format!("out/{n}")).unwrap_or_default()).collect::<Vec<_>>();
-        let log = read(String::from("log")).unwrap_or_default() + &read(format!("out/{}", outputs.len())).unwrap_or_default();
+        let log =
+            read(String::from("log")).unwrap_or_default() + &read(format!("out/{}", outputs.len())).unwrap_or_default();
         let from = log.char_indices().nth_back(6000).map_or(0, |(at, _)| at);
         Ran { outputs, log: log[from..].to_owned() }
     }
@@ -87,7 +98,9 @@ impl Machine {
                      for _ in $(seq 15); do sleep 0.2; [ ! -s \"$out/{n}\" ] || break; done\n\
                      kill -0 $stream\npkill -INT -P $stream || kill -INT $stream\nwait $stream || true"
                 ),
-                Way::Fails => writeln!(script, "if (\n{text}\n) >\"$out/{n}\" 2>&1; then echo 'it did not fail' >&2; exit 1; fi"),
+                Way::Fails => {
+                    writeln!(script, "if (\n{text}\n) >\"$out/{n}\" 2>&1; then echo 'it did not fail' >&2; exit 1; fi")
+                }
                 _ => writeln!(script, "{{\n{text}\n}} >\"$out/{n}\" 2>&1"),
             };
             let _ = writeln!(script, "touch \"$out/{n}.passed\"");

@@ -103,7 +103,7 @@ impl<'a> Index<'a> {
 
     fn found_in(&self, line: &[u8]) -> impl Iterator<Item = Kind> {
         let places = line.windows(BEGINNING).enumerate();
-        let known = places.filter(|(_, found)| self.starts[usize::from(found[0]) << 8 | usize::from(found[1])]);
+        let known = places.filter(move |(_, found)| self.starts[usize::from(found[0]) << 8 | usize::from(found[1])]);
         known.flat_map(move |(at, found)| {
             let entries = self.by_beginning.get(found).map(Vec::as_slice).unwrap_or_default();
             entries.iter().filter(move |entry| is_at(entry, line, at)).map(|entry| entry.kind)

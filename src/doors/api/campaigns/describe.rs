@@ -8,8 +8,8 @@ use super::super::describe::{Operation, Schemas, Shape, cast, kinds, may, must, 
 use super::super::problem::Kind;
 use super::super::streamed::NDJSON;
 use super::rows::Progress;
-use crate::campaigns::RATES;
 use super::{MOST_ERRORS, View};
+use crate::campaigns::RATES;
 
 fn example() -> serde_json::Value {
     json!({"id": cast::CAMPAIGN, "name": "Spring", "tag": "spring", "closed": false, "lane": "bulk", "finished_at": null})

@@ -183,7 +183,10 @@ fn counted(schemas: &mut Schemas) -> Shape {
 pub(in super::super) fn begin_replay(schemas: &mut Schemas) -> Operation {
     let body = shape::request([
         must("filter", filter(schemas)),
-        may("rate", shape::number(*OPERATION_RATES.start(), *OPERATION_RATES.end()).about("Deliveries a second, at the most")),
+        may(
+            "rate",
+            shape::number(*OPERATION_RATES.start(), *OPERATION_RATES.end()).about("Deliveries a second, at the most"),
+        ),
         may("dry_run", shape::boolean().eg(false).default(false).about("Only count")),
     ]);
     Operation::new("Send again all that a filter finds")

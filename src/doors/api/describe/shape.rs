@@ -219,7 +219,7 @@ pub(super) fn make_up(schema: &Value, definitions: &Map<String, Value>) -> Value
     }
 }
 
-/// `over` on top of `under`, field by field.
+/// `over` on top of `under`, field by field; of a list, each on top of the first.
 pub(super) fn overlay(under: Value, over: Value) -> Value {
     match (under, over) {
         (Value::Object(mut under), Value::Object(over)) => {
@@ -229,7 +229,11 @@ pub(super) fn overlay(under: Value, over: Value) -> Value {
             }
             Value::Object(under)
         }
-        (under, over) if over.is_object() && over == json!({}) => under,
+        (Value::Array(under), Value::Array(over)) => {
+            let first = under.first().cloned().unwrap_or_default();
+            over.into_iter().map(|over| overlay(first.clone(), over)).collect()
+        }
+        (under, over) if over == json!({}) => under,
         (_, over) => over,
     }
 }

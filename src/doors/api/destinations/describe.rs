@@ -2,16 +2,21 @@
 
 use serde_json::json;
 
+use crate::destinations::{MOST_AT_ONCE, RATES, STATES};
+
 use super::super::describe::shape::Property;
 use super::super::describe::{Operation, Schemas, Shape, cast, kinds, may, must, shape};
-use super::{LONGEST_WAIT, MOST_A_SECOND, MOST_AT_ONCE, MOST_STEPS, STATES};
+use super::{LONGEST_WAIT, MOST_STEPS};
 
 /// The pace, which a webhook may be given too.
 pub(in super::super) fn pace() -> [Property; 3] {
     let wait = kinds::seconds(1, LONGEST_WAIT);
     [
-        may("concurrency", shape::whole(1, MOST_AT_ONCE).eg(10).about("Calls at once; null: the node's default")),
-        may("rate", shape::number(0.001, MOST_A_SECOND).about("Calls a second; null: no limit")),
+        may(
+            "concurrency",
+            shape::whole(1, u64::from(MOST_AT_ONCE)).eg(10).about("Calls at once; null: the node's default"),
+        ),
+        may("rate", shape::number(*RATES.start(), *RATES.end()).about("Calls a second; null: no limit")),
         may(
             "schedule",
             shape::list(wait, 1, MOST_STEPS)
@@ -39,7 +44,7 @@ fn destination(schemas: &mut Schemas) -> Shape {
         must("concurrency", no(shape::count()).about("Calls at once, where set")),
         must("concurrency_in_effect", shape::count().eg(50)),
         must("concurrency_now", shape::count().eg(50)),
-        must("rate", no(shape::number(0.0, MOST_A_SECOND)).about("Calls a second, where set")),
+        must("rate", no(shape::number(0.0, *RATES.end())).about("Calls a second, where set")),
         must("schedule", no(seconds())),
         must("schedule_in_effect", seconds()),
         must("waiting", shape::count().eg(0).about("Deliveries that wait for it")),
