@@ -19,5 +19,5 @@ comment on column activity.received is 'Messages of other nodes stored for our a
 -- The few that are not well are counted without a look at the others.
 create index destinations_unwell on destinations (name) where paused or breaker <> 0 or closed_until is not null;
 
-alter table messages add column trace bytea check (length(trace) = 24);
+alter table messages add column trace bytea;
 comment on column messages.trace is 'W3C trace context of the request that was accepted, if that was sampled: 16 bytes trace id, 8 bytes span id. Every attempt, however late, joins that trace.';

@@ -50,6 +50,10 @@ const SET_DISABLED: &str = "/* accounts::set_disabled */
 update accounts set disabled_at = case when $2 then coalesce(disabled_at, $3) end where address = $1
 returning id, address, name, accepts_messages, disabled_at, created_at";
 
+/// Whoever was signed in to the mailbox is not any more, also when the account is enabled again.
+const SIGN_OUT: &str = "/* accounts::sign_out */
+delete from mailbox_sessions where account_id = $1";
+
 /// Makes one account; `None`: the address is taken.
 pub async fn create(
     app: &App,
@@ -94,10 +98,20 @@ pub async fn update(
     app.db.row(UPDATE, &[&address.as_str(), &name, &accepts]).await?.map(|row| read(&row)).transpose()
 }
 
-/// Disables or enables; `None`: there is no such account. Saying it twice changes nothing.
+/// Disables or enables; `None`: there is no such account. Saying it twice changes nothing. Disabling ends the account's sessions in
+/// the mailbox.
 pub async fn set_disabled(app: &App, address: &Address, disabled: bool) -> Result<Option<Account>, DbError> {
-    let row = app.db.row(SET_DISABLED, &[&address.as_str(), &disabled, &app.clock.now()]).await?;
-    row.map(|row| read(&row)).transpose()
+    let mut client = app.db.client().await?;
+    let tx = client.transaction().await?;
+    let set = tx.prepare_cached(SET_DISABLED).await?;
+    let row = tx.query_opt(&set, &[&address.as_str(), &disabled, &app.clock.now()]).await?;
+    let account = row.map(|row| read(&row)).transpose()?;
+    if let Some(account) = account.as_ref().filter(|account| account.disabled) {
+        // In a statement of its own: it sees what was committed while the first one waited for the row.
+        tx.execute(&tx.prepare_cached(SIGN_OUT).await?, &[&account.id]).await?;
+    }
+    tx.commit().await?;
+    Ok(account)
 }
 
 fn read(row: &Row) -> Result<Account, DbError> {

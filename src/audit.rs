@@ -22,7 +22,7 @@ const LONGEST_ACTOR: usize = 200;
 const LOOKED_AT: i64 = 20_000;
 
 /// Which way somebody came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// An application, over `/api/v1`.
@@ -70,7 +70,8 @@ pub struct Deed<'a> {
 }
 
 /// One row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct Entry {
     /// Its id, which sorts by time.
     pub id: Uuid,
@@ -194,6 +195,22 @@ pub async fn list(app: &App, filter: &Filter, after: Option<Uuid>, limit: i64) -
         false => rows.first().and_then(|row| row.get("last")),
     };
     Ok(Page { entries, next })
+}
+
+/// Who uses the node's own machine: the name of the user, and behind `sudo` whose it was.
+pub fn local_actor() -> String {
+    let id = rustix::process::geteuid().as_raw();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    let name = named.unwrap_or_else(|| format!("user {id}"));
+    match std::env::var("SUDO_USER") {
+        Ok(behind) if !behind.is_empty() && behind != name => format!("{behind} as {name}"),
+        _ => name,
+    }
 }
 
 /// Deletes what is older than `audit.keep`, some at a time; how many.

@@ -20,6 +20,7 @@
 mod campaign;
 mod cancel;
 mod claim;
+mod contents;
 mod due;
 mod expire;
 mod find;
@@ -42,6 +43,7 @@ pub use campaign::{
 };
 pub use cancel::{cancel, cancel_many, cancelled_among};
 pub use claim::{Claimed, ClaimedDelivery, claim_again, claim_chunks, give_back, give_back_again, held_by, park};
+pub use contents::{contents, deliveries_of};
 pub use due::{Due, Pending, confirmed, due_again, due_chunks, pending, published, published_ahead, unpublish};
 pub use expire::{expire_due, expire_waiting};
 pub use find::{Count, Filter, Found, Group, Status, StatusError, count, deliveries};

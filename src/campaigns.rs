@@ -76,8 +76,9 @@ impl crate::failure::Failure for Error {
 }
 
 /// Where a campaign stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "CampaignState")]
 pub enum State {
     /// Its rows are delivered.
     Running,
@@ -101,7 +102,7 @@ impl State {
 }
 
 /// A campaign, without its template.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Campaign {
     /// Its id.
     pub id: Uuid,
@@ -160,7 +161,8 @@ pub struct NewCampaign<'a> {
 }
 
 /// A row that could not be accepted.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignError")]
 pub struct RowError {
     /// Which, counted from 1.
     pub row: i64,

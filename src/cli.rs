@@ -9,12 +9,15 @@
 mod accounts;
 mod apikeys;
 mod apps;
+mod audit;
 mod campaign;
 mod client;
 mod connections;
 mod deliveries;
 mod destinations;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod homing;
 mod hub;
 mod inbox;
@@ -22,6 +25,7 @@ mod list;
 mod operations;
 mod output;
 mod passcodes;
+mod password;
 mod phones;
 mod problem;
 mod send;
@@ -29,11 +33,13 @@ mod sse;
 mod status;
 mod table;
 mod target;
+mod top;
 mod webhooks;
 
 pub use accounts::AccountCommand;
 pub use apikeys::ApiKeyCommand;
 pub use apps::{AppCommand, SessionCommand};
+pub use audit::AuditCommand;
 pub use campaign::CampaignCommand;
 pub use client::{Client, ClientError};
 pub use connections::{ConnectCommand, ConnectionCommand};
@@ -50,6 +56,7 @@ pub use problem::{FieldError, Problem};
 pub use send::SendCommand;
 pub use status::{CancelCommand, StatusCommand};
 pub use target::{Target, TargetError};
+pub use top::TopCommand;
 pub use webhooks::WebhookCommand;
 
 // The demonstration works through the same client.
@@ -67,36 +74,44 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create, list, rename, disable and enable accounts
+    #[command(visible_alias = "accounts")]
     Account(AccountCommand),
     /// Issue, list and revoke pass codes: what a stranger needs to connect
+    #[command(visible_alias = "passcodes")]
     Passcode(PassCodeCommand),
     /// Shake hands with an address elsewhere, so that messages may be sent to it
     Connect(ConnectCommand),
     /// List, show, block, unblock and delete connections
+    #[command(visible_alias = "connections")]
     Connection(ConnectionCommand),
     /// Send one message, or a message for every row of a file
     Send(SendCommand),
     /// One template, rows in any number: create, upload, watch, pause, slow down, cancel, report
+    #[command(visible_alias = "campaigns")]
     Campaign(CampaignCommand),
     /// Read, acknowledge and follow what was received
     Inbox(InboxCommand),
     /// List and follow what happens: deliveries that ended, messages received, destinations
     Events(EventsCommand),
-    /// Show what became of a message, or count a whole campaign
+    /// Show how the node is, what became of a message, or count a whole campaign
     Status(StatusCommand),
     /// Stop messages that have not gone out yet
     Cancel(CancelCommand),
     /// Find, count, replay and cancel deliveries
+    #[command(visible_alias = "deliveries")]
     Delivery(DeliveryCommand),
     /// Show dead letters: what failed, expired, or may have arrived
     Dead(DeadCommand),
     /// Send again all dead letters that a filter finds
     Replay(ReplayCommand),
     /// List, show, pause, resume and cancel replays and cancels by filter
+    #[command(visible_alias = "operations")]
     Operation(OperationCommand),
     /// Create, list, rotate, try out, disable and delete webhooks
+    #[command(visible_alias = "webhooks")]
     Webhook(WebhookCommand),
     /// See how destinations are, set their pace, pause and resume them
+    #[command(visible_alias = "destinations")]
     Destination(DestinationCommand),
     /// List, show, disable, enable and unregister phone numbers, and try out how they are pushed to
     #[command(visible_alias = "phone")]
@@ -114,7 +129,12 @@ pub enum Command {
     /// A user of Homing Space: a space, its personas, what waits for them, logins
     Homing(Box<HomingCommand>),
     /// Create, list and revoke API keys
+    #[command(visible_alias = "apikeys")]
     Apikey(ApiKeyCommand),
+    /// Show live what the node is doing
+    Top(TopCommand),
+    /// See who changed what
+    Audit(AuditCommand),
 }
 
 impl Command {
@@ -144,6 +164,8 @@ impl Command {
             Self::Sessions(command) => command.run().await,
             Self::Homing(command) => command.run().await,
             Self::Apikey(command) => command.run().await,
+            Self::Top(command) => command.run().await,
+            Self::Audit(command) => command.run().await,
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -251,6 +273,10 @@ mod tests {
             "account list --all --json",
             "account --json list",
             "account disable 1000 2000",
+            "account password 1000 --password-file p",
+            "account password 1000 --clear",
+            "account invite 1000*shop.example --json",
+            "account sign-out 1000 2000",
             "passcode issue 1000*shop.example --life 1h",
             "passcode revoke 1000 --all",
             "passcode revoke 1000 7",
@@ -310,6 +336,12 @@ mod tests {
             "sessions list --app com.example.app --address 18005551234 --limit 5",
             &format!("sessions revoke {id} {id}"),
             "session unlock com.example.app 18005551234",
+            "top --once --view workers --interval 5s",
+            "audit list --since 1d --action webhooks --via cli --subject orders --all --json",
+            "audit follow --actor shop --limit 1",
+            "deliveries list --state failed",
+            "destinations list",
+            "campaigns list",
             "apikey create shop --scope messages,inbox:read --scope keys --account 1000",
             "homing create --hub https://hub.example/homing/hub --space s.json --password-file p",
             "homing open --hub https://hub.example/homing/hub --code hsp_x",
@@ -360,6 +392,9 @@ mod tests {
             "webhook create orders",
             "webhook create orders https://a.example --bearer-file a --basic-file b",
             "webhook delete",
+            "audit",
+            "audit list --via mail",
+            "top --interval soon",
             "destination set orders",
             "phones",
             "phones unregister",

@@ -63,9 +63,9 @@ impl Instant {
         Self(boottime_micros())
     }
 
-    /// A later point.
+    /// A later point; never, where that is further away than can be said.
     pub fn after(self, by: Duration) -> Self {
-        Self(self.0 + by.as_micros() as i64)
+        Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// How long until this point; zero when it is past.
@@ -94,4 +94,17 @@ pub fn uuid_at(moment: Timestamp) -> uuid::Uuid {
     let mut bytes = [0; 16];
     bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
     uuid::Uuid::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by the fuzzer: a service says how long its token lives, and may say anything.
+    #[test]
+    fn what_ends_in_a_million_years_has_not_ended() {
+        assert!(!Instant::now().after(Duration::from_secs(u64::MAX)).is_past());
+        assert!(!Instant::now().after(Duration::from_secs(60)).is_past());
+        assert!(Instant::now().after(Duration::ZERO).is_past());
+    }
 }

@@ -8,13 +8,17 @@
 mod audit;
 mod bucket;
 pub mod console;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod homing;
 mod host;
 mod load;
+pub mod mailbox;
 pub mod mesibo;
 pub mod providers;
 mod secret;
 mod size;
+pub mod telemetry;
 pub mod textsecure;
 
 pub use audit::Audit;
@@ -24,10 +28,12 @@ pub use homing::Homing;
 use host::is_host;
 pub(crate) use host::is_http_url;
 pub use load::{ConfigError, load};
+pub use mailbox::Mailbox;
 pub use mesibo::{Mesibo, TestCode};
 pub use providers::Providers;
 pub use secret::Secret;
 pub use size::{ByteSize, Period};
+pub use telemetry::{Telemetry, Work};
 pub use textsecure::Textsecure;
 
 use std::collections::BTreeMap;
@@ -57,6 +63,8 @@ pub struct Config {
     pub public: Public,
     /// The listener our own applications reach.
     pub private: Private,
+    /// A worker's own listener.
+    pub work: Work,
     /// The console on it.
     pub console: Console,
     /// Keys that seal secrets at rest.
@@ -69,6 +77,8 @@ pub struct Config {
     pub mesibo: Mesibo,
     /// The Homing Space doors: a merchant's gateway, and a hub.
     pub homing: Homing,
+    /// The mailbox: pages for people of this node.
+    pub mailbox: Mailbox,
     /// What carries codes and wakes devices.
     pub providers: Providers,
     /// Pass codes.
@@ -87,6 +97,8 @@ pub struct Config {
     pub audit: Audit,
     /// Log output.
     pub log: Log,
+    /// Traces.
+    pub telemetry: Telemetry,
     /// For tests and demonstrations only.
     pub development: Development,
 }

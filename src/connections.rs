@@ -123,6 +123,9 @@ const LIST_ACCOUNT: &str = concat!(
     " from connections where account_id = $3 and id > $1 order by id limit $2"
 );
 
+const NEWEST: &str = "/* connections::newest */
+select id from connections where account_id = $1 order by id desc limit 1";
+
 const SET_BLOCKED: &str = concat!(
     "/* connections::set_blocked */ update connections
     set blocked_at = case when $2 then coalesce(blocked_at, $3) end, updated_at = $3 where id = $1 returning ",
@@ -150,6 +153,12 @@ pub async fn list(app: &App, account: Option<Uuid>, after: Option<Uuid>, limit: 
         None => app.db.rows(LIST, &[&after, &limit]).await?,
     };
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// The id of the account's newest connection.
+pub async fn newest(app: &App, account: Uuid) -> Result<Option<Uuid>, Error> {
+    let row = app.db.row(NEWEST, &[&account]).await?;
+    Ok(row.map(|row| row.get(0)))
 }
 
 /// From now on the peer is answered SM_E002 and nothing is sent; `None`: there is no such connection.

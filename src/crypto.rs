@@ -19,7 +19,7 @@ mod web_push;
 pub use aes::seal_aes256_cbc;
 pub use hex::{HexError, decode_hex, decode_hex_any_case, encode_hex};
 pub use keys::{KeyFileError, NodeKeys, OpenError, Purpose};
-pub use password::{hash_password, password_is};
+pub use password::{Cost, hash_password, password_is};
 pub use signing::SigningKey;
 pub use web_push::{BadKey, P256_POINT_BYTES, p256_public_of, seal_web_push};
 

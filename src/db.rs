@@ -19,6 +19,7 @@ use tokio_postgres::types::{ToSql, WrongType};
 
 use crate::config;
 use crate::failpoint;
+use crate::telemetry::families;
 
 mod embedded_migrations {
     refinery::embed_migrations!("migrations");
@@ -36,6 +37,9 @@ const SESSION: &str = "set plan_cache_mode = force_generic_plan; set max_paralle
 
 const BY_VALUES: &str = "/* db::rows_planned_by_values */ set local plan_cache_mode = force_custom_plan; \
                          set local enable_hashjoin = on; set local enable_mergejoin = on; set local enable_seqscan = on";
+
+const ALONG_INDEXES: &str =
+    "/* db::rows_along_indexes */ set local enable_sort = off; set local enable_bitmapscan = off";
 
 /// Why the database did not answer as hoped.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,14 @@ impl DbError {
 
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
+        let error = Self::told_apart(error);
+        families::DB_ERRORS.one([if error.is_passing() { "unavailable" } else { "statement" }]);
+        error
+    }
+}
+
+impl DbError {
+    fn told_apart(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
         let Some(state) = error.code() else {
             // No answer of the server: it is away, unless the mistake was found on our side.
@@ -125,7 +137,19 @@ impl Db {
 
     /// A connection of the pool; waits at most `database.wait`.
     pub async fn client(&self) -> Result<Client, DbError> {
-        self.pool.get().await.map_err(|e| DbError::Unavailable(e.into()))
+        self.pool.get().await.map_err(|e| {
+            families::DB_ERRORS.one(["unavailable"]);
+            DbError::Unavailable(e.into())
+        })
+    }
+
+    /// Shows the pool as it is now, in the metrics.
+    pub fn show(&self) {
+        let status = self.pool.status();
+        families::DB_CONNECTIONS.set(["idle"], status.available as f64);
+        families::DB_CONNECTIONS.set(["busy"], status.size.saturating_sub(status.available) as f64);
+        families::DB_CONNECTIONS_MOST.set([], status.max_size as f64);
+        families::DB_WAITING.set([], status.waiting as f64);
     }
 
     /// All rows of one statement, prepared once a connection; the connection goes back at once.
@@ -144,6 +168,17 @@ impl Db {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         transaction.batch_execute(BY_VALUES).await?;
+        let rows = transaction.query(sql, parameters).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+
+    /// All rows of one statement that reads the beginnings of indexes. A plan that was made while the tables were empty would
+    /// gather and sort all that is there before it takes the first: so it is planned without these two ways, each time.
+    pub async fn rows_along_indexes(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(ALONG_INDEXES).await?;
         let rows = transaction.query(sql, parameters).await?;
         transaction.commit().await?;
         Ok(rows)

@@ -1,5 +1,9 @@
 //! `handfast doctor`: everything that must be right before a node can work, checked one by one, each with words.
 
+mod machine;
+mod processes;
+mod services;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,8 +23,10 @@ const SKEW: Duration = Duration::from_secs(5);
 const EXPIRING: Duration = Duration::from_secs(14 * 86_400);
 
 /// What one check found.
-enum Finding {
+pub enum Finding {
+    /// As it should be.
     Good(String),
+    /// Must be mended; says how.
     Wrong(String),
     /// Nothing to check, or nothing to be sure of.
     Note(String),
@@ -39,14 +45,21 @@ pub async fn examine(config: anyhow::Result<Config>) -> ExitCode {
         ("certificate", certificate(&config)),
         ("database", database(&config).await),
         ("broker", broker(&config).await),
+        ("broker version", machine::broker_version(&config).await),
         ("clock", clock(&config).await),
+        ("disk", machine::disk(&config)),
         ("node", node(&config).await),
+        ("workers", processes::workers(&config).await),
+        ("keys in use", processes::keys(&config).await),
+        ("codes", services::codes(&config).await),
+        ("push", services::push(&config)),
         ("reachable", reachable(&config).await),
     ];
     report(&findings)
 }
 
-fn report(findings: &[(&str, Finding)]) -> ExitCode {
+/// Prints a line each; fails when something is wrong.
+pub fn report(findings: &[(&'static str, Finding)]) -> ExitCode {
     let mut all_good = true;
     for (what, finding) in findings {
         let (mark, words) = match finding {

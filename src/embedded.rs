@@ -26,6 +26,7 @@ pub(crate) mod port;
 mod postgres;
 mod process;
 mod rabbitmq;
+pub mod running;
 pub mod session;
 mod site;
 

@@ -191,7 +191,7 @@ pub async fn purge(app: &App) -> Result<u64, Error> {
 /// What a device's mailbox is called where it is told that there is something ([`CHANNEL`]): a keyed hash, which says nothing of the
 /// number. All processes with the same node key call it the same.
 pub fn mailbox(app: &App, number: &Number, device: i16) -> String {
-    let hash = app.keys.hash(Purpose::Envelope, &[number.as_str().as_bytes(), &device.to_be_bytes()]);
+    let hash = app.keys.lasting_hash(Purpose::Envelope, &[number.as_str().as_bytes(), &device.to_be_bytes()]);
     crypto::encode_hex(&hash[..NAME_BYTES])
 }
 

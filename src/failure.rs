@@ -55,6 +55,22 @@ impl Failure for crate::logins::Error {
     }
 }
 
+impl Failure for crate::mailbox::Error {
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_passing(),
+            Self::Books(error) => error.is_passing(),
+            Self::Inbox(error) => Failure::is_passing(error),
+            Self::Connections(error) => Failure::is_passing(error),
+            Self::Handshakes(error) => Failure::is_passing(error),
+        }
+    }
+
+    fn is_too_much(&self) -> bool {
+        matches!(self, Self::Books(error) if Failure::is_too_much(error))
+    }
+}
+
 impl Failure for crate::webhooks::Unread {
     fn is_passing(&self) -> bool {
         self.passing

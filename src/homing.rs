@@ -10,6 +10,8 @@
 //! Leaves out who asks whom (`crate::gateway`, `crate::hub`) and reading files, but for [`keys::KeyFile`].
 
 pub mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod ids;
 pub mod keys;
 pub mod otp;

@@ -7,9 +7,11 @@
 //! Entries are listed in the order of their ids, which workers assign: an entry that another worker was just committing can appear
 //! with an id below one already listed. Whoever follows an inbox closely looks back a few seconds.
 
+mod arrivals;
 mod receive;
 mod recent;
 
+pub use arrivals::{Arrivals, News, Subscription};
 pub use receive::{NewEntry, Seen, Stored, purge_seen, seen_many, store_many};
 pub use recent::{find_many, recent};
 

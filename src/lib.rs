@@ -22,18 +22,20 @@
 //! | | |
 //! |---|---|
 //! | what is served | [`doors`], [`listen`], [`tls`] |
-//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`], [`envelopes`], [`pushes`], [`federation`], [`logins`], [`hub`], [`gateway`] |
+//! | who is served | [`accounts`], [`senders`], [`codes`], [`guessing`], [`limits`], [`connections`], [`handshakes`], [`inbox`], [`mailbox`], [`webhooks`], [`phones`], [`passwords`], [`prekeys`], [`directory`], [`envelopes`], [`pushes`], [`federation`], [`logins`], [`hub`], [`gateway`] |
 //! | what is promised | [`books`], [`campaigns`], [`destinations`], [`jobs`], [`queue`], [`retry`], [`events`] |
 //! | what is done | [`worker`], [`workers`], [`outbound`], [`providers`] |
-//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`] |
-//! | how it is run | [`run`], [`overview`], [`supervise`], [`embedded`], [`doctor`], [`cli`], [`demo`] |
+//! | what all use | [`openmsg`], [`textsecure`], [`homing`], [`crypto`], [`clock`], [`db`], [`batch`], [`rows`], [`template`], [`failure`], [`failpoint`], [`config`], [`telemetry`], [`audit`], [`keyring`] |
+//! | how it is run | [`run`], [`overview`], [`service`], [`supervise`], [`embedded`], [`doctor`], [`backup`], [`arguments`], [`cli`], [`demo`] |
 
 // The documentation is read with its private items: it is for those who work on the node.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod accounts;
+pub mod arguments;
 pub mod attachments;
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod books;
 pub mod campaigns;
@@ -55,6 +57,8 @@ pub mod events;
 pub mod failpoint;
 pub mod failure;
 pub mod federation;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod guessing;
 pub mod handshakes;
@@ -62,9 +66,11 @@ pub mod homing;
 pub mod hub;
 pub mod inbox;
 pub mod jobs;
+pub mod keyring;
 pub mod limits;
 pub mod listen;
 pub mod logins;
+pub mod mailbox;
 pub mod openmsg;
 pub mod outbound;
 pub mod overview;
@@ -78,6 +84,7 @@ pub mod retry;
 pub mod rows;
 pub mod run;
 pub mod senders;
+pub mod service;
 pub mod supervise;
 pub mod telemetry;
 pub mod template;
@@ -97,6 +104,11 @@ use config::Config;
 use crypto::NodeKeys;
 use db::Db;
 use uuid::Uuid;
+
+/// The description of the API, OpenAPI 3.1, as JSON: what `GET /api/v1/openapi.json` answers.
+pub fn openapi() -> &'static str {
+    &doors::api::describe::DOCUMENT
+}
 
 /// What every part is given: settings, time, database, keys. Cheap to clone.
 #[derive(Clone)]
@@ -120,7 +132,7 @@ impl App {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl App {
     /// For the tests of what needs settings, time and keys, and never asks the database.
     pub(crate) fn for_tests(domain: &str) -> Self {

@@ -9,6 +9,8 @@
 //! - Stopping finishes the requests in hand, up to a grace time, and leaves no task behind. A connection that was upgraded keeps its
 //!   place, is told of the stop and waited for like the others. Running out of file descriptors is
 //!   survived.
+//! - A connection that was taken just before the stop is still asked what it came for. A socket that was handed over (`service`) is
+//!   not closed by the end of this process: newcomers wait for the next one.
 //!
 //! A client that goes away takes its request's future with it, so handlers may be dropped at any `await`.
 //!
@@ -49,6 +51,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use crate::config::{Config, Period};
+use crate::telemetry::families::CONNECTIONS;
 use crate::tls::TlsError;
 use certificate::Certificate;
 use connection::Connection;
@@ -65,6 +68,8 @@ const UNREAD_ANSWER: Duration = Duration::from_secs(30);
 /// How one listener behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// In metrics.
+    pub name: &'static str,
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Certificate chain and key, as PEM files; without them the listener speaks plain HTTP/1.1.
@@ -88,6 +93,7 @@ impl Settings {
     pub fn public(config: &Config) -> Self {
         let public = &config.public;
         Self {
+            name: "public",
             listen: public.listen,
             tls: public.tls_cert.clone().zip(public.tls_key.clone()),
             trusted_proxies: public.trusted_proxies.clone(),
@@ -103,6 +109,7 @@ impl Settings {
     pub fn private(config: &Config) -> Self {
         let private = &config.private;
         Self {
+            name: "private",
             listen: private.listen,
             tls: None,
             trusted_proxies: private.trusted_proxies.clone(),
@@ -112,6 +119,18 @@ impl Settings {
             grace: config.delivery.grace,
             reload_every: Period::seconds(5),
         }
+    }
+}
+
+/// Connections to a worker's own listener: those of whoever scrapes it.
+const WATCHERS: usize = 16;
+
+impl Settings {
+    /// A worker's own listener, if it is to have one.
+    pub fn work(config: &Config) -> Option<Self> {
+        let listen = config.work.listen?;
+        let private = Self::private(config);
+        Some(Self { name: "work", listen, connections: WATCHERS, connections_per_ip: WATCHERS, ..private })
     }
 }
 
@@ -125,6 +144,17 @@ pub enum ListenError {
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
+    },
+    /// The service manager's socket and the settings disagree.
+    #[error(
+        "the socket that was handed over listens on {handed}, the settings say {address}: make them agree (for systemd: \
+             `systemctl edit` the socket's unit), or mask the unit"
+    )]
+    Elsewhere {
+        /// What the settings say.
+        address: SocketAddr,
+        /// Where it listens.
+        handed: SocketAddr,
     },
     /// The certificate cannot be used.
     #[error(transparent)]
@@ -143,13 +173,24 @@ pub struct Listener {
 impl Listener {
     /// Reads the certificate, if any, and takes the address.
     pub async fn bind(settings: Settings) -> Result<Self, ListenError> {
-        let certificate = match &settings.tls {
-            Some((cert, key)) => Some(Arc::new(Certificate::load(cert, key)?)),
-            None => None,
-        };
+        let certificate = certificate(&settings)?;
         let failed = |source| ListenError::Bind { address: settings.listen, source };
         let socket = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, address, certificate, settings })
+    }
+
+    /// Reads the certificate, if any, and listens on a socket that was handed over, which must be at the address of the settings:
+    /// what is open is what the settings say.
+    pub fn on(socket: std::net::TcpListener, settings: Settings) -> Result<Self, ListenError> {
+        let certificate = certificate(&settings)?;
+        let failed = |source| ListenError::Bind { address: settings.listen, source };
+        let address = socket.local_addr().map_err(failed)?;
+        if address != settings.listen {
+            return Err(ListenError::Elsewhere { address: settings.listen, handed: address });
+        }
+        socket.set_nonblocking(true).map_err(failed)?;
+        let socket = TcpListener::from_std(socket).map_err(failed)?;
         Ok(Self { socket, address, certificate, settings })
     }
 
@@ -175,12 +216,15 @@ impl Listener {
         }
         let connection = Connection::new(&self.settings, self.certificate.as_ref(), stop.clone());
         let mut quiet = Quiet::default();
-        // When the socket is dropped, newcomers are refused by the kernel and can turn to another process.
+        // When the socket is dropped, newcomers are refused by the kernel and can turn to another process (unless the service
+        // manager holds it too: then they wait for the next one).
         while let Some((stream, peer, place)) = self.next(&places, &stop, &mut quiet).await {
             let (connection, service, kill) = (connection.clone(), service.clone(), kill.clone());
             let (stop, task, place) = (stop.clone(), tasks.token(), Arc::new(place));
             let hold = Hold { stop, kill: kill.clone(), task, place };
+            let open = CONNECTIONS.hold([self.settings.name]);
             tasks.spawn(async move {
+                let _open = open;
                 kill.run_until_cancelled_owned(connection.serve(stream, peer, hold, service)).await;
             });
         }
@@ -223,6 +267,10 @@ impl Listener {
     }
 }
 
+fn certificate(settings: &Settings) -> Result<Option<Arc<Certificate>>, TlsError> {
+    settings.tls.as_ref().map(|(cert, key)| Certificate::load(cert, key).map(Arc::new)).transpose()
+}
+
 /// The connection ended between the kernel's handshake and our call.
 fn is_the_client_s(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -251,4 +299,16 @@ impl Quiet {
             tracing::warn!(%error, "no further connection can be accepted for now; raise the limit of open files?");
         }
     }
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzed(forwarded: &http::HeaderValue) {
+    let Ok(peer) = "10.0.0.1".parse() else { return };
+    let Ok(trusted) = "10.0.0.0/8".parse() else { return };
+    let headers = http::HeaderMap::from_iter([(http::HeaderName::from_static("x-forwarded-for"), forwarded.clone())]);
+    // Whoever is not trusted is believed nothing.
+    assert_eq!(client_ip::client(peer, &headers, &[]), peer);
+    let said = client_ip::client(peer, &headers, &[trusted]);
+    assert_eq!(said, said.to_canonical());
 }

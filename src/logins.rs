@@ -23,6 +23,8 @@ pub mod parse;
 pub mod sessions;
 
 mod backend;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod rooms;
 mod standings;
 mod start;
@@ -59,14 +61,14 @@ pub struct Logins {
 }
 
 /// Where a request came from, as far as it says.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The caller's address; none for applications that do not pass it on.
-    pub ip: Option<IpAddr>,
+    ip: Option<IpAddr>,
     /// The device's id; empty: not said.
-    pub device: String,
+    device: String,
     /// The device's type; empty: not said.
-    pub device_type: String,
+    device_type: String,
 }
 
 impl Origin {

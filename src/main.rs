@@ -1,94 +1,24 @@
 //! The program: subcommands, no logic.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser};
+use handfast::arguments::{Arguments, BackupCommand, Command, KeyCommand, Settings};
+use handfast::audit::{self, Deed, Via};
 use handfast::config::Config;
 use handfast::crypto::NodeKeys;
-use handfast::senders::Scope;
 use handfast::{
-    App, cli, config, crypto, db, demo, doctor, embedded, failpoint, run, senders, supervise, telemetry, tls,
+    App, backup, config, crypto, db, doctor, embedded, failpoint, keyring, run, senders, supervise, telemetry, tls,
 };
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A messaging node: permission-based federated messages, delivered until it is settled.
-#[derive(Parser)]
-#[command(name = "handfast", version, max_term_width = 110)]
-#[command(after_help = "Begin with `handfast config --example > handfast.toml`, set `domain`, then `handfast up`.")]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run one node on this machine: database and broker included unless their URLs are set
-    Up(Settings),
-    /// Run the ingress: the public and the private listener (needs database.url and amqp.url)
-    Serve(Settings),
-    /// Run a worker: callbacks, deliveries, retries (needs database.url and amqp.url)
-    Work(Settings),
-    /// Bring the database's schema up to this program's
-    Migrate(Settings),
-    /// Check settings, database, broker, certificates, reachability and clock; exit code 1 if something is wrong
-    Doctor(Settings),
-    /// Print the settings in effect, secrets dotted
-    Config {
-        #[command(flatten)]
-        settings: Settings,
-        /// Print a commented example file instead
-        #[arg(long)]
-        example: bool,
-    },
-    /// Make an API key directly in the database, such as the first one
-    Key {
-        #[command(subcommand)]
-        command: KeyCommand,
-    },
-    /// Start two nodes, send them real orders, kill a worker, and count what arrived
-    Demo(demo::DemoCommand),
-    #[command(flatten)]
-    Api(Box<cli::Command>),
-    /// Run a command beside a private PostgreSQL and RabbitMQ (for tests)
-    #[command(hide = true)]
-    Pair {
-        /// Where the pair lives
-        #[arg(long)]
-        data: PathBuf,
-        /// Keep its data
-        #[arg(long)]
-        keep: bool,
-        /// The command
-        #[arg(trailing_var_arg = true, required = true)]
-        command: Vec<OsString>,
-    },
-}
-
-#[derive(Subcommand)]
-enum KeyCommand {
-    /// Make a key and print it, this once
-    Create {
-        #[command(flatten)]
-        settings: Settings,
-        /// The name limits and idempotency keys are counted under
-        #[arg(long)]
-        sender: String,
-        #[arg(long, default_value = "*", value_delimiter = ',', help = Scope::help())]
-        scopes: Vec<String>,
-    },
-}
-
-#[derive(clap::Args)]
-struct Settings {
-    /// The settings file [default: ./handfast.toml, then /etc/handfast/handfast.toml]
-    #[arg(long = "config", env = "HANDFAST_CONFIG", value_name = "FILE")]
-    file: Option<PathBuf>,
-}
+/// Database of the embedded pair.
+const PRIVATE_DATABASE: &str = "handfast";
 
 fn main() -> ExitCode {
     tls::install_provider();
@@ -110,7 +40,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("handfast: {error:#}");
+    telemetry::failed(error);
     ExitCode::FAILURE
 }
 
@@ -120,14 +50,20 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(settings) => run::serve(open(settings).await?, run::stop_on_signal()?).await?,
         Command::Work(settings) => run::work(open(settings).await?, run::stop_on_signal()?).await?,
         Command::Migrate(settings) => migrate(settings).await?,
-        Command::Doctor(settings) => return Ok(doctor::examine(load(&settings)).await),
+        Command::Doctor(settings) => return Ok(doctor::examine(load(&settings).map(with_private_database)).await),
         Command::Config { example: true, .. } => print!("{}", config::EXAMPLE),
         Command::Config { settings, .. } => print!("{}", toml::to_string_pretty(&load(&settings)?)?),
-        Command::Key { command: KeyCommand::Create { settings, sender, scopes } } => {
-            let app = open(settings).await?;
-            let (_, text) = senders::create(&app, &sender, &scopes.join(",").parse()?, None).await?;
-            println!("{}", text.reveal());
+        Command::Key { command } => return key(command).await,
+        Command::Backup(command) => print!("{}", advice(&command)?),
+        Command::RestoreCheck(settings) => {
+            return Ok(doctor::report(&backup::check(&with_private_database(load(&settings)?)).await));
         }
+        Command::Openapi => print!("{}", handfast::openapi()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "handfast", &mut std::io::stdout());
+        }
+        Command::Man { dir: None } => clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?,
+        Command::Man { dir: Some(dir) } => clap_mangen::generate_to(Arguments::command(), dir)?,
         Command::Demo(command) => return Ok(command.run().await),
         Command::Api(command) => return Ok(command.run().await),
         Command::Pair { data, keep, command } => {
@@ -147,6 +83,14 @@ fn load(settings: &Settings) -> anyhow::Result<Config> {
     Ok(config::load(settings_file(settings).as_deref())?)
 }
 
+/// The database of `handfast up` is at another port after each start: it is looked for where it runs.
+fn with_private_database(mut config: Config) -> Config {
+    if config.database.url.is_empty() {
+        config.database.url = embedded::running::database(&config.data_dir, PRIVATE_DATABASE).unwrap_or_default();
+    }
+    config
+}
+
 async fn open(settings: Settings) -> anyhow::Result<App> {
     let config = load(&settings)?;
     telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
@@ -154,13 +98,119 @@ async fn open(settings: Settings) -> anyhow::Result<App> {
     App::open(config).await
 }
 
+/// For commands that are run beside the node, on its machine.
+async fn open_beside(settings: &Settings) -> anyhow::Result<App> {
+    let config = with_private_database(load(settings)?);
+    if config.database.url.is_empty() {
+        anyhow::bail!("database.url is not set, and `handfast up` does not run with these settings: start it first");
+    }
+    App::open(config).await
+}
+
 async fn migrate(settings: Settings) -> anyhow::Result<()> {
     let config = load(&settings)?;
     telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     failpoint::arm(config.mode)?;
-    let applied = db::Db::new(&config.database)?.migrate().await?;
+    let db = db::Db::new(&config.database)?;
+    let applied = db.migrate().await?;
+    if applied > 0 {
+        let actor = audit::local_actor();
+        audit::record(&db, &local(&actor, "migrate", format!("{applied} migrations")), 200).await?;
+    }
     tracing::info!(applied, "the schema is this program's");
     Ok(())
+}
+
+/// What is done on the node's own machine.
+fn local<'a>(actor: &'a str, action: &'static str, subject: String) -> Deed<'a> {
+    Deed { via: Via::Local, actor, key: None, action, subject }
+}
+
+/// Does something with a row before it and its end after it.
+async fn audited<T>(
+    app: &App,
+    action: &'static str,
+    subject: String,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let actor = audit::local_actor();
+    let row = audit::begin(app, &local(&actor, action, subject)).await?;
+    let done = work.await;
+    audit::end(app, row, if done.is_ok() { 200 } else { 500 }).await?;
+    done
+}
+
+async fn key(command: KeyCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        KeyCommand::Create { settings, sender, scopes } => {
+            let app = open_beside(&settings).await?;
+            let text = make_key(&app, &sender, &scopes.join(",")).await?;
+            println!("{}", text.reveal());
+        }
+        KeyCommand::List { settings, json } => list_keys(&open_beside(&settings).await?, json).await?,
+        KeyCommand::Rotate { settings, wait } => {
+            let app = open_beside(&settings).await?;
+            let until = Instant::now() + wait.duration().min(KeyCommand::LONGEST_WAIT);
+            audited(&app, "key rotate", app.config.keys_file().display().to_string(), rotate(&app, until)).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn make_key(app: &App, sender: &str, scopes: &str) -> anyhow::Result<config::Secret> {
+    let made = async { Ok(senders::create(app, sender, &scopes.parse()?, None).await?.1) };
+    audited(app, "key create", format!("{sender} {scopes}"), made).await
+}
+
+async fn list_keys(app: &App, json: bool) -> anyhow::Result<()> {
+    let (keys, holders) = (keyring::list(app).await?, keyring::holders(app).await?);
+    if json {
+        println!("{}", serde_json::json!({"file": app.config.keys_file(), "keys": keys, "processes": holders}));
+        return Ok(());
+    }
+    println!("key file {}", app.config.keys_file().display());
+    for key in keys {
+        let since = key.added_at.map_or("not taken up yet".to_owned(), |at| format!("since {at:.0}"));
+        println!("  {:>5}  {}  {since}", key.number, if key.seals { "seals" } else { "opens" });
+    }
+    for holder in holders {
+        let numbers: Vec<String> = holder.numbers.iter().map(i32::to_string).collect();
+        println!("{} {} on {} holds {}", holder.kind, holder.pid, holder.host, numbers.join(", "));
+    }
+    Ok(())
+}
+
+async fn rotate(app: &App, until: Instant) -> anyhow::Result<()> {
+    let number = keyring::begin(app)?;
+    eprintln!("key {number} is in {}: waiting until every process holds it", app.config.keys_file().display());
+    loop {
+        let lacking = keyring::lacking(app, number).await?;
+        if lacking.is_empty() {
+            break;
+        }
+        if Instant::now() > until {
+            let names: Vec<String> = lacking.iter().map(|h| format!("{} {} on {}", h.kind, h.pid, h.host)).collect();
+            anyhow::bail!(
+                "key {number} does not seal yet: {} did not take it up. Copy the key file there, and run this again",
+                names.join(", ")
+            );
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+    keyring::finish(app, number).await?;
+    eprintln!("key {number} seals. Old keys stay in the file: they open what they sealed. Back the file up now");
+    Ok(())
+}
+
+fn advice(command: &BackupCommand) -> anyhow::Result<String> {
+    let config = load(&command.settings)?;
+    if command.environment {
+        return backup::environment(&with_private_database(config));
+    }
+    let (program, file) =
+        (std::env::current_exe().context("the program's own file")?, settings_file(&command.settings));
+    let site = backup::Site { config: &config, settings_file: file.as_deref(), program: &program };
+    Ok(if command.restore { backup::restore(site) } else { backup::backup(site) })
 }
 
 async fn up(settings: Settings) -> anyhow::Result<()> {
@@ -188,7 +238,7 @@ async fn make_api_key(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     let app = App::open(config.clone()).await?;
-    let (_, text) = senders::create(&app, "operator", &"*".parse()?, None).await?;
+    let text = make_key(&app, "operator", "*").await?;
     write_secret(&file, text.reveal()).with_context(|| format!("{} cannot be written", file.display()))?;
     tracing::info!(file = %file.display(), "made the first API key, which may do everything");
     Ok(())

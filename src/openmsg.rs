@@ -17,6 +17,8 @@ pub mod reply;
 mod address;
 mod code;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod name;
 mod package;
 mod secrets;

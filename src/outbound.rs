@@ -15,9 +15,14 @@
 //!   a service that speaks nothing but HTTP/2, which is called by [`Outbound::call_http2`]: behind the same guard, with the same
 //!   bounds, over connections of its own, which many calls share.
 //!
+//! The collector of traces, which the operator has named, is called by a client of its own (`collector`).
+//!
 //! Leaves out: when to call again (`retry`), how many calls at once (the workers), what an answer means (the doors' types).
 
+mod collector;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod hold;
 mod resolve;
@@ -26,6 +31,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use collector::{Collector, NotTaken};
 pub use failure::{CallError, Failure};
 pub use retry_after::RetryAfter;
 pub use target::{Ports, Target, TargetError};

@@ -22,7 +22,7 @@ use crate::db::DbError;
 use crate::queue::{Depth, Depths};
 
 /// The whole of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Overview {
     /// When this was true.
     pub at: Timestamp,
@@ -47,7 +47,7 @@ pub struct Overview {
 }
 
 /// Events a second.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Rates {
     /// Deliveries accepted.
     pub accepted: f64,
@@ -62,7 +62,7 @@ pub struct Rates {
 }
 
 /// What happened in a minute: numbers, not rates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Minute {
     /// When it began.
     pub at: Timestamp,
@@ -79,7 +79,7 @@ pub struct Minute {
 }
 
 /// RabbitMQ.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Broker {
     /// Whether it answered just now.
     pub reachable: bool,
@@ -88,7 +88,8 @@ pub struct Broker {
 }
 
 /// Destinations, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "DestinationCounts")]
 pub struct Destinations {
     /// That something was ever delivered to, or that were set up; 100,000 stands for that many or more.
     pub known: i64,
@@ -103,7 +104,7 @@ pub struct Destinations {
 }
 
 /// A worker process.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Worker {
     /// Made anew at each start.
     pub id: Uuid,
@@ -122,7 +123,8 @@ pub struct Worker {
 }
 
 /// Campaigns that are not over.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "OpenCampaigns")]
 pub struct Campaigns {
     /// How many are running.
     pub running: i64,
@@ -133,7 +135,8 @@ pub struct Campaigns {
 }
 
 /// One of them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "OpenCampaign")]
 pub struct Running {
     /// Its id.
     pub id: Uuid,

@@ -1,8 +1,8 @@
 //! Checking passwords without letting a flood of logins take the processor.
 //!
-//! Promises: so many checks run at once as `textsecure.password_checks` says, so many wait, and the rest are told "busy"; what was
+//! Promises: so many checks run at once as the door's `password_checks` says, so many wait, and the rest are told "busy"; what was
 //! right once is known for a while by a keyed hash, which costs nothing, and which a changed password makes void at once. A number
-//! that does not exist costs the same check. Leaves out where passwords are stored ([`crate::phones`]).
+//! that does not exist costs the same check. Leaves out where passwords are stored ([`crate::phones`], [`crate::mailbox`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +13,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::clock::Instant;
-use crate::config;
-use crate::crypto::{self, MacKey};
+use crate::crypto::{self, Cost, MacKey};
 
 /// For how long a right password is known after it was last used.
 const KNOWN_FOR: Duration = Duration::from_secs(3600);
@@ -34,6 +33,7 @@ struct Inner {
     places: Semaphore,
     waiting: AtomicUsize,
     most: usize,
+    cost: Cost,
     /// Of this process only: the hashes are worth nothing elsewhere.
     key: MacKey,
     known: Mutex<HashMap<Uuid, Known>>,
@@ -46,15 +46,16 @@ struct Known {
 }
 
 impl Passwords {
-    /// With the settings.
-    pub fn new(settings: &config::Textsecure) -> Self {
+    /// So many checks at once, so many that wait for them, each at this cost.
+    pub fn new(checks: usize, waiting: usize, cost: Cost) -> Self {
         Self(Arc::new(Inner {
-            places: Semaphore::new(settings.password_checks),
+            places: Semaphore::new(checks),
             waiting: AtomicUsize::new(0),
-            most: settings.password_checks_waiting + settings.password_checks,
+            most: checks + waiting,
+            cost,
             key: MacKey::new(&crypto::random::<32>()),
             known: Mutex::default(),
-            nobody: crypto::hash_password(&crypto::random::<16>()).unwrap_or_default(),
+            nobody: crypto::hash_password(&crypto::random::<16>(), cost).unwrap_or_default(),
         }))
     }
 
@@ -84,8 +85,8 @@ impl Passwords {
 
     /// The form in which a password is stored.
     pub async fn hash(&self, password: &[u8]) -> Result<String, Busy> {
-        let password = zeroize::Zeroizing::new(password.to_vec());
-        self.in_turn(move || crypto::hash_password(&password)).await?.ok_or(Busy)
+        let (password, cost) = (zeroize::Zeroizing::new(password.to_vec()), self.0.cost);
+        self.in_turn(move || crypto::hash_password(&password, cost)).await?.ok_or(Busy)
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
@@ -130,11 +131,7 @@ mod tests {
     use super::*;
 
     fn passwords(checks: usize, waiting: usize) -> Passwords {
-        Passwords::new(&config::Textsecure {
-            password_checks: checks,
-            password_checks_waiting: waiting,
-            ..config::Textsecure::default()
-        })
+        Passwords::new(checks, waiting, Cost::Device)
     }
 
     #[tokio::test]

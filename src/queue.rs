@@ -19,11 +19,13 @@ mod ask;
 mod consume;
 mod depth;
 mod publish;
+mod version;
 
 pub use ask::{AskError, AskTaken, Asker, Replier};
 pub use consume::{Consumer, Source, Taken};
 pub use depth::{Depth, Depths};
 pub use publish::{NotPublished, Publisher};
+pub use version::version;
 
 use std::io;
 use std::time::Duration;
@@ -31,10 +33,12 @@ use std::time::Duration;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
 use crate::books::Lane;
 use crate::config;
+use crate::telemetry::families;
+use crate::telemetry::traces::Parent;
 
 /// A job that was handed out this often without an ack has something the matter with it.
 const DELIVERY_LIMIT: i64 = 20;
@@ -45,6 +49,9 @@ const MOST_ASKS: i64 = 10_000;
 /// Seconds; both sides give a connection up that has been silent for twice as long. Where the URL does not say otherwise: RabbitMQ's
 /// own minute is how long the jobs of a worker that was cut off without a word would wait.
 const HEARTBEAT: u16 = 4;
+
+/// Names the trace that a job belongs to.
+const TRACEPARENT: &str = "traceparent";
 
 /// Longest wait for a new connection, with all greetings.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -89,11 +96,11 @@ async fn within<T>(time: Duration, done: impl Future<Output = lapin::Result<T>>)
 }
 
 /// A connection with all queues declared, and a channel on it.
-async fn connect(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Connection, Channel)> {
+async fn connect(settings: &config::Amqp, purpose: &'static str) -> lapin::Result<(Connection, Channel)> {
     within(CONNECT + PATIENCE + BETWEEN * TRIES, connect_and_declare(settings, purpose)).await
 }
 
-async fn connect_and_declare(settings: &config::Amqp, purpose: &str) -> lapin::Result<(Connection, Channel)> {
+async fn connect_and_declare(settings: &config::Amqp, purpose: &'static str) -> lapin::Result<(Connection, Channel)> {
     let connection = dial(settings, purpose).await?;
     let names = Names::new(settings);
     let mut tries = 0;
@@ -113,13 +120,18 @@ async fn connect_and_declare(settings: &config::Amqp, purpose: &str) -> lapin::R
     }
 }
 
-async fn dial(settings: &config::Amqp, purpose: &str) -> lapin::Result<Connection> {
+async fn dial(settings: &config::Amqp, purpose: &'static str) -> lapin::Result<Connection> {
     let name = format!("handfast {purpose}");
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let mut uri: AMQPUri = settings.url.reveal().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT);
     // Nothing tells of a server that stops answering half-way: heartbeats come later.
-    within(CONNECT, Connection::connect_uri(uri, properties)).await
+    let connected = within(CONNECT, Connection::connect_uri(uri, properties)).await;
+    match &connected {
+        Ok(_) => families::BROKER_CONNECTS.one([purpose]),
+        Err(_) => families::BROKER_FAILURES.one([]),
+    }
+    connected
 }
 
 async fn all_there(channel: &Channel, names: &Names) -> lapin::Result<()> {
@@ -182,6 +194,20 @@ fn quorum_arguments() -> FieldTable {
 
 fn durable() -> QueueDeclareOptions {
     QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+}
+
+/// A job's headers: the trace that it belongs to, where it is sampled (W3C Trace Context: AMQP, which names the header as HTTP does).
+fn traced(trace: Parent) -> FieldTable {
+    let mut headers = FieldTable::default();
+    headers.insert(TRACEPARENT.into(), AMQPValue::LongString(trace.header().into()));
+    headers
+}
+
+fn trace_of(properties: &BasicProperties) -> Option<Parent> {
+    match properties.headers().as_ref()?.inner().get(TRACEPARENT)? {
+        AMQPValue::LongString(text) => Parent::from_header(std::str::from_utf8(text.as_bytes()).ok()?),
+        _ => None,
+    }
 }
 
 /// Checks that the broker can be reached and the queues are as this program declares them; for `doctor`.

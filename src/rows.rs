@@ -4,6 +4,8 @@
 //! read, is that row's mistake and nothing else's. Leaves out where the bytes come from.
 
 mod cutter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 
 pub use cutter::{Cut, Cutter, Record};
 

@@ -5,6 +5,8 @@
 
 pub mod envelope;
 pub mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod number;
 pub mod seal;
 mod token;

@@ -167,6 +167,15 @@ fn unusable(path: &Path, problem: String) -> TlsError {
     TlsError::Unusable { path: path.to_owned(), problem }
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzed(pem: &[u8]) {
+    for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
+        let _ = x509_cert::Certificate::from_der(&certificate);
+    }
+    let _ = PrivateKeyDer::from_pem_slice(pem).is_ok();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,8 @@
 
 mod content;
 mod definition;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod headers;
 mod known;
 mod operate;

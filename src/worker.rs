@@ -8,6 +8,7 @@
 
 mod attempt;
 mod cancelled;
+mod counted;
 pub mod gate;
 mod in_hand;
 mod lease;

@@ -199,6 +199,26 @@ fn word(text: Option<&str>, ours: &str) -> String {
     text.filter(plain).unwrap_or(ours).to_owned()
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzed(answer: &Answer) {
+    let address = || "18005551234".to_owned();
+    let calls = [
+        BackendCall::MakeCode { address: address() },
+        BackendCall::AddUser { address: address(), name: String::new(), code: None },
+        BackendCall::Revoke { address: address(), token: String::new() },
+    ];
+    let said = calls.iter().map(|call| mesibo::read(call, answer)).chain([verifier::verdict(answer)]);
+    for said in said.flatten() {
+        match said {
+            BackendAnswer::Code(code) => assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit())),
+            BackendAnswer::Token { token, .. } => assert!(token.bytes().all(|byte| byte.is_ascii_graphic())),
+            BackendAnswer::Refused(word) => assert!(word.len() <= LONGEST_WORD && word.is_ascii()),
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ use crate::books::{ClaimedDelivery, Outcome};
 use crate::openmsg::reply::PeerText;
 use crate::outbound::{Answer, CallError};
 use crate::retry::Advice;
+use crate::telemetry::traces;
 use crate::webhooks::{self, Content, Ready, Webhooks};
 use crate::worker::{Channel, Crew, Hold, Report, Sign};
 
@@ -53,9 +54,13 @@ impl DeliverWebhook {
             return Report::untried(Advice::Never("unreadable"));
         };
         let now = self.crew.app.clock.now();
-        let Ok(call) = webhook.call(delivery.message_id(), content, now) else {
+        let Ok(mut call) = webhook.call(delivery.message_id(), content, now) else {
             return Report::untried(Advice::Later).code("refused_port");
         };
+        if let Some(trace) = traces::current().and_then(|trace| trace.header().parse().ok()) {
+            // A header of its owner's goes before ours.
+            call.headers.entry("traceparent").or_insert(trace);
+        }
         let answer = self.crew.outbound.call(call).await;
         if answer.as_ref().is_ok_and(|answer| answer.status == 410) {
             self.note_gone(&webhook, &delivery.destination).await;

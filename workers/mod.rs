@@ -22,6 +22,7 @@
 //! | [`finish_campaigns`] | the clock | ends campaigns that are through, keeps paused ones still |
 //! | [`sync_directories`] | the clock | reads the directories of federated nodes |
 //! | [`keep_partitions`] | the clock | makes partitions ahead, drops old ones |
+//! | [`keep_keys`] | the clock | takes up new node keys, says which ones this process holds |
 //! | [`keep_time`] | the clock | follows the database's clock |
 
 pub mod call_backend;
@@ -33,6 +34,7 @@ pub mod confirm_sender;
 pub mod deliver_openmsg;
 pub mod deliver_webhook;
 pub mod finish_campaigns;
+pub mod keep_keys;
 pub mod keep_partitions;
 pub mod keep_time;
 pub mod peer;
@@ -63,7 +65,7 @@ use crate::worker::{Channel, Crew};
 
 /// Answers an ask: every kind has its worker here.
 pub async fn answer(crew: &Crew, taken: AskTaken) -> Reply {
-    let AskTaken { id, deadline, ask } = taken;
+    let AskTaken { id, deadline, ask, .. } = taken;
     match ask {
         Ask::ConfirmSender(ask) => confirm_sender::run(crew, id, deadline, ask).await,
         Ask::ConfirmMessage(ask) => confirm_message::run(crew, deadline, ask).await,
@@ -114,6 +116,7 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     keepers.spawn(finish_campaigns::run(crew.app.clone(), stop.clone()));
     keepers.spawn(sync_directories::run(crew.clone(), stop.clone()));
     keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
+    keepers.spawn(keep_keys::run(crew.app.clone(), "work", stop.clone()));
     keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));
     Keepers(keepers)
 }

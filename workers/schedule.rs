@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::books::{self, BooksError, DeliveryId, Due, Lane, Pending};
 use crate::handshakes;
 use crate::jobs::{ChunkRef, Job};
+use crate::overview::activity::{self, Deed};
 use crate::worker::Crew;
 
 /// How late a due delivery may be published on an idle node.
@@ -91,6 +92,7 @@ async fn round(crew: &Crew, seldom: bool) -> anyhow::Result<()> {
 
 async fn expire(crew: &Crew) -> anyhow::Result<()> {
     let ended = books::expire_due(&crew.app).await?;
+    activity::count(Deed::Failed, usize::try_from(ended).unwrap_or_default());
     if ended > 0 {
         tracing::info!(deliveries = ended, "deliveries expired before their next attempt");
     }

@@ -20,6 +20,8 @@ use crate::codes::subject::{self, ToSend};
 use crate::db::DbError;
 use crate::providers::carriers::{Carrier, Carriers, Kind, Letter, Said, Word};
 use crate::retry::Advice;
+use crate::telemetry::families::CODES;
+use crate::telemetry::metrics::named;
 use crate::worker::{Channel, Crew, Hold, Report, Sign};
 
 /// How long a code waits for a database that is away.
@@ -119,6 +121,7 @@ impl SendCode {
         };
         let within = self.crew.app.config.providers.timeout.duration().min(live.left);
         let word = self.carriers.hand(carrier, &letter, within).await;
+        CODES.one([named(carrier.name()), word.outcome.name()]);
         if let Said::Trouble { .. } = word.said {
             tracing::warn!(carrier = carrier.name(), code = word.code, delivery = %delivery.id, "a carrier is in trouble");
         }

@@ -72,6 +72,7 @@ async fn delete(crew: &Crew) {
         ("codes", crate::codes::purge(app).await.map_err(anyhow::Error::from)),
         ("messages for devices", crate::envelopes::purge(app).await.map_err(anyhow::Error::from)),
         ("logins", crate::logins::purge(app).await.map_err(anyhow::Error::from)),
+        ("sessions of the mailbox", crate::mailbox::purge(app).await.map_err(anyhow::Error::from)),
         ("Homing logins and sessions", crate::gateway::purge(app).await.map_err(anyhow::Error::from)),
         ("buckets", limits::purge_buckets(app).await.map_err(anyhow::Error::from)),
         ("what a hub keeps for a while", hub::purge(app).await.map_err(anyhow::Error::from)),

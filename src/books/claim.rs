@@ -23,6 +23,7 @@ use crate::clock::SKEW;
 use crate::crypto::Purpose;
 use crate::db::Client;
 use crate::failpoint;
+use crate::telemetry::traces::Parent;
 
 /// Deliveries held under one claim.
 pub struct Claimed {
@@ -64,6 +65,8 @@ pub struct ClaimedDelivery {
     pub reason: Option<String>,
     /// A POST that a worker before us began and did not settle.
     pub flight: Option<Flight>,
+    /// The trace of the request that handed it over, if that was sampled.
+    pub trace: Option<Parent>,
 }
 
 impl ClaimedDelivery {
@@ -140,7 +143,7 @@ with held as (
     returning id, tries, lane
 )
 select held.id, held.tries, m.id, held.lane, m.channel, m.connection_id, m.destination, m.content, 0::smallint, m.created_at,
-       m.expires_at, m.tag, m.campaign, false, null::text, m.sealed_as
+       m.expires_at, m.tag, m.campaign, false, null::text, m.sealed_as, m.trace
 from held
 join unnest($1::uuid[], $5::uuid[]) as wanted(first, last) on wanted.first = held.id
 left join lateral (select * from messages where id between wanted.first and wanted.last offset 0) m on true";
@@ -189,7 +192,7 @@ with held as (
     returning x.id, e.chunk, e.tries, e.lane, e.expires_at, e.reason
 )
 select held.chunk, 0::smallint, m.id, held.lane, m.channel, m.connection_id, m.destination, m.content, held.tries, m.created_at,
-       coalesce(held.expires_at, m.expires_at), m.tag, m.campaign, m.ordering_key is not null, held.reason, m.sealed_as
+       coalesce(held.expires_at, m.expires_at), m.tag, m.campaign, m.ordering_key is not null, held.reason, m.sealed_as, m.trace
 from held cross join lateral (select * from messages where id = held.id offset 0) m";
 
 fn read(
@@ -216,6 +219,7 @@ fn read(
         ordered: row.get(13),
         reason: row.get(14),
         flight: flights.remove(&id),
+        trace: row.get::<_, Option<&[u8]>>(16).and_then(Parent::from_bytes),
     }
 }
 

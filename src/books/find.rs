@@ -32,7 +32,7 @@ const BOUND: usize = 20_000;
 const WINDOWS: [usize; 3] = [128, 1024, 8192];
 
 /// Which deliveries. What is none or empty is no condition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Filter {
     /// Domain, or name of a webhook.
@@ -71,7 +71,7 @@ pub struct Filter {
 }
 
 /// An HTTP status, or a class of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Status {
     least: i16,

@@ -42,7 +42,7 @@ const JOINED: &str = "
         select at, status, code from tries_of(d.chunk, d.seq) order by at desc limit 1) l on true";
 
 /// A delivery, with what it carries kept to itself.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Delivery {
     /// Its id, and its message's.
     pub id: Uuid,

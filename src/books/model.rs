@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::openmsg::Address;
 
 /// Separate queues, so that a campaign never delays a code or a handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
     /// Someone waits for it.
@@ -46,8 +46,9 @@ impl Lane {
 }
 
 /// Over what a delivery goes. Each has its [`Channel`](crate::worker::Channel) among the workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Channel")]
 pub enum ChannelName {
     /// Another node's `message-receive`.
     Openmsg,
@@ -80,6 +81,20 @@ impl ChannelName {
     /// As read; `None`: stored by a newer program.
     pub fn from_number(number: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|name| name.number() == number)
+    }
+
+    /// As in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Openmsg => "openmsg",
+            Self::Webhook => "webhook",
+            Self::Sms => "sms",
+            Self::Voice => "voice",
+            Self::Email => "email",
+            Self::Push => "push",
+            Self::Relay => "relay",
+            Self::Notice => "notice",
+        }
     }
 }
 
@@ -262,7 +277,7 @@ pub enum Accepted {
 }
 
 /// Where a delivery is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Accepted, not tried.
@@ -317,7 +332,7 @@ impl State {
 }
 
 /// How one try ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The peer has it.
@@ -335,6 +350,17 @@ pub enum Outcome {
 impl Outcome {
     const ALL: [Self; 5] = [Self::Delivered, Self::RefusedForNow, Self::RefusedForGood, Self::NotSent, Self::Unknown];
 
+    /// As in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::RefusedForNow => "refused-for-now",
+            Self::RefusedForGood => "refused-for-good",
+            Self::NotSent => "not-sent",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// As stored.
     pub fn number(self) -> i16 {
         self as i16
@@ -347,7 +373,7 @@ impl Outcome {
 }
 
 /// What a delivery that is not on its way waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WaitsFor {
     /// Its time.
@@ -361,7 +387,8 @@ pub enum WaitsFor {
 }
 
 /// A message as its sender may see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Message")]
 pub struct MessageView {
     /// Its id.
     pub id: Uuid,
@@ -383,7 +410,8 @@ pub struct MessageView {
 }
 
 /// A delivery as its sender may see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "DeliveryOfMessage")]
 pub struct DeliveryView {
     /// Its id.
     pub id: Uuid,
@@ -402,7 +430,8 @@ pub struct DeliveryView {
 }
 
 /// One try.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Attempt")]
 pub struct AttemptView {
     /// Counted from 1.
     pub no: i16,
@@ -440,7 +469,7 @@ pub struct MessageFilter {
 }
 
 /// Counts by state.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Summary {
     /// All of them.
@@ -482,7 +511,7 @@ impl Summary {
 }
 
 /// What a cancel found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Cancelled {
     /// It will not be sent.

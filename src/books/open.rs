@@ -11,7 +11,7 @@ mod publishing;
 mod rows;
 mod statement;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::admission::Admission;
 pub use self::keys::{BatchKey, purge_keys};
@@ -24,6 +24,8 @@ use crate::batch::Batcher;
 use crate::db::Transaction;
 use crate::failpoint;
 use crate::queue::Publisher;
+use crate::telemetry::families::{ACCEPT_TIMES, REFUSED};
+use crate::telemetry::traces::{self, Parent};
 
 /// Requests in one statement at the most.
 const TOGETHER: usize = 128;
@@ -38,6 +40,14 @@ type Answer = Result<Vec<Accepted>, BooksError>;
 pub(in crate::books) struct Request {
     messages: Vec<NewMessage>,
     key: Option<BatchKey>,
+    trace: Option<Parent>,
+}
+
+impl Request {
+    /// Part of the trace of whoever calls this.
+    fn new(messages: Vec<NewMessage>, key: Option<BatchKey>) -> Self {
+        Self { messages, key, trace: traces::current() }
+    }
 }
 
 /// Accepts messages; cheap to clone.
@@ -76,13 +86,16 @@ impl Acceptor {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        self.call(Request { messages, key: None }).await
+        self.call(Request::new(messages, None)).await
     }
 
     async fn call(&self, request: Request) -> Answer {
         // A batch is as urgent as the most urgent of its rows.
         let lane = request.messages.iter().map(|message| message.lane).min().unwrap_or(Lane::Bulk);
-        let _admitted = self.admission.admit(lane, request.messages.len())?;
+        let _admitted = self.admission.admit(lane, request.messages.len()).inspect_err(|refused| {
+            let backlog = matches!(refused, BooksError::Busy { backlog: true });
+            REFUSED.one([if backlog { "backlog" } else { "database" }]);
+        })?;
         self.requests.call(request).await?
     }
 
@@ -94,7 +107,7 @@ impl Acceptor {
     /// The same under one key for all of them: either all are taken now, or what was answered then is answered again. Their own
     /// keys are not looked at.
     pub async fn accept_batch(&self, messages: Vec<NewMessage>, key: BatchKey) -> Answer {
-        self.call(Request { messages, key: Some(key) }).await
+        self.call(Request::new(messages, Some(key))).await
     }
 
     /// Messages in the caller's transaction, for who must commit something else with them. To be published after the commit.
@@ -103,9 +116,9 @@ impl Acceptor {
         tx: &Transaction<'_>,
         messages: Vec<NewMessage>,
     ) -> Result<(Vec<Accepted>, ToPublish), BooksError> {
-        let rows = Rows::lay_out(&self.app, &self.publishing, &[Request { messages, key: None }], self.app.clock.now());
+        let rows = Rows::lay_out(&self.app, &self.publishing, &[Request::new(messages, None)], self.app.clock.now());
         let taken = statement::insert_in(tx, &rows).await?;
-        Ok((rows.answers(&taken).pop().unwrap_or_default(), rows.to_publish(taken.heads)))
+        Ok((rows.answers(&taken).pop().unwrap_or_default(), rows.to_publish(taken)))
     }
 
     /// In the background: hands to the broker what a transaction of [`Acceptor::accept_in`] has committed.
@@ -132,11 +145,14 @@ async fn accept_together(app: &App, publishing: &Publishing, requests: Vec<Reque
 
 async fn accept_some(app: &App, publishing: &Publishing, requests: Vec<Request>) -> Vec<Answer> {
     let rows = Rows::lay_out(app, publishing, &requests, app.clock.now());
-    match statement::insert(app, &rows).await {
+    let begun = Instant::now();
+    let inserted = statement::insert(app, &rows).await;
+    ACCEPT_TIMES.took([], begun.elapsed());
+    match inserted {
         Ok(taken) => {
             let answers = rows.answers(&taken);
             failpoint::hit(failpoint::Place::AfterCommit);
-            publishing.publish(rows.to_publish(taken.heads));
+            publishing.publish(rows.to_publish(taken));
             answers.into_iter().map(Ok).collect()
         }
         Err(error) => {

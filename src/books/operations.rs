@@ -30,7 +30,7 @@ pub const OPERATION_RATES: std::ops::RangeInclusive<f64> = 0.01..=1_000_000.0;
 const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
 
 /// What an operation does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationKind {
     /// Makes what ended undelivered due again.
@@ -69,7 +69,7 @@ impl OperationKind {
 }
 
 /// How an operation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationState {
     /// A worker carries it on, or will in a moment.
@@ -231,7 +231,7 @@ pub async fn steer(app: &App, id: Uuid, how: Steer) -> Result<Option<(Operation,
 }
 
 /// What became of one delivery in an operation.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct OperationResult {
     /// Which.
     pub id: Uuid,

@@ -19,7 +19,7 @@ use crate::db::Transaction;
 pub(super) const IN_HANDS: Duration = Duration::from_secs(60);
 
 /// What a replay found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Replayed {
     /// It is due now, as if it had just been accepted.

@@ -7,8 +7,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Lane;
 use super::campaign::FAR;
+use super::{Lane, published_ahead};
 use crate::App;
 use crate::db::DbError;
 
@@ -16,7 +16,8 @@ use crate::db::DbError;
 const MOST: i64 = 20_000;
 
 /// Open deliveries of a lane.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, PartialEq, Eq, schemars::JsonSchema)]
+#[schemars(rename = "LaneStanding")]
 pub struct Standing {
     /// Which.
     pub lane: Lane,
@@ -34,10 +35,13 @@ pub struct Standing {
     pub waits_for_campaign: i64,
     /// In a line, behind others.
     pub waits_for_turn: i64,
+    /// Of the ready ones, those that lie in the broker.
+    pub published_ahead: i64,
     /// There are more: counting ended before the end.
     pub more: bool,
-    /// Since when the oldest of those that are due and in nobody's hands has been due (waiting for its destination: since it was
-    /// accepted).
+    /// Since when the oldest of the ready ones has been due: how long a worker has let it wait.
+    pub oldest_ready_since: Option<Timestamp>,
+    /// The same with those that wait for their destinations, which count from when they were accepted, or handed back.
     pub oldest_waiting_since: Option<Timestamp>,
 }
 
@@ -52,7 +56,9 @@ impl Standing {
             waits_for_destination: 0,
             waits_for_campaign: 0,
             waits_for_turn: 0,
+            published_ahead: 0,
             more: false,
+            oldest_ready_since: None,
             oldest_waiting_since: None,
         }
     }
@@ -109,12 +115,18 @@ pub async fn standing(app: &App) -> Result<Vec<Standing>, DbError> {
         from open group by lane, state"
     );
     let mut lanes = Lane::ALL.map(Standing::nothing);
-    for row in app.db.rows(&sql, &[&app.clock.now(), &MOST]).await? {
+    for row in app.db.rows_along_indexes(&sql, &[&app.clock.now(), &MOST]).await? {
         let lane = &mut lanes[Lane::from_number(row.get(0)) as usize];
         *lane.of(row.get(1)) += row.get::<_, i64>(2);
         let since: Option<Timestamp> = row.get(3);
+        if row.get::<_, &str>(1) == "ready" {
+            lane.oldest_ready_since = since;
+        }
         lane.oldest_waiting_since = [lane.oldest_waiting_since, since].into_iter().flatten().min();
         lane.more |= row.get::<_, bool>(4);
+    }
+    for (lane, ahead) in lanes.iter_mut().zip(published_ahead(app).await?) {
+        lane.published_ahead = ahead;
     }
     Ok(lanes.into())
 }

@@ -81,7 +81,7 @@ impl Group<'_> {
         tx: &Transaction<'_>,
         rows: Vec<Row>,
     ) -> Result<Vec<(i64, Row)>, Error> {
-        let hash = |key: &str| app.keys.hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec();
+        let hash = |key: &str| app.keys.lasting_hash(Purpose::Idempotency, &[key.as_bytes()]).to_vec();
         let hash = |row: &Row| row.key.as_deref().filter(|_| row.message.is_ok()).map(hash);
         let mut hashes: Vec<Vec<u8>> = rows.iter().filter_map(hash).collect();
         hashes.sort_unstable();

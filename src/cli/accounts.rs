@@ -1,5 +1,7 @@
 //! `handfast account …`: who can be written to at this node.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
@@ -7,6 +9,8 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::client::Call;
 use super::list::{self, Extent};
+use super::output::{harmless, time};
+use super::password::Asking;
 use super::table::{Column, Show, fields};
 use super::target::{Session, Target};
 
@@ -18,7 +22,14 @@ const COLUMNS: [Column; 5] = [
     Column("CREATED", "created_at", Show::Time),
 ];
 
-/// Create, list, rename, disable and enable accounts.
+const PASSWORD: Asking = Asking {
+    variable: "HANDFAST_ACCOUNT_PASSWORD",
+    known: "Password: ",
+    new: "New password: ",
+    why: "strangers may try it",
+};
+
+/// Create, list, rename, disable and enable accounts; let people in to the mailbox.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 An address is an ID of 1 to 20 digits, a star and the node's domain: 1000*shop.example. For an account of
@@ -28,7 +39,9 @@ Examples:
   handfast account create 1000 --name 'The Shop'
   handfast account create 2000 --name 'Announcements' --no-messages
   handfast account list --all --json | jq -r .address
-  handfast account disable '1000*shop.example'")]
+  handfast account disable '1000*shop.example'
+  handfast account invite '1000*shop.example'
+  handfast account password 1000 --password-file password.txt")]
 pub struct AccountCommand {
     #[command(flatten)]
     target: Target,
@@ -75,6 +88,31 @@ enum What {
         #[arg(required = true)]
         addresses: Vec<String>,
     },
+    /// Set the password with which somebody signs in to the mailbox; who is signed in is signed out
+    #[command(after_help = "\
+The password is asked for at the terminal, unseen, or read from --password-file, HANDFAST_ACCOUNT_PASSWORD or
+standard input. The key needs every right that the mailbox gives: accounts, passcodes, connections, messages, inbox.")]
+    Password {
+        /// ID or whole address
+        address: String,
+        /// File with the password, in its first line
+        #[arg(long, value_name = "FILE", conflicts_with = "clear")]
+        password_file: Option<PathBuf>,
+        /// Take the password away: nobody signs in to this account any more
+        #[arg(long)]
+        clear: bool,
+    },
+    /// Make a link under which somebody sets their own password, once; shown here and never again
+    Invite {
+        /// ID or whole address
+        address: String,
+    },
+    /// End all sessions of accounts in the mailbox
+    SignOut {
+        /// IDs or whole addresses
+        #[arg(required = true)]
+        addresses: Vec<String>,
+    },
 }
 
 impl AccountCommand {
@@ -95,8 +133,43 @@ impl AccountCommand {
             }
             What::Disable { addresses } => switch(&session, &addresses, "disable").await,
             What::Enable { addresses } => switch(&session, &addresses, "enable").await,
+            What::Password { address, clear: true, .. } => {
+                client.call(Method::DELETE, &["accounts", &address, "password"]).send().await?;
+                say(&session, &format!("{}: the password is taken away", harmless(&address)))
+            }
+            What::Password { address, password_file, .. } => {
+                let password = PASSWORD.new(password_file.as_deref())?;
+                let call = client.call(Method::PUT, &["accounts", &address, "password"]);
+                call.json(json!({"password": password.reveal()})).send().await?;
+                say(&session, &format!("{}: the password is set", harmless(&address)))
+            }
+            What::Invite { address } => invite(&session, &address).await,
+            What::SignOut { addresses } => sign_out(&session, &addresses).await,
         }
     }
+}
+
+/// What was done where the node answers nothing; to people only.
+fn say(session: &Session, words: &str) -> Result<(), Failure> {
+    if session.out.json { Ok(()) } else { session.out.line(words) }
+}
+
+async fn invite(session: &Session, address: &str) -> Result<(), Failure> {
+    let answer = session.client.post(&["accounts", address, "invite"]).send().await?;
+    let invitation: Value = answer.parse()?;
+    session.out.answer(&answer.text, || {
+        let text = |field: &str| invitation[field].as_str().map(harmless).unwrap_or_default();
+        format!("link   {}\nfor    {}\nuntil  {}", text("url"), text("address"), time(&text("expires_at")))
+    })
+}
+
+async fn sign_out(session: &Session, addresses: &[String]) -> Result<(), Failure> {
+    for address in addresses {
+        let answer = session.client.post(&["accounts", address, "sign-out"]).idempotent().send().await?;
+        let ended: Value = answer.parse()?;
+        session.out.answer(&answer.text, || format!("{}: {} signed out", harmless(address), ended["ended"]))?;
+    }
+    Ok(())
 }
 
 async fn switch(session: &Session, addresses: &[String], what: &str) -> Result<(), Failure> {

@@ -12,7 +12,6 @@ mod browser;
 mod form;
 mod hub;
 mod notices;
-mod password;
 mod personas;
 mod refusal;
 mod session;
@@ -156,4 +155,10 @@ impl std::convert::From<AgentError> for Failure {
             other => Self::Refused(other.to_string()),
         }
     }
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(text: &str) {
+    browser::fuzzed(text);
 }

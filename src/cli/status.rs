@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Failure;
-use super::client::{Client, Patience, stopped_within};
+use super::client::{Client, ClientError, Patience, stopped_within};
 use super::list::{self, Extent};
 use super::output::{harmless, time};
 use super::table::{Column, Show, Table, fields};
 use super::target::{Session, Target};
+use super::top::Overview;
 
 const LIST: [Column; 6] = [
     Column("ID", "id", Show::Text),
@@ -44,16 +45,18 @@ const ATTEMPTS: [Column; 8] = [
     Column("ANSWER", "answer", Show::Text),
 ];
 
-/// Show what became of a message, or count a whole campaign.
+/// Show how the node is, what became of a message, or count a whole campaign.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With an ID: the message, its deliveries and every attempt. With --summary: how many messages are in which state.
-With neither: the newest messages, which --from, --to, --state and --tag narrow.
+With --from, --to, --state or --tag: the newest messages of that kind. With nothing: how the node is, and the newest messages
+(with --json these alone; for the node, `handfast top --once --json`).
 
 States: pending (accepted, not tried), sending, retrying (waits for its next attempt), delivered, failed (the
 peer said no for good), cancelled, expired, unconfirmed (sent, but the answer was lost: it may have arrived).
 
 Examples:
+  handfast status
   handfast status 0192f0c1-5a3e-7b11-8f00-1234567890ab
   handfast status --summary --tag spring-sale
   handfast status --state failed --tag spring-sale --all --json")]
@@ -173,6 +176,10 @@ impl StatusCommand {
             let (summary, text) = Summary::of(&session.client, self.tag.as_deref(), Patience::SHORT).await?;
             return session.out.answer(&text, || summary.words());
         }
+        let narrowed = self.from.is_some() || self.to.is_some() || self.state.is_some() || self.tag.is_some();
+        if !narrowed && !session.out.json {
+            show_node(&session).await?;
+        }
         let state = self.state.and_then(|s| s.to_possible_value().map(|v| v.get_name().to_owned()));
         let call = || {
             let call = session.client.get(&["messages"]).query_maybe("from", self.from.as_ref());
@@ -196,6 +203,18 @@ impl CancelCommand {
             session.out.answer(&answer.text, || format!("{id}  {}", harmless(result)))?;
         }
         if all_stopped { Ok(()) } else { Err(Failure::Silent) }
+    }
+}
+
+/// Prints how the node is. A key without that scope sees its messages only.
+async fn show_node(session: &Session) -> Result<(), Failure> {
+    match session.client.get(&["overview"]).parse::<Overview>().await {
+        Ok(overview) => session.out.line(&format!("{}\n", overview.words())),
+        Err(ClientError::Refused(problem)) if matches!(problem.status, 403 | 404) => {
+            eprintln!("how the node is: {problem}");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -164,7 +164,13 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
     }
     let doors =
         [config.textsecure.mistakes(config.mode), config.mesibo.mistakes(config), config.homing.mistakes(config)];
-    let rest = config.providers.mistakes(config.mode).into_iter().chain(config.audit.mistakes());
+    let rest = config
+        .mailbox
+        .mistakes(config)
+        .into_iter()
+        .chain(config.providers.mistakes(config.mode))
+        .chain(config.audit.mistakes())
+        .chain(config.telemetry.mistakes());
     let rest = rest.chain(config.console.mistakes(config.private.trusted_proxies.len()));
     for (key, what) in doors.into_iter().flatten().chain(rest) {
         wrong(&key, &what);
@@ -172,6 +178,14 @@ fn check(config: &Config, mistakes: &mut Vec<String>) {
     let prefix_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if config.amqp.prefix.is_empty() || !config.amqp.prefix.chars().all(prefix_ok) {
         wrong("amqp.prefix", "letters, digits, dot, dash and underscore only, at least one");
+    }
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(text: &str) {
+    if let Err(mistakes) = read(&Figment::from(Toml::string(text))) {
+        assert!(!mistakes.0.is_empty(), "refused without a word");
     }
 }
 

@@ -3,14 +3,18 @@
 //! They live in a file, never in the database, so that a stolen database says nothing. Each key has a number that is written into
 //! everything it sealed; the first of the file seals, all open, so a key is replaced by putting a new one on top and dropping the
 //! old one when nothing sealed by it is left. From every key one subkey a [`Purpose`] is derived, and a value is bound to its
-//! context (the row it belongs to), so that nothing sealed for one place opens in another. Leaves out re-sealing.
+//! context (the row it belongs to), so that nothing sealed for one place opens in another.
+//!
+//! A process takes up what is added to the file while it runs, and never lets go of a key that it holds: a file that has lost one is
+//! refused. Leaves out re-sealing, and who holds what: that is [`crate::keyring`].
 
 mod file;
 
 pub use file::KeyFileError;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use zeroize::Zeroizing;
 
@@ -77,13 +81,21 @@ purposes! {
     Login = "login",
     /// Homing Space: the hub's keys and sauces, a gateway's attempts and sessions.
     Homing = "homing",
+    /// The mailbox: sessions and invitations.
+    Mailbox = "mailbox",
 }
 
-/// The keys of the node. Cloning is for start-up; share it in an `Arc`.
+/// What [`NodeKeys::mark`] seals: a key that opens it is the same key.
+const MARKED: &[u8] = b"handfast";
+const MARK_CONTEXT: &[u8] = b"key check";
+
+/// The keys of the node. Clones share them.
 #[derive(Clone)]
 pub struct NodeKeys {
     /// Never empty; the first seals.
-    keys: Vec<NodeKey>,
+    keys: Arc<RwLock<Arc<Vec<NodeKey>>>>,
+    /// Where they came from.
+    file: Option<Arc<PathBuf>>,
 }
 
 #[derive(Clone)]
@@ -116,49 +128,99 @@ pub enum OpenError {
 impl NodeKeys {
     /// Reads the key file. Refused when anybody but its owner may read it, and when a line is not `<number> <64 hex digits>`.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
-        Self::parse(&file::read(path)?)
+        Ok(Self { file: Some(Arc::new(path.into())), ..Self::parse(&file::read(path)?)? })
     }
 
     /// Makes a key file with one new key, readable by its owner only. An existing file is never overwritten.
     pub fn create(path: &Path) -> Result<Self, KeyFileError> {
         let text = file::create(path)?;
-        Self::parse(&text)
+        Ok(Self { file: Some(Arc::new(path.into())), ..Self::parse(&text)? })
+    }
+
+    /// Adds a new key to a key file, below all others: it opens, and does not seal yet. Gives its number.
+    pub fn add(path: &Path) -> Result<u16, KeyFileError> {
+        file::add(path)
+    }
+
+    /// Moves a key of a key file above all others: it seals from when the file is read next.
+    pub fn promote(path: &Path, number: u16) -> Result<(), KeyFileError> {
+        file::promote(path, number)
     }
 
     /// One new key that is kept nowhere: what it seals is lost with the process. For tests.
     pub fn ephemeral() -> Self {
-        Self { keys: vec![NodeKey::derive(1, &Zeroizing::new(random()))] }
+        Self::of(vec![NodeKey::derive(1, &Zeroizing::new(random()))])
+    }
+
+    fn of(keys: Vec<NodeKey>) -> Self {
+        Self { keys: Arc::new(RwLock::new(Arc::new(keys))), file: None }
     }
 
     /// The text of a key file.
     pub fn parse(text: &str) -> Result<Self, KeyFileError> {
         let masters = file::parse(text)?;
-        Ok(Self { keys: masters.iter().map(|key| NodeKey::derive(key.number, &key.secret)).collect() })
+        Ok(Self::of(masters.iter().map(|key| NodeKey::derive(key.number, &key.secret)).collect()))
+    }
+
+    /// Reads the file again that the keys came from. Whether anything has changed.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or that it lacks a key that is held: everything stays as it was then.
+    pub fn reload(&self) -> Result<bool, KeyFileError> {
+        let Some(path) = &self.file else { return Ok(false) };
+        let new = Self::parse(&file::read(path)?)?.held();
+        let held = self.held();
+        for key in held.iter() {
+            let same = new.iter().find(|other| other.number == key.number).ok_or(KeyFileError::Lost(key.number))?;
+            if same.subkeys.iter().zip(&key.subkeys).any(|(a, b)| *a.sealing != *b.sealing) {
+                return Err(KeyFileError::Lost(key.number));
+            }
+        }
+        let numbers = |keys: &[NodeKey]| keys.iter().map(|key| key.number).collect::<Vec<_>>();
+        let changed = numbers(&new) != numbers(&held);
+        if changed {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        Ok(changed)
     }
 
     /// The number of the key that seals.
     pub fn current(&self) -> u16 {
-        self.sealing().number
+        self.held()[0].number
+    }
+
+    /// The numbers of all keys, the one that seals first.
+    pub fn numbers(&self) -> Vec<u16> {
+        self.held().iter().map(|key| key.number).collect()
+    }
+
+    /// A known text sealed under each key, by its number: what [`Self::opens_mark`] is asked later.
+    pub fn marks(&self) -> Vec<(u16, Vec<u8>)> {
+        let mark = |key: &NodeKey| (key.number, seal(key, Purpose::Credential, MARK_CONTEXT, MARKED));
+        self.held().iter().map(mark).collect()
+    }
+
+    /// Whether the very key that made this mark is held.
+    pub fn opens_mark(&self, mark: &[u8]) -> bool {
+        self.open(Purpose::Credential, MARK_CONTEXT, mark).is_ok_and(|text| text.as_slice() == MARKED)
     }
 
     /// Seals `text` for `purpose`, bound to `context`: what identifies the place it is kept in (a table and a row's id).
     pub fn seal(&self, purpose: Purpose, context: &[u8], text: &[u8]) -> Vec<u8> {
-        let key = self.sealing();
-        let nonce = random::<NONCE_BYTES>();
-        let mut sealed = Vec::with_capacity(HEAD_BYTES + TAG_BYTES + text.len());
-        sealed.push(VERSION);
-        sealed.extend_from_slice(&key.number.to_be_bytes());
-        sealed.extend_from_slice(&nonce);
-        let bound = bound_context(key.number, context);
-        sealed.extend(seal_with_context(text, &bound, &nonce, &key.of(purpose).sealing));
-        sealed
+        seal(&self.held()[0], purpose, context, text)
     }
 
     /// Opens what [`seal`](Self::seal) made for the same purpose and context.
     pub fn open(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let number = Self::number_of(sealed)?;
         let nonce: &[u8; NONCE_BYTES] = sealed[3..].first_chunk().ok_or(OpenError::Form)?;
-        let key = self.keys.iter().find(|key| key.number == number).ok_or(OpenError::UnknownKey(number))?;
+        let has = |held: &[NodeKey]| held.iter().any(|key| key.number == number);
+        let mut held = self.held();
+        if !has(&held) && self.reload().is_ok_and(|changed| changed) {
+            // Another process has a newer key: this one slept while it was added.
+            held = self.held();
+        }
+        let key = held.iter().find(|key| key.number == number).ok_or(OpenError::UnknownKey(number))?;
         let bound = bound_context(number, context);
         open_with_context(&sealed[HEAD_BYTES..], &bound, nonce, &key.of(purpose).sealing).map_err(|_| OpenError::Seal)
     }
@@ -175,22 +237,40 @@ impl NodeKeys {
 
     /// The keyed hash of `parts` under the current key. Parts are told apart by their lengths: `["ab", "c"]` is not `["a", "bc"]`.
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        self.sealing().hash(purpose, parts)
+        self.held()[0].hash(purpose, parts)
     }
 
     /// The same under every key, the current one first: what a look-up asks for while keys are being replaced.
     pub fn hashes(&self, purpose: Purpose, parts: &[&[u8]]) -> Vec<[u8; 32]> {
-        self.keys.iter().map(|key| key.hash(purpose, parts)).collect()
+        self.held().iter().map(|key| key.hash(purpose, parts)).collect()
     }
 
-    fn sealing(&self) -> &NodeKey {
-        &self.keys[0]
+    /// The same under the node's first key, whichever seals now: for what must be called the same by all processes at any time, such as
+    /// what tells whether something has come before. There a change of keys must not make the same thing new.
+    pub fn lasting_hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        let held = self.held();
+        held.iter().min_by_key(|key| key.number).unwrap_or(&held[0]).hash(purpose, parts)
     }
+
+    fn held(&self) -> Arc<Vec<NodeKey>> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn seal(key: &NodeKey, purpose: Purpose, context: &[u8], text: &[u8]) -> Vec<u8> {
+    let nonce = random::<NONCE_BYTES>();
+    let mut sealed = Vec::with_capacity(HEAD_BYTES + TAG_BYTES + text.len());
+    sealed.push(VERSION);
+    sealed.extend_from_slice(&key.number.to_be_bytes());
+    sealed.extend_from_slice(&nonce);
+    let bound = bound_context(key.number, context);
+    sealed.extend(seal_with_context(text, &bound, &nonce, &key.of(purpose).sealing));
+    sealed
 }
 
 impl fmt::Debug for NodeKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| key.number)).finish()
+        f.debug_list().entries(self.numbers()).finish()
     }
 }
 
@@ -263,6 +343,47 @@ mod tests {
         assert_eq!(during.current(), 2);
         let hash = before.hash(Purpose::PassCode, &[b"1*a.example", b"042137"]);
         assert_eq!(during.hashes(Purpose::PassCode, &[b"1*a.example", b"042137"])[1], hash);
+    }
+
+    #[test]
+    fn a_running_process_takes_up_a_new_key_and_lets_go_of_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.keys");
+        let keys = NodeKeys::create(&path).unwrap();
+        let (old, lasting) = (keys.seal(Purpose::Inbox, b"", b"old"), keys.lasting_hash(Purpose::Code, &[b"a"]));
+        assert!(!keys.reload().unwrap());
+        assert_eq!(NodeKeys::add(&path).unwrap(), 2);
+        assert!(keys.reload().unwrap());
+        assert_eq!(keys.numbers(), [1, 2]);
+        let other = keys.clone();
+        NodeKeys::promote(&path, 2).unwrap();
+        assert!(other.reload().unwrap());
+        assert_eq!((keys.current(), keys.numbers()), (2, vec![2, 1]), "clones share their keys");
+        assert_eq!(keys.open(Purpose::Inbox, b"", &old).unwrap().as_slice(), b"old");
+        assert_eq!(keys.lasting_hash(Purpose::Code, &[b"a"]), lasting);
+        assert_ne!(keys.hash(Purpose::Code, &[b"a"]), lasting);
+        // A file that has lost a key, or holds another under its number, is refused, and the process goes on as it was.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let without: String =
+            text.lines().filter(|line| !line.starts_with("1 ")).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&path, &without).unwrap();
+        assert!(matches!(keys.reload(), Err(KeyFileError::Lost(1))));
+        std::fs::write(&path, format!("{without}1 {}\n", "11".repeat(32))).unwrap();
+        assert!(matches!(keys.reload(), Err(KeyFileError::Lost(1))));
+        assert_eq!(keys.numbers(), [2, 1]);
+    }
+
+    #[test]
+    fn who_slept_while_a_key_was_added_opens_what_it_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.keys");
+        let sleeper = NodeKeys::create(&path).unwrap();
+        NodeKeys::add(&path).unwrap();
+        NodeKeys::promote(&path, 2).unwrap();
+        let sealed = NodeKeys::load(&path).unwrap().seal(Purpose::Message, b"m", b"text");
+        assert_eq!(sleeper.open(Purpose::Message, b"m", &sealed).unwrap().as_slice(), b"text");
+        assert!(sleeper.marks().iter().all(|(_, mark)| NodeKeys::load(&path).unwrap().opens_mark(mark)));
+        assert!(!NodeKeys::ephemeral().opens_mark(&sleeper.marks()[0].1));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub use super::pace::Told;
 use super::pace::{self, Breaker, Grant, Part, Settings, State, Turn};
 use super::settings::Change;
 use crate::db::{DbError, GenericClient, Row, Transaction};
+use crate::telemetry::families;
 use crate::{App, pushes};
 
 /// What a worker tells of a destination, and wants of it.
@@ -89,6 +90,7 @@ pub async fn sync(app: &App, worker: Uuid, wants: &[Want]) -> Result<Option<Vec<
             .collect();
         written.write(&tx, worker, now).await?;
         tx.commit().await?;
+        families::BREAKERS.add([], written.opened.len());
         return Ok(Some(given));
     }
 }

@@ -10,12 +10,15 @@
 //! | `fields`, `values` | requests into types, all mistakes together |
 //! | `streamed` | rows of any number, taken and answered as they arrive |
 //! | `problem` | the one error shape |
+//! | `describe` | the description of all of it, OpenAPI 3.1, which each endpoint's file has its part of |
+//! | `sse` | what streams have in common |
 //! | `audited` | the record of who changed what: every route that writes, but for those marked as traffic |
-//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys`, `audit` | the endpoints |
+//! | `accounts`, `passcodes`, `connections`, `messages`, `campaigns`, `deliveries`, `inbox`, `events`, `webhooks`, `destinations`, `phones`, `otp`, `apps`, `homing`, `hub`, `keys`, `audit`, `overview` | the endpoints |
 //!
 //! Promises: a panic in an endpoint is answered 500 and ends nothing else; no body, path, code or key is logged. Leaves out what happens
 //! behind: the books, the broker and the workers are other modules'.
 
+pub mod describe;
 pub mod problem;
 
 mod accounts;
@@ -29,14 +32,18 @@ mod deliveries;
 mod destinations;
 mod events;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod homing;
 mod hub;
 mod inbox;
 mod keys;
 mod messages;
 mod otp;
+mod overview;
 mod page;
 mod passcodes;
+mod people;
 mod phones;
 mod routes;
 mod streamed;
@@ -68,7 +75,7 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
     let shared = Arc::new(Shared {
         keys: Authenticator::new(serve.app.clone()),
         ways: messages::Ways::start(serve.app.clone()),
-        arrivals: inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
+        arrivals: crate::inbox::Arrivals::new(serve.app.clone(), serve.stopping.clone()),
         bell: Bell::start(&serve.app),
         news: events::News::new(serve.app.clone(), serve.stopping.clone()),
         // Those who wait hold a connection each; they may have half of them.
@@ -105,6 +112,9 @@ async fn answer(
 ) -> Response {
     let bodyless = method == Method::HEAD;
     let work = async {
+        if path == describe::PATH {
+            return describe::serve(&method, &headers);
+        }
         let (route, parameters) = routes::find(&method, path)?;
         let key = call::authenticate(&shared.keys, &headers).await?;
         let allowed = key.scopes.allows(route.scope, route.writes());

@@ -167,6 +167,16 @@ fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Respons
     response
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_range(value: &str) {
+    for bytes in [0, 1, 10, u64::MAX] {
+        if let range::Wanted::Part(part) = range::wanted(Some(value), bytes) {
+            assert!(part.start < part.end && part.end <= bytes, "a part that is not in the file");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -78,7 +78,6 @@ use crate::audit::{Deed, Via};
 use crate::config::ByteSize;
 use crate::envelopes::Bell;
 use crate::listen::{self, Body};
-use crate::overview::Watch;
 use crate::senders::Authenticator;
 
 /// Largest form.
@@ -94,7 +93,6 @@ struct Door {
     /// Knows the keys it has seen in the last seconds.
     keys: Authenticator,
     health: Health,
-    watch: Watch,
     live: Live,
     /// Tells devices that listen to look.
     bell: Bell,
@@ -133,16 +131,15 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
         life_seconds: console.session_life.duration().as_secs() as i64,
         secure: serve.app.config.private.secure_cookie,
     };
-    let (health, watch) = (Health::new(&serve), Watch::new(&serve.app));
+    let health = Health::new(&serve);
     let door = Arc::new(Door {
         assets: Assets::of(&site, &[]),
         keys: Authenticator::new(serve.app.clone()),
-        live: Live::new(&serve.app, &health, &watch),
+        live: Live::new(&serve, &health),
         bell: Bell::start(&serve.app),
         left: Mutex::default(),
         site,
         health,
-        watch,
         serve,
     });
     warp::path("console")

@@ -282,3 +282,25 @@ fn redirect(to: &'static str) -> Response {
     response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
     response
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_cookie(line: &http::HeaderValue) {
+    let app = crate::fuzzing::app();
+    let headers = http::HeaderMap::from_iter([(http::header::COOKIE, line.clone())]);
+    let cookies = headers.get_all(http::header::COOKIE);
+    assert!(session::Session::from_cookies(&app, cookies).is_none(), "sealed by nobody");
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_body(body: &[u8]) {
+    let fields = posted::Posted::parse(body);
+    match posted::read_wanted(&fields, "our.example") {
+        Ok(wanted) => assert_eq!(wanted.from.domain().as_str(), "our.example"),
+        Err(words) => {
+            let code = fields.get("pass_code").trim();
+            assert!(code.len() < 6 || !code.bytes().all(|b| b.is_ascii_digit()) || !words.contains(code));
+        }
+    }
+}

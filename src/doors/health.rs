@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::path::FullPath;
 use warp::reply::Response;
 
 use super::Serve;
@@ -64,10 +65,6 @@ async fn workers_alive(app: &App) -> Result<bool, DbError> {
 
 /// The routes.
 pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
-    let healthz = warp::path!("healthz");
-    let healthz = healthz.and(warp::method()).then(|method: Method| async move {
-        only_looking(&method).unwrap_or_else(|| answer(StatusCode::OK, &json!({"status": "ok"})))
-    });
     let readyz = warp::path!("readyz").and(warp::method()).then(move |method: Method| {
         let serve = serve.clone();
         async move {
@@ -77,10 +74,23 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
             }
         }
     });
-    healthz.or(readyz).unify().boxed()
+    alive().or(readyz).unify().boxed()
 }
 
-fn only_looking(method: &Method) -> Option<Response> {
+/// `/healthz` alone.
+pub(super) fn alive() -> BoxedFilter<(Response,)> {
+    let healthz = warp::path!("healthz").and(warp::method()).then(|method: Method| async move {
+        only_looking(&method).unwrap_or_else(|| answer(StatusCode::OK, &json!({"status": "ok"})))
+    });
+    healthz.boxed()
+}
+
+/// A 404 for the rest of a listener.
+pub(super) fn nothing_else() -> BoxedFilter<(Response,)> {
+    warp::path::full().map(|_: FullPath| Problem::not_found("path on this listener").into_response()).boxed()
+}
+
+pub(super) fn only_looking(method: &Method) -> Option<Response> {
     let looking = [Method::GET, Method::HEAD].contains(method);
     (!looking).then(|| Problem::method_not_allowed("GET, HEAD".into()).into_response())
 }

@@ -9,6 +9,8 @@
 
 mod answer;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod origins;
 mod request;
 

@@ -5,8 +5,9 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::hosts::on_hosts;
-use super::{Serve, attachments, homing, mesibo, openmsg, textsecure};
+use super::{Serve, attachments, homing, me, mesibo, openmsg, textsecure};
 use crate::attachments::Attachments;
+use crate::config::mailbox::Listener;
 
 /// Why a door of the public listener cannot open.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub enum DoorError {
     Site(#[from] crate::gateway::SiteError),
 }
 
-/// `/openmsg/…`, `/v1/…` and `/v2/…`, `/homing/…`, and `/` with `/index.php` and `/api.php` where these doors are open,
+/// `/openmsg/…`, `/v1/…` and `/v2/…`, `/homing/…`, `/me…`, and `/` with `/index.php` and `/api.php` where these doors are open,
 /// `/attachments/…` where files are kept in a directory of this node; anything else is an empty 404. `files` is there where the
 /// TextSecure door is open. Call it inside the runtime.
 ///
@@ -42,6 +43,10 @@ pub fn public_routes(serve: &Serve, files: Option<&Attachments>) -> Result<Boxed
     }
     if app.config.openmsg.enabled {
         routes = elsewhere(openmsg::routes(app, asker)?, &[]).or(routes).unify().boxed();
+    }
+    let mailbox = &app.config.mailbox;
+    if mailbox.enabled && mailbox.listener == Listener::Public {
+        routes = elsewhere(me::routes(serve), &mailbox.hosts).or(routes).unify().boxed();
     }
     if gateway.enabled {
         routes = elsewhere(homing::gateway::routes(serve)?, &gateway.hosts).or(routes).unify().boxed();

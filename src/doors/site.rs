@@ -37,7 +37,9 @@ pub(super) struct Site {
 impl Site {
     /// A cookie of this site, `seconds` long; 0 takes it away.
     fn set_cookie(&self, name: &str, value: &str, seconds: i64) -> http::HeaderValue {
-        let (path, secure) = (self.path, if self.secure { "; Secure" } else { "" });
+        // Browsers take a name that begins so from this host only, and only with this path (RFC 6265bis, 4.1.3.2).
+        let path = if name.starts_with("__Host-") { "/" } else { self.path };
+        let secure = if self.secure { "; Secure" } else { "" };
         let text = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
         let mut header = http::HeaderValue::try_from(text).unwrap_or_else(|_| http::HeaderValue::from_static(""));
         header.set_sensitive(true);

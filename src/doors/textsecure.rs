@@ -14,6 +14,8 @@ mod credentials;
 mod devices;
 mod directory;
 mod federation;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keys;
 mod keys_v2;
 mod messages;
@@ -60,7 +62,11 @@ pub fn routes(app: &App, acceptor: &Acceptor, asker: &Asker, files: &Attachments
         acceptor: acceptor.clone(),
         asker: asker.clone(),
         bell: Bell::start(app),
-        passwords: Passwords::new(&app.config.textsecure),
+        passwords: Passwords::new(
+            app.config.textsecure.password_checks,
+            app.config.textsecure.password_checks_waiting,
+            crate::crypto::Cost::Device,
+        ),
         files: files.clone(),
         websockets: Websockets::new(app),
     };

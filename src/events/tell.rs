@@ -14,9 +14,10 @@ use crate::inbox::{self, Entry};
 use crate::openmsg::Address;
 
 /// One event. May hold a received text, so it is not for logs and its `Debug` shows kind and id only.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, schemars::JsonSchema)]
 pub struct Event {
     /// The same whenever it is read: who gets it twice can tell. Also the cursor behind it.
+    #[schemars(with = "String")]
     pub id: Cursor,
     /// What happened.
     #[serde(rename = "type")]
@@ -35,7 +36,7 @@ impl std::fmt::Debug for Event {
 }
 
 /// What an event is of.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Of {
     /// A delivery. Of one whose message is not kept any more only the id is left.

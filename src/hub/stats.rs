@@ -28,7 +28,7 @@ pub(super) enum Event {
 }
 
 /// One day (UTC).
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Day {
     /// Which.
     pub day: Date,
@@ -82,7 +82,7 @@ pub(super) async fn seen(
     now: Timestamp,
     fingerprint: &str,
 ) -> Result<(), DbError> {
-    let hash = app.keys.hash(Purpose::Homing, &[b"hub", b"fing", site.as_bytes(), fingerprint.as_bytes()]);
+    let hash = app.keys.lasting_hash(Purpose::Homing, &[b"hub", b"fing", site.as_bytes(), fingerprint.as_bytes()]);
     let statement = client.prepare_cached(SEEN).await?;
     client.execute(&statement, &[&site, &day(now), &hash.as_slice()]).await?;
     Ok(())

@@ -12,6 +12,8 @@ use super::{DisplayName, Error, context};
 use crate::App;
 use crate::crypto::{NONCE_BYTES, Purpose};
 use crate::openmsg::Address;
+use crate::overview::activity::{self, Deed};
+use crate::telemetry::families::RECEIVED;
 
 /// A message to be stored; one of a batch. Not for logs, so it has no `Debug`.
 pub struct NewEntry {
@@ -126,7 +128,11 @@ pub async fn store_many(app: &App, entries: Vec<NewEntry>) -> Result<Vec<Stored>
         // Its twin in the batch was too late, or what it repeated has just been forgotten: it may come again.
         (None, None) => Stored::TooLate,
     };
-    Ok(verdicts.into_iter().enumerate().map(stored).collect())
+    let all: Vec<Stored> = verdicts.into_iter().enumerate().map(stored).collect();
+    let new = all.iter().filter(|stored| matches!(stored, Stored::New)).count();
+    RECEIVED.add([], new);
+    activity::count(Deed::Received, new);
+    Ok(all)
 }
 
 /// What is known about nonces, without storing anything: connection, nonce, hash.

@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ use super::upgrade::{Hold, Upgrade};
 /// A head may be this long and have so many lines; every protocol here stays far below.
 const LONGEST_HEAD: usize = 16 << 10;
 const MOST_HEADERS: usize = 64;
+/// How long a stop waits for the first request of a connection: it was on its way when the connection was taken.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// What is buffered for one connection in each direction.
 const BUFFER: usize = 64 << 10;
 /// HTTP/2 requests at once on one connection.
@@ -78,7 +81,7 @@ impl Connection {
         let stream = Lingering::new(stream);
         let outcome = match &self.tls {
             None => self.speak(stream, false, peer, hold, service).await,
-            Some(tls) => match self.stop.run_until_cancelled(timeout(self.patience, tls.accept(stream))).await {
+            Some(tls) => match self.until_soon_after_the_stop(timeout(self.patience, tls.accept(stream))).await {
                 None => Ok(()),
                 Some(Err(_)) => Err("the TLS handshake took too long".into()),
                 Some(Ok(Err(error))) => Err(error.into()),
@@ -90,6 +93,17 @@ impl Connection {
         };
         if let Err(error) = outcome {
             tracing::debug!(%peer, error, "connection ended");
+        }
+    }
+
+    async fn until_soon_after_the_stop<F: Future>(&self, work: F) -> Option<F::Output> {
+        let soon_after = async {
+            self.stop.cancelled().await;
+            sleep(FIRST_REQUEST).await;
+        };
+        tokio::select! {
+            done = work => Some(done),
+            () = soon_after => None,
         }
     }
 
@@ -163,7 +177,14 @@ impl Connection {
         let mut connection = pin!(connection);
         tokio::select! {
             done = connection.as_mut() => return done,
-            () = self.stop.cancelled() => {}
+            () = self.stop.cancelled() => {
+                // hyper would close a connection of which nothing has been read yet.
+                tokio::select! {
+                    done = connection.as_mut() => return done,
+                    () = activity.asked() => {}
+                    () = sleep(FIRST_REQUEST) => {}
+                }
+            }
             () = activity.idle_for(self.patience) => {}
         }
         finish(connection.as_mut());
@@ -194,11 +215,18 @@ struct Activity {
     in_hand: AtomicUsize,
     /// Milliseconds after `begun`.
     last: AtomicU64,
+    /// Told of each request.
+    request: Notify,
 }
 
 impl Activity {
     fn new() -> Self {
-        Self { begun: Instant::now(), in_hand: AtomicUsize::new(0), last: AtomicU64::new(0) }
+        Self { begun: Instant::now(), in_hand: AtomicUsize::new(0), last: AtomicU64::new(0), request: Notify::new() }
+    }
+
+    /// Returns when there has been a request, at once if that was before; asked for once only.
+    async fn asked(&self) {
+        self.request.notified().await;
     }
 
     fn told(&self) {
@@ -222,6 +250,7 @@ struct InHand(Arc<Activity>);
 impl InHand {
     fn new(activity: &Arc<Activity>) -> Self {
         activity.in_hand.fetch_add(1, Ordering::AcqRel);
+        activity.request.notify_one();
         Self(Arc::clone(activity))
     }
 }

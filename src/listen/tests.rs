@@ -19,6 +19,7 @@ const AT_MOST: Duration = Duration::from_secs(20);
 
 fn settings() -> Settings {
     Settings {
+        name: "test",
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: None,
         trusted_proxies: Vec::new(),
@@ -227,6 +228,45 @@ async fn stopping_finishes_what_is_in_hand() {
     assert!(rest(&mut busy).await.ends_with("slow"));
     drop(busy);
     tokio::time::timeout(AT_MOST, server.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_was_taken_just_before_the_stop_is_answered() {
+    let server = running(settings()).await;
+    let mut silent = server.connect().await;
+    // Taken in order: when the second has its answer, the first has its place.
+    let mut other = server.connect().await;
+    other.write_all(b"GET /early HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    until(&mut other, "early").await;
+    server.stop.cancel();
+    assert_eq!(rest(&mut other).await, "", "the stop has begun");
+    silent.write_all(b"GET /early HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(rest(&mut silent).await.ends_with("early"));
+    drop((other, silent));
+    tokio::time::timeout(AT_MOST, server.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn newcomers_at_a_socket_that_was_handed_over_wait_for_the_next_process() {
+    let kept = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = Settings { listen: kept.local_addr().unwrap(), ..settings() };
+    let on = |settings: &Settings| Listener::on(kept.try_clone().unwrap(), settings.clone()).unwrap();
+    let service = || warp::service(warp::any().map(|| "here"));
+    let stop = CancellationToken::new();
+    stop.cancel();
+    on(&settings).serve(service(), stop).await;
+    let mut newcomer = TcpStream::connect(settings.listen).await.unwrap();
+    newcomer.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    tokio::spawn(on(&settings).serve(service(), CancellationToken::new()));
+    assert!(rest(&mut newcomer).await.ends_with("here"));
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_where_the_settings_say_is_refused() {
+    let handed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = handed.local_addr().unwrap();
+    let refused = Listener::on(handed, settings()).unwrap_err().to_string();
+    assert!(refused.contains(&at.to_string()) && refused.contains("127.0.0.1:0"), "{refused}");
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use crate::codes::subject;
 use crate::crypto::Purpose;
 use crate::guessing::network;
 use crate::jobs::{BackendAnswer, BackendCall};
+use crate::telemetry::families::LOGINS;
 
 /// Longest secret that is looked at: what is longer is no code, and no password of anybody's.
 const LONGEST_SECRET: usize = 1024;
@@ -43,6 +44,27 @@ struct Good {
 impl Logins {
     /// Step 2: takes the code, and gives a token.
     pub async fn verify(
+        &self,
+        application: &Application,
+        address: &Address,
+        secret: &str,
+        name: &str,
+        origin: &Origin,
+    ) -> Result<Verified, Error> {
+        let verified = self.judge(application, address, secret, name, origin).await;
+        LOGINS.one([match &verified {
+            Ok(Verified::Token { .. }) => "signed-in",
+            Ok(Verified::Wrong) => "wrong",
+            Ok(Verified::Limited { .. }) => "limited",
+            Ok(Verified::BadAddress) => "bad-address",
+            Ok(Verified::Unavailable) => "unavailable",
+            Ok(Verified::Refused(_)) => "refused",
+            Err(_) => "error",
+        }]);
+        verified
+    }
+
+    async fn judge(
         &self,
         application: &Application,
         address: &Address,

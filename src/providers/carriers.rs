@@ -30,6 +30,8 @@ use crate::books::Outcome;
 use crate::clock::Instant;
 use crate::config::{Config, providers};
 use crate::outbound::{Answer, AnswerLimit, CallError, Outbound, OutboundError};
+use crate::telemetry::families::CODES;
+use crate::telemetry::metrics::named;
 
 /// Of an answer: an error's number stands at its beginning.
 const ANSWER: AnswerLimit = AnswerLimit::Skim { keep: 4096, read: 64 * 1024 };
@@ -38,6 +40,12 @@ const ANSWER: AnswerLimit = AnswerLimit::Skim { keep: 4096, read: 64 * 1024 };
 trait Carry: Send + Sync {
     /// Tries once, and comes to an end `within` that time, whatever has been sent by then.
     fn carry<'a>(&'a self, letter: &'a Letter<'a>, within: Duration) -> BoxFuture<'a, Word>;
+
+    /// Asks whether it would carry something from us, and sends nothing; nothing where that cannot be asked.
+    fn greet(&self, within: Duration) -> BoxFuture<'_, Option<Result<(), String>>> {
+        let _ = within;
+        Box::pin(async { None })
+    }
 }
 
 /// What a carrier said.
@@ -132,12 +140,16 @@ impl Carriers {
             of.iter().map(|settings| Carrier::new(config, settings, &outbound)).collect::<Result<Arc<[_]>, _>>()
         };
         let providers = &config.providers;
-        Ok(Self {
+        let carriers = Self {
             sms: all(&providers.sms)?,
             voice: all(&providers.voice)?,
             email: all(&providers.email)?,
             rest: providers.rest.duration(),
-        })
+        };
+        for carrier in [&carriers.sms, &carriers.voice, &carriers.email].into_iter().flat_map(|kind| kind.iter()) {
+            CODES.show([named(carrier.name()), Outcome::Delivered.name()]);
+        }
+        Ok(carriers)
     }
 
     /// Who carries this kind, in the order in which they are to be tried now. Who asked for a pause is not among them.
@@ -163,6 +175,17 @@ impl Carriers {
         let word = carrier.carry.carry(letter, within).await;
         carrier.note(word.said, self.rest);
         word
+    }
+
+    /// Asks each of them whether it would carry something, and sends nothing: kind, name and answer. None: that cannot be asked.
+    pub async fn greet(&self, within: Duration) -> Vec<(&'static str, String, Option<Result<(), String>>)> {
+        let mut answers = Vec::new();
+        for kind in [Kind::Sms, Kind::Voice, Kind::Email] {
+            for carrier in self.of(kind) {
+                answers.push((kind.name(), carrier.name.clone(), carrier.carry.greet(within).await));
+            }
+        }
+        answers
     }
 
     fn of(&self, kind: Kind) -> &[Carrier] {
@@ -267,6 +290,16 @@ pub fn mistake(settings: &providers::Carrier) -> Option<String> {
         Recording { .. } => None,
     };
     error.map(|error| error.to_string())
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(answer: &Answer) {
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    for word in [twilio::judge(answer, now), webhook::judge(answer, now)] {
+        assert!(word.code.len() <= 64 && word.code.is_ascii(), "a carrier's own words are kept");
+    }
+    smtp::fuzzed(&answer.body, answer.status);
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::outbound::{
     Answer, AnswerLimit, Call, CallError, Outbound, OutboundError, Ports, Redirects, Target, TargetError,
 };
@@ -156,12 +157,24 @@ pub enum Verdict {
 impl Services {
     /// Reads keys and credentials. `guarded` is for the endpoints that strangers choose.
     pub fn load(app: &App, guarded: &Outbound) -> Result<Self, LoadError> {
-        let set = &app.config.providers.push;
-        let line = Line {
-            outbound: Outbound::to_configured(&app.config)?,
-            clock: app.clock.clone(),
-            timeout: app.config.providers.timeout.duration(),
-        };
+        Self::read(&app.config, app.clock.clone(), guarded)
+    }
+
+    /// Reads keys and credentials, and names the services that could be loaded. Nobody is called.
+    pub fn check(config: &Config) -> Result<Vec<&'static str>, LoadError> {
+        let services = Self::read(config, Clock::system(), &Outbound::new(config)?)?;
+        let google = services.google.as_ref().map(|google| match google {
+            Google::Fcm(_) => "fcm",
+            Google::Gcm(_) => "gcm",
+        });
+        let others = [services.apns.as_ref().map(|_| "apns"), services.web.as_ref().map(|_| "web")];
+        Ok(google.into_iter().chain(others.into_iter().flatten()).collect())
+    }
+
+    fn read(config: &Config, clock: Clock, guarded: &Outbound) -> Result<Self, LoadError> {
+        let set = &config.providers.push;
+        let line =
+            Line { outbound: Outbound::to_configured(config)?, clock, timeout: config.providers.timeout.duration() };
         let guarded = Line { outbound: guarded.clone(), ..line.clone() };
         let google = match (set.fcm.is_set(), set.gcm.is_set()) {
             (true, _) => Some(Google::Fcm(Box::new(fcm::Fcm::load(&set.fcm, line.clone())?))),
@@ -169,7 +182,7 @@ impl Services {
             (false, false) => None,
         };
         let apns = set.apns.is_set().then(|| apns::Apns::load(&set.apns, line)).transpose()?;
-        let web = set.web.is_set().then(|| web::Web::load(&set.web, Ports::of(&app.config), guarded)).transpose()?;
+        let web = set.web.is_set().then(|| web::Web::load(&set.web, Ports::of(config), guarded)).transpose()?;
         Ok(Self { google, apns, web })
     }
 
@@ -340,6 +353,24 @@ fn configured(setting: &'static str, url: &str) -> Result<Target, LoadError> {
 fn read(setting: &'static str, path: &std::path::Path) -> Result<zeroize::Zeroizing<Vec<u8>>, LoadError> {
     let read = std::fs::read(path).map(zeroize::Zeroizing::new);
     read.map_err(|source| LoadError::Unreadable { setting, path: path.to_owned(), source })
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(answer: &Answer) {
+    let codes = [apns::fuzzed(&answer.body), fcm::fuzzed(&answer.body), gcm::fuzzed(&answer.body)];
+    for code in codes {
+        let heard = Heard::of(answer, Verdict::Refused, code);
+        assert!(heard.code.is_some_and(|code| code.len() <= 64 && code.is_ascii()), "a service's own words are kept");
+    }
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_addresses(text: &str) {
+    if let Some(subscription) = web::Subscription::parse(text, &Ports::Of(vec![443])) {
+        assert!(subscription.host().contains('.') && subscription.host().parse::<std::net::IpAddr>().is_err());
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
@@ -23,6 +23,7 @@ use crate::batch::Batcher;
 use crate::crypto::Purpose;
 use crate::jobs::{Ask, Reply};
 use crate::retry::Reconnect;
+use crate::telemetry::{families, traces};
 
 /// Asks, or replies, in one broker message.
 const TOGETHER: usize = 64;
@@ -56,6 +57,9 @@ pub struct AskTaken {
     pub deadline: Timestamp,
     /// What is asked.
     pub ask: Ask,
+    /// The trace that it belongs to, as `traceparent` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 type Waiting = Arc<Mutex<HashMap<Uuid, oneshot::Sender<Reply>>>>;
@@ -93,6 +97,18 @@ impl Asker {
 
     /// Asks, and waits until `deadline` for the reply. `id` is the caller's to choose, so that it can burn a code for it before.
     pub async fn ask(&self, id: Uuid, deadline: Timestamp, ask: Ask) -> Result<Reply, AskError> {
+        let begun = Instant::now();
+        let answered = self.hand_over(id, deadline, ask).await;
+        families::ASK_TIMES.took([], begun.elapsed());
+        families::ASKS.one([match &answered {
+            Ok(_) => "answered",
+            Err(AskError::NotSent) => "not-sent",
+            Err(AskError::TimedOut) => "timed-out",
+        }]);
+        answered
+    }
+
+    async fn hand_over(&self, id: Uuid, deadline: Timestamp, ask: Ask) -> Result<Reply, AskError> {
         // A broker that is just coming back is worth a moment; one that is away is said to be.
         let mut live = self.live.clone();
         let connected = live.wait_for(Option::is_some).map(|found| found.is_ok());
@@ -102,7 +118,10 @@ impl Asker {
         let (sender, reply) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         let _forget = Forget { waiting: &self.waiting, id };
-        self.out.call(AskTaken { id, deadline, ask }).await.unwrap_or(Err(AskError::NotSent))?;
+        self.out
+            .call(AskTaken { id, deadline, ask, trace: traces::current().map(|trace| trace.header()) })
+            .await
+            .unwrap_or(Err(AskError::NotSent))?;
         // The worker may commit until the deadline; its word then needs a moment to get here.
         match tokio::time::timeout(self.left(deadline) + ON_THE_WAY, reply).await {
             Ok(Ok(reply)) => Ok(reply),

@@ -11,6 +11,7 @@ use super::{Names, PATIENCE, connect, within};
 use crate::books::Lane;
 use crate::config;
 use crate::retry::Reconnect;
+use crate::telemetry::traces::Parent;
 
 /// What to consume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Taken {
     pub body: Vec<u8>,
     /// Where an ask's answer goes.
     pub(super) reply_to: Option<String>,
+    /// The trace that it belongs to.
+    pub trace: Option<Parent>,
     acker: Acker,
 }
 
@@ -117,7 +120,8 @@ async fn feed(
         let Some(delivery) = delivery else { return Ok(None) };
         let delivery = delivery?;
         let reply_to = delivery.properties.reply_to().as_ref().map(|r| r.to_string());
-        let taken = Taken { source, body: delivery.data, reply_to, acker: delivery.acker };
+        let trace = super::trace_of(&delivery.properties);
+        let taken = Taken { source, body: delivery.data, reply_to, trace, acker: delivery.acker };
         if into.send(taken).await.is_err() {
             break;
         }

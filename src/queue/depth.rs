@@ -20,7 +20,8 @@ use crate::config;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// One queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Queue")]
 pub struct Depth {
     /// What it carries: `jobs.interactive`, `jobs.bulk`, `jobs.status`, `asks` or `dead`.
     pub carries: &'static str,

@@ -19,6 +19,8 @@ use crate::books::Lane;
 use crate::failpoint;
 use crate::jobs::Job;
 use crate::retry::Reconnect;
+use crate::telemetry::families::PUBLISHED;
+use crate::telemetry::traces::{self, Parent};
 
 /// Confirms outstanding at once: the broker's quorum write is waited for by all of them together.
 const WINDOW: usize = 500;
@@ -71,7 +73,11 @@ impl Publisher {
         let queue = self.names.jobs(lane);
         let publisher = self.clone();
         // A task of its own: a confirm that is dropped half-way stays in lapin's memory for good.
-        tokio::spawn(async move { publisher.publish_to(queue, body).await }).await.map_err(|_| NotPublished)?
+        let trace = traces::current();
+        let published = tokio::spawn(async move { publisher.publish_to(queue, body, trace).await }).await;
+        let published = published.unwrap_or(Err(NotPublished));
+        PUBLISHED.one([lane.name(), if published.is_ok() { "confirmed" } else { "failed" }]);
+        published
     }
 
     /// Publishes a handshake job, and leaves it to the scheduler if that fails.
@@ -79,7 +85,7 @@ impl Publisher {
         let _ = self.publish(Lane::Interactive, &Job::StartHandshake(id)).await;
     }
 
-    async fn publish_to(&self, queue: String, body: Vec<u8>) -> Result<i32, NotPublished> {
+    async fn publish_to(&self, queue: String, body: Vec<u8>, trace: Option<Parent>) -> Result<i32, NotPublished> {
         let _place = self.window.acquire().await.map_err(|_| NotPublished)?;
         let mut seen = self.live.clone();
         let Some(live) = seen.borrow_and_update().clone() else { return Err(NotPublished) };
@@ -87,7 +93,7 @@ impl Publisher {
             return Err(NotPublished);
         }
         let confirm = tokio::select! {
-            confirm = confirmed(&live.channel, &queue, &body) => confirm,
+            confirm = confirmed(&live.channel, &queue, &body, trace) => confirm,
             // What lapin was given in the moment the connection broke is sometimes neither confirmed nor refused.
             _ = seen.changed() => return Err(NotPublished),
         };
@@ -103,9 +109,12 @@ impl Publisher {
     }
 }
 
-async fn confirmed(channel: &Channel, queue: &str, body: &[u8]) -> lapin::Result<Confirmation> {
+async fn confirmed(channel: &Channel, queue: &str, body: &[u8], trace: Option<Parent>) -> lapin::Result<Confirmation> {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let persistent = BasicProperties::default().with_delivery_mode(2);
+    let mut persistent = BasicProperties::default().with_delivery_mode(2);
+    if let Some(trace) = trace {
+        persistent = persistent.with_headers(super::traced(trace));
+    }
     let confirm = channel.basic_publish("".into(), queue.into(), options, body, persistent).await?;
     failpoint::hit(failpoint::Place::AfterPublish);
     confirm.await

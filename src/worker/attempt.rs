@@ -6,10 +6,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::Report;
+use super::counted;
 use super::lease::Hold;
 use super::run::Worker;
 use crate::books::{Attempt, ChannelName, ClaimedDelivery, Outcome, Settled};
 use crate::retry::{Ladder, Next};
+use crate::telemetry::traces::{self, Span, Step};
 
 /// How a delivery of a claim ended here.
 pub(super) enum Ran {
@@ -59,11 +61,14 @@ impl Worker {
         let Some(channel) = delivery.channel.and_then(|name| self.channels.get(&name)) else {
             return settled(&delivery, 0, None, Next::Fail("no-such-channel"), Some("no-such-channel".into()));
         };
-        let trying = AssertUnwindSafe(channel.deliver(&delivery, &hold)).catch_unwind().await;
+        let span = traces::step("attempt", Step::Call, delivery.trace);
+        let trying = AssertUnwindSafe(span.around(channel.deliver(&delivery, &hold))).catch_unwind().await;
         let report = trying.unwrap_or_else(|_| {
             tracing::error!(delivery = %delivery.id, "a delivery panicked");
             Report::of(Outcome::Unknown, crate::retry::Advice::Later).code("internal")
         });
+        trace(&span, &delivery, &report);
+        drop(span);
         slot.finish(report.sign(), Duration::try_from(app.clock.now().duration_since(at)).unwrap_or_default());
         self.judge(&delivery, report, at)
     }
@@ -94,6 +99,9 @@ impl Worker {
                 report.note.map(str::to_owned).or_else(|| report.code.clone())
             }
         };
+        if let Some(outcome) = report.outcome {
+            counted::attempt(delivery.channel, outcome, Duration::try_from(now.duration_since(at)).unwrap_or_default());
+        }
         let attempt = report.outcome.map(|outcome| Attempt {
             at,
             ms: i32::try_from(now.duration_since(at).as_millis()).unwrap_or(i32::MAX),
@@ -108,6 +116,20 @@ impl Worker {
             return Ran::Settled(settled);
         }
         ran
+    }
+}
+
+/// No code and no answer: they may be the peer's words.
+fn trace(span: &Span, delivery: &ClaimedDelivery, report: &Report) {
+    span.note("handfast.delivery", delivery.id.to_string());
+    span.note("handfast.channel", delivery.channel.map_or("other", ChannelName::name));
+    span.note("handfast.try", i64::from(delivery.tries) + 1);
+    span.note("handfast.outcome", report.outcome.map_or("untried", Outcome::name));
+    if let Some(status) = report.status {
+        span.note("http.response.status_code", i64::from(status));
+    }
+    if let Some(outcome) = report.outcome.filter(|outcome| *outcome != Outcome::Delivered) {
+        span.failed(outcome.name());
     }
 }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::attempt::Ran;
 use super::cancelled::Cancelled;
+use super::counted;
 use super::gate::{Admits, Gate};
 use super::in_hand::{self, InHand};
 use super::lease::{Hold, Lease};
@@ -30,6 +31,8 @@ use crate::jobs::{ChunkRef, Job};
 use crate::outbound::Outbound;
 use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
 use crate::retry::{Ladder, Reconnect};
+use crate::telemetry::families::CLAIMED;
+use crate::telemetry::traces::{self, Parent, Step};
 
 /// Broker messages taken and not acknowledged, per lane.
 const PREFETCH: u16 = 100;
@@ -222,6 +225,7 @@ impl Worker {
     /// claimed runs at once: if it waited for the rest of its job, jobs could hold each other's places for ever.
     async fn take_on(&self, job: Job, taken: Taken) {
         let (begin, mut begun) = mpsc::unbounded_channel();
+        let span = traces::step("claim", Step::Take, taken.trace);
         let claim = async move {
             // Dropped with this block: then there is nothing more to run.
             let begin = begin;
@@ -256,6 +260,7 @@ impl Worker {
                 }
             }
         };
+        let claim = async move { span.around(claim).await };
         tokio::join!(claim, run);
     }
 
@@ -268,7 +273,9 @@ impl Worker {
 
     async fn start_handshake(&self, id: Uuid, taken: Taken) {
         let Ok(_place) = self.handshakes.acquire().await else { return taken.hand_back().await };
-        let run = AssertUnwindSafe(crate::workers::start_handshake::run(&self.crew, id)).catch_unwind().await;
+        let span = traces::step("handshake", Step::Take, taken.trace);
+        let run =
+            AssertUnwindSafe(span.around(crate::workers::start_handshake::run(&self.crew, id))).catch_unwind().await;
         if run.is_err() {
             tracing::error!(handshake = %id, "a handshake panicked");
         }
@@ -285,7 +292,8 @@ impl Worker {
                 if ask.deadline <= self.crew.app.clock.now() {
                     return;
                 }
-                match AssertUnwindSafe(crate::workers::answer(&self.crew, ask)).catch_unwind().await {
+                let span = traces::step("ask", Step::Take, ask.trace.as_deref().and_then(Parent::from_header));
+                match AssertUnwindSafe(span.around(crate::workers::answer(&self.crew, ask))).catch_unwind().await {
                     Ok(reply) => self.crew.replier.reply(reply_to, id, reply).await,
                     Err(_) => tracing::error!(ask = %id, "an ask panicked"),
                 }
@@ -350,7 +358,10 @@ impl Worker {
         let (app, hold) = (&self.crew.app, self.crew.lease.hold());
         let claim = app.new_id();
         match until_it_answers(|| books::claim_again(app, hold.worker, claim, &deliveries)).await {
-            Ok(claimed) => Ok(Some(Work { claimed, places, taken, mixed: true, hold, chunk: None })),
+            Ok(claimed) => {
+                claimed.deliveries.iter().for_each(|delivery| CLAIMED.one([delivery.lane.name()]));
+                Ok(Some(Work { claimed, places, taken, mixed: true, hold, chunk: None }))
+            }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "deliveries could not be claimed");
                 Ok(None)
@@ -433,6 +444,7 @@ impl Worker {
             match self.settles.call(settle.clone()).await {
                 Ok(Ok(still)) => {
                     failpoint::hit(failpoint::Place::AfterSettle);
+                    counted::settled(&settle.results, still);
                     if !still {
                         tracing::warn!(%claim, "a result came late: another worker had taken over");
                     }

@@ -1,6 +1,6 @@
 //! Statements that concurrent claims share: claim, settle, hand back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use crate::App;
 use crate::batch::Batcher;
 use crate::books::{self, Claimed, Settle, Written};
 use crate::retry::Reconnect;
+use crate::telemetry::families::{CLAIMED, CLAIMS_VOID, SETTLE_TIMES};
 
 /// Claims, settles and parkings in one statement.
 const TOGETHER: usize = 100;
@@ -24,7 +25,13 @@ pub(super) fn claims(app: &App) -> Batcher<(Uuid, Hold), Option<Claimed>> {
             let worker = asked.last().map(|(_, hold)| hold.worker).unwrap_or_default();
             let claim = app.new_id();
             match until_it_answers(|| books::claim_chunks(&app, worker, claim, &ids)).await {
-                Ok(mut claimed) => ids.iter().map(|id| claimed.remove(id)).collect(),
+                Ok(mut claimed) => {
+                    for delivery in claimed.values().flat_map(|claimed| &claimed.deliveries) {
+                        CLAIMED.one([delivery.lane.name()]);
+                    }
+                    CLAIMS_VOID.add([], ids.len().saturating_sub(claimed.len()));
+                    ids.iter().map(|id| claimed.remove(id)).collect()
+                }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "chunks could not be claimed");
                     let held: Vec<_> = ids.iter().map(|id| (*id, claim)).collect();
@@ -59,7 +66,10 @@ pub(super) fn settles(
     Batcher::spawn(TOGETHER, Duration::from_millis(10), move |settles: Vec<Settle>| {
         let (app, next_in_line) = (app.clone(), next_in_line.clone());
         async move {
-            match books::settle_many(&app, &settles).await {
+            let begun = Instant::now();
+            let settled = books::settle_many(&app, &settles).await;
+            SETTLE_TIMES.took([], begun.elapsed());
+            match settled {
                 Ok(written) => {
                     tell_next(&next_in_line, &written);
                     written.held.into_iter().map(Ok).collect()

@@ -1,6 +1,7 @@
 //! The private listener over a real socket, with real PostgreSQL and no broker: what needs none must not mind.
 
 mod accounts;
+mod audit;
 mod campaigns;
 mod connections;
 mod console;
@@ -10,6 +11,7 @@ mod form;
 mod inbox;
 mod keys;
 mod messages;
+mod overview;
 mod phones;
 mod problems;
 
@@ -63,7 +65,9 @@ impl Node {
         let publisher = Publisher::start(&app, stop.clone());
         let acceptor = Acceptor::start(&app, &publisher);
         let asker = Asker::start(&app, stop.clone());
-        let serve = Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() };
+        let overview = handfast::overview::Watch::new(&app);
+        let mailbox = handfast::mailbox::Mailbox::new(&app);
+        let serve = Serve { app: app.clone(), acceptor, publisher, asker, overview, mailbox, stopping: stop.clone() };
         let listener = Listener::bind(Settings::private(&app.config)).await.unwrap();
         let address = listener.local_addr();
         tokio::spawn(listener.serve(warp::service(private_routes(serve)), stop.clone()));

@@ -5,3 +5,4 @@ mod driver;
 mod form;
 mod homing;
 mod looks;
+mod mailbox;

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::process::{Child, Command};
 
 use crate::node::{Net, Node, Options, eventually};
+use crate::secrets;
 
 /// A node without workers, and a campaign to a webhook of it.
 async fn campaign() -> (Node, String) {
@@ -33,7 +34,7 @@ fn uploading(node: &Node, id: &str, file: &str) -> Child {
         .env("HANDFAST_API_KEY", node.key())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(secrets::output("campaign"))
         .kill_on_drop(true)
         .spawn()
         .expect("the program starts")

@@ -28,6 +28,7 @@ use handfast::senders::{self, Scopes};
 
 use self::process::Process;
 use crate::peers::Attacker;
+use crate::secrets;
 
 #[allow(unused_imports)]
 pub(crate) use self::{
@@ -227,6 +228,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.serve = None;
         self.work.clear();
+        secrets::of_folder(self.dir.path());
         if std::thread::panicking() {
             process::show_tails(self.dir.path());
             eprintln!("its database: {}", self.app.config.database.url.reveal());
@@ -255,5 +257,6 @@ async fn prepare(config: Config) -> (App, String) {
     db.migrate().await.expect("the schema");
     let app = App { config: config.into(), clock: Clock::system(), db, keys: keys.into() };
     let (_, key) = senders::create(&app, "test", &Scopes::everything(), None).await.expect("an API key");
+    secrets::note(secrets::Kind::ApiKey, key.reveal());
     (app, key.reveal().to_owned())
 }

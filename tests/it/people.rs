@@ -6,6 +6,7 @@ mod connections;
 mod handshakes;
 mod inbox;
 mod limits;
+mod mailbox;
 mod senders;
 
 use handfast::App;

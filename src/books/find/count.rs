@@ -18,7 +18,7 @@ const GROUPS: usize = 200;
 const REMEMBERED: usize = 10_000;
 
 /// How many there are.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Count {
     /// All of them, as far as was counted.
     pub matching: i64,
@@ -33,7 +33,7 @@ pub struct Count {
 }
 
 /// Deliveries that have these in common.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
 pub struct Group {
     /// Domain, or name of a webhook.
     pub destination: String,

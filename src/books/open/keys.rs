@@ -67,8 +67,8 @@ impl Keys {
     pub(super) fn add(&mut self, app: &App, request: &Request, now: Timestamp) {
         let named = match &request.key {
             Some(key) => {
-                let hash = app.keys.hash(Purpose::Idempotency, &[key.text.as_bytes()]).to_vec();
-                let body = app.keys.hash(Purpose::Idempotency, &[b"batch", &key.body]).to_vec();
+                let hash = app.keys.lasting_hash(Purpose::Idempotency, &[key.text.as_bytes()]).to_vec();
+                let body = app.keys.lasting_hash(Purpose::Idempotency, &[b"batch", &key.body]).to_vec();
                 let expires_at = now + app.config.retention.idempotency.duration();
                 let (index, twin, same) = self.name(key.scope.clone(), hash, body, expires_at);
                 key.places.iter().map(|place| Named { key: Some(index), place: *place, twin, same }).collect()
@@ -80,7 +80,7 @@ impl Keys {
 
     fn add_own(&mut self, app: &App, message: &NewMessage, now: Timestamp) -> Named {
         let Some(key) = &message.key else { return Named { key: None, place: 0, twin: false, same: true } };
-        let hash = app.keys.hash(Purpose::Idempotency, &[key.text.as_bytes()]).to_vec();
+        let hash = app.keys.lasting_hash(Purpose::Idempotency, &[key.text.as_bytes()]).to_vec();
         let life = key.life.unwrap_or(app.config.retention.idempotency.duration());
         let scope = key.scope.clone().unwrap_or_else(|| message.sender.clone());
         let (index, twin, same) = self.name(scope, hash, body_hash(app, message), now + life);
@@ -152,7 +152,7 @@ fn body_hash(app: &App, message: &NewMessage) -> Vec<u8> {
         line,
         &skip,
     ];
-    app.keys.hash(Purpose::Idempotency, &parts).to_vec()
+    app.keys.lasting_hash(Purpose::Idempotency, &parts).to_vec()
 }
 
 /// Deletes idempotency keys past their life, some at a time; answers how many.

@@ -16,7 +16,10 @@ use crate::books::{self, DeliveryId, Lane};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::jobs::{ChunkRef, Job};
+use crate::overview::activity::{self, Deed};
 use crate::queue::Publisher;
+use crate::telemetry::families::ACCEPTED;
+use crate::telemetry::traces::{self, Parent, Step};
 
 /// Deliveries named by one broker message.
 const PER_JOB: usize = 200;
@@ -27,6 +30,10 @@ const UNCLAIMED: Duration = Duration::from_secs(2);
 pub struct ToPublish {
     pub(super) chunks: Vec<(Lane, ChunkRef)>,
     pub(super) heads: Vec<(Lane, DeliveryId)>,
+    /// How many deliveries are new in the books, by lane.
+    pub(super) accepted: [usize; 3],
+    /// The trace that the jobs belong to.
+    pub(super) trace: Option<Parent>,
 }
 
 /// Publishes what was committed, and writes down what became of it where that matters.
@@ -71,9 +78,13 @@ impl Publishing {
 
     /// In the background: the caller's 202 does not wait for the broker.
     pub(super) fn publish(&self, what: ToPublish) {
+        for (lane, n) in Lane::ALL.into_iter().zip(what.accepted) {
+            ACCEPTED.add([lane.name()], n);
+            activity::count(Deed::Accepted, n);
+        }
         for lane in Lane::ALL {
             for job in into_jobs(what.chunks.iter().filter(|(l, _)| *l == lane).map(|(_, chunk)| chunk.clone())) {
-                tokio::spawn(self.clone().publish_chunks(lane, job));
+                tokio::spawn(self.clone().publish_chunks(lane, job, what.trace));
             }
             let heads = what.heads.iter().filter(|(l, _)| *l == lane).map(|(_, id)| id.uuid());
             let heads: Vec<Uuid> = heads.collect();
@@ -85,9 +96,11 @@ impl Publishing {
         }
     }
 
-    async fn publish_chunks(self, lane: Lane, job: Vec<ChunkRef>) {
+    async fn publish_chunks(self, lane: Lane, job: Vec<ChunkRef>, trace: Option<Parent>) {
         let (chunks, at) = (job.iter().map(|c| c.id).collect(), self.clock.now());
-        let epoch = self.publisher.publish(lane, &Job::Deliver(job)).await.ok();
+        let span = traces::step("publish", Step::Publish, trace);
+        let epoch = span.around(self.publisher.publish(lane, &Job::Deliver(job))).await.ok();
+        drop(span);
         if epoch.is_some() {
             failpoint::hit(failpoint::Place::AfterConfirm);
             tokio::time::sleep(UNCLAIMED).await;

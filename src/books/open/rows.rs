@@ -13,6 +13,7 @@ use crate::books::turns::Joining;
 use crate::books::{Accepted, DeliveryId, Expiry, Lane, NewMessage, Way};
 use crate::crypto::Purpose;
 use crate::jobs::ChunkRef;
+use crate::telemetry::traces::Parent;
 
 /// Fewer than this to one destination and lane go into mixed chunks.
 const WORTH_A_CHUNK: usize = 16;
@@ -24,6 +25,7 @@ pub(super) struct Rows {
     /// Its key among [`Keys`], counted from 1; 0: none.
     pub(super) key_no: Vec<i64>,
     pub(super) channel: Vec<i16>,
+    pub(super) lane: Vec<Lane>,
     pub(super) destination: Vec<String>,
     pub(super) connection: Vec<Option<Uuid>>,
     pub(super) sender: Vec<String>,
@@ -35,6 +37,9 @@ pub(super) struct Rows {
     pub(super) deliver_at: Vec<Option<Timestamp>>,
     pub(super) content: Vec<Vec<u8>>,
     pub(super) expires_at: Vec<Timestamp>,
+    pub(super) trace: Vec<Option<Vec<u8>>>,
+    /// What the jobs belong to: of several requests, the first that is traced.
+    traced: Option<Parent>,
     pub(super) chunks: Chunks,
     pub(super) keys: Keys,
     /// Those with an ordering key.
@@ -71,7 +76,9 @@ impl Rows {
             request.messages.iter().zip(named).filter(|(_, named)| !named.twin).map(|(message, _)| message)
         });
         let mut seats = Seats::new(fresh, app.config.delivery.chunk, now);
+        rows.traced = requests.iter().find_map(|request| request.trace);
         for (request, named) in requests.iter().zip(&named) {
+            let trace = request.trace.map(|trace| trace.bytes());
             let mut ids = Vec::with_capacity(request.messages.len());
             for (message, named) in request.messages.iter().zip(named) {
                 if named.twin {
@@ -81,6 +88,7 @@ impl Rows {
                 let id = seats.take(app, &mut rows.chunks, message);
                 rows.keys.is(*named, id.uuid());
                 rows.push(app, message, id, named.key);
+                rows.trace.push(trace.clone());
                 ids.push(id.uuid());
             }
             rows.ids.push(ids);
@@ -111,6 +119,7 @@ impl Rows {
         self.id.push(id.uuid());
         self.key_no.push(key.map_or(0, |key| key as i64 + 1));
         self.channel.push(message.way.channel().number());
+        self.lane.push(message.lane);
         self.destination.push(message.way.destination().to_owned());
         self.connection.push(connection);
         self.sender.push(message.sender.clone());
@@ -139,9 +148,14 @@ impl Rows {
         of(&taken.before)
     }
 
-    /// What goes to the broker: chunks that are due, and the heads of lines.
-    pub(super) fn to_publish(&self, heads: Vec<(Lane, DeliveryId)>) -> ToPublish {
-        ToPublish { chunks: self.chunks.published(), heads }
+    /// What goes to the broker: chunks that are due, and the heads of lines; and how much was accepted.
+    pub(super) fn to_publish(&self, taken: Taken) -> ToPublish {
+        let mut accepted = [0; 3];
+        for (lane, key) in self.lane.iter().zip(&self.key_no) {
+            let before = *key > 0 && taken.before.contains_key(&(*key as usize - 1));
+            accepted[*lane as usize] += usize::from(!before);
+        }
+        ToPublish { chunks: self.chunks.published(), heads: taken.heads, accepted, trace: self.traced }
     }
 }
 

@@ -80,7 +80,7 @@ async fn run(client: &impl GenericClient, rows: &Rows) -> Result<HashMap<usize, 
         &rows.keys.results,
     ];
     let mut parameters = parameters.to_vec();
-    parameters.push(&rows.keys.expires_at);
+    parameters.extend([&rows.keys.expires_at as &(dyn ToSql + Sync), &rows.trace]);
     let statement = client.prepare_cached(INSERT).await?;
     let mut before = HashMap::new();
     for row in client.query(&statement, &parameters).await? {
@@ -109,15 +109,15 @@ with keys as (
     select k.* from keys k where (k.sender, k.key_hash) not in (select sender, key_hash from won)
 ), fresh as (
     select * from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-                         $9::text[], $10::uuid[], $11::text[], $12::timestamptz[], $13::bytea[], $14::timestamptz[])
+                         $9::text[], $10::uuid[], $11::text[], $12::timestamptz[], $13::bytea[], $14::timestamptz[], $29::bytea[])
         as g(id, key_no, channel, destination, connection_id, sender, from_address, to_address, tag, campaign, ordering_key,
-             deliver_at, content, expires_at)
+             deliver_at, content, expires_at, trace)
     where key_no = 0 or key_no not in (select no from lost)
 ), stored as (
     insert into messages (id, channel, destination, connection_id, sender, from_address, to_address, tag, campaign, ordering_key,
-                          deliver_at, content, created_at, expires_at)
+                          deliver_at, content, created_at, expires_at, trace)
     select id, channel, destination, connection_id, sender, from_address, to_address, tag, campaign, ordering_key, deliver_at,
-           content, $15, expires_at from fresh
+           content, $15, expires_at, trace from fresh
     returning id
 ), filled as (
     insert into chunks (id, lane, sender, destination, campaign, n, state, due_at, published_at)

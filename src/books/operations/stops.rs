@@ -127,6 +127,7 @@ mod tests {
             ordered: false,
             reason: None,
             flight: None,
+            trace: None,
         }
     }
 

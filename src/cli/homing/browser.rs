@@ -220,6 +220,15 @@ fn covers(cookie: &str, path: &str) -> bool {
     path.strip_prefix(cookie).is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(cookie: &str) {
+    let Ok(url) = Url::parse("https://shop.example/homing/entry") else { return };
+    if let Some((name, cookie, _)) = parse(cookie, &url) {
+        assert!(!name.is_empty() && cookie.path.starts_with('/'));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,11 +8,20 @@ use url::Url;
 
 use super::hub::Hub;
 use super::space_file::{self, SpaceFile};
-use super::{Agent, AgentError, Reach, Web, password};
+use super::{Agent, AgentError, Reach, Web};
 use crate::cli::Failure;
 use crate::cli::output::{Output, harmless};
+use crate::cli::password::Asking;
 use crate::cli::table::{Column, Show, Table, fields};
 use crate::config::Secret;
+
+/// The space's password: nothing else keeps the hub, which has the vault, from guessing.
+const PASSWORD: Asking = Asking {
+    variable: "HANDFAST_HOMING_PASSWORD",
+    known: "Password of the space: ",
+    new: "Password for the new space: ",
+    why: "it is all that keeps the space shut",
+};
 
 const HEADING: &str = "Which space, and how to answer";
 
@@ -49,7 +58,7 @@ impl Options {
         let file = self.file()?;
         let SpaceFile { hub, space, vault } = SpaceFile::read(&file)?;
         let hub = hub.parse().map_err(|_| Failure::Refused(format!("{}: names no hub", file.display())))?;
-        let password = password::known(self.password_file.as_deref())?;
+        let password = PASSWORD.known(self.password_file.as_deref())?;
         let agent = Agent::unlock(self.hub(hub)?, &space, vault, &password).await?;
         Ok(Session { agent, out: Output::new(self.json), password, file })
     }
@@ -76,7 +85,7 @@ impl Options {
 /// `create`.
 pub(super) async fn create(options: &Options, hub: Url) -> Result<(), Failure> {
     let (file, hub) = (options.new_file()?, options.hub(hub)?);
-    let password = password::new(options.password_file.as_deref())?;
+    let password = PASSWORD.new(options.password_file.as_deref())?;
     let agent = Agent::create(hub, &password).await?;
     begin(Session { agent, out: Output::new(options.json), password, file }).await
 }
@@ -84,7 +93,7 @@ pub(super) async fn create(options: &Options, hub: Url) -> Result<(), Failure> {
 /// `open`.
 pub(super) async fn open(options: &Options, hub: Url, code: &Secret) -> Result<(), Failure> {
     let (file, hub) = (options.new_file()?, options.hub(hub)?);
-    let password = password::known(options.password_file.as_deref())?;
+    let password = PASSWORD.known(options.password_file.as_deref())?;
     let agent = Agent::open(hub, code.reveal().trim(), &password).await?;
     begin(Session { agent, out: Output::new(options.json), password, file }).await
 }

@@ -1,5 +1,7 @@
 //! Accounts: who of this node there is.
 
+pub(super) mod describe;
+
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,7 +20,8 @@ use super::values;
 const BATCH: usize = 1000;
 
 /// An account as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Account")]
 struct View {
     address: Address,
     name: String,
@@ -123,4 +126,13 @@ async fn set_disabled(mut call: Call, disabled: bool) -> Answer {
     call.fields().await?.finish(Some(()))?;
     let account = accounts::set_disabled(call.app(), &call.address()?, disabled).await?;
     ok(&View::from(account.ok_or_else(|| Problem::not_found("account"))?))
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(fields: Fields, domain: &str) -> Result<(), Problem> {
+    let (address, name, _) = read_new(fields, domain)?;
+    assert!(address.id().check_issued().is_ok() && address.domain().as_str() == domain);
+    crate::fuzzing::read_back(&name);
+    Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! A back end's token and a verifier's secret can be set, not read; a secret that the node makes is shown in the answer that made it.
 
+pub(super) mod describe;
+
 mod draft;
 
 use http::StatusCode;
@@ -167,4 +169,10 @@ pub(super) async fn revoke(call: Call) -> Answer {
     call.unbound()?;
     let id = call.id(0, "session")?;
     if call.logins().revoke(id).await? { nothing() } else { Err(Problem::not_found("session")) }
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(fields: super::fields::Fields) -> Result<(), Problem> {
+    draft::Edit::draft(fields, crate::config::Mode::Production).map(drop)
 }

@@ -1,5 +1,7 @@
 //! Who changed what, and the settings in effect.
 
+pub(super) mod describe;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 

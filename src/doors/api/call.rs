@@ -22,10 +22,10 @@ use crate::senders::{Authenticator, Key};
 
 use super::events::News;
 use super::fields::Fields;
-use super::inbox::Arrivals;
 use super::messages::Ways;
 use super::problem::{Kind, Problem};
 use super::values;
+use crate::inbox::Arrivals;
 
 /// What an endpoint answers.
 pub(super) type Answer = Result<Response, Problem>;

@@ -8,6 +8,8 @@
 //!
 //! A key that is bound to an account makes campaigns of that account only, and sees no others.
 
+pub(super) mod describe;
+
 mod report;
 mod rows;
 mod wanted;
@@ -83,14 +85,16 @@ pub(super) async fn list(call: Call) -> Answer {
 }
 
 /// A campaign with what became of its messages.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignWithCounts")]
 struct View {
     #[serde(flatten)]
     campaign: Campaign,
     counts: Counts,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignCounts")]
 struct Counts {
     pending: i64,
     sending: i64,
@@ -189,4 +193,19 @@ pub(super) async fn errors(call: Call) -> Answer {
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|error| error.row.to_string());
     ok(&json!({"items": items, "next": next}))
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(data: &[u8]) -> Result<(), Problem> {
+    // The first line is the definition, the others are rows under it.
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let definition = wanted::Definition::read(lines.next().unwrap_or_default())?;
+    for line in lines {
+        let Ok(values) = crate::rows::of_object(line) else { continue };
+        let Ok(message) = definition.form.message(&values) else { continue };
+        let json: Result<serde_json::Value, _> = serde_json::from_str(&message);
+        assert!(json.is_ok_and(|json| json.is_object()), "a row that made something else of the template");
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Connections and the handshakes that make them.
 
+pub(super) mod describe;
+
 use std::time::Duration;
 
 use http::StatusCode;
@@ -25,12 +27,14 @@ const LONGEST_WAIT: u64 = 60;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A connection as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Connection")]
 struct View {
     id: Uuid,
     account: Address,
     other: Address,
     other_name: String,
+    #[schemars(extend("enum" = ["active", "broken", "blocked"]))]
     state: &'static str,
     accepts_messages: bool,
     created_at: Timestamp,
@@ -53,11 +57,13 @@ impl From<Connection> for View {
 }
 
 /// A handshake as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Handshake")]
 struct HandshakeView {
     id: Uuid,
     from: Address,
     to: Address,
+    #[schemars(extend("enum" = ["pending", "running", "connected", "failed"]))]
     state: &'static str,
     error: Option<String>,
     connection: Option<Uuid>,

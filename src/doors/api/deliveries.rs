@@ -7,7 +7,8 @@
 //!
 //! To a key that is bound to an account only the deliveries from that account exist.
 
-mod filter;
+pub(super) mod describe;
+pub(super) mod filter;
 mod operations;
 
 pub(super) use operations::{

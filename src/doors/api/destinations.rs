@@ -3,6 +3,8 @@
 //! A destination is a peer's domain or the name of a webhook. One that nothing was ever delivered to has no row, and can be set and
 //! paused all the same.
 
+pub(super) mod describe;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

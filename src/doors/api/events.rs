@@ -7,6 +7,8 @@
 //!
 //! A key that is bound to an account sees that account's events only.
 
+pub(super) mod describe;
+
 mod news;
 mod stream;
 

@@ -61,7 +61,7 @@ impl Fields {
         let mut fields = Self::over(Map::new());
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if fields.left.insert(name.to_string(), Value::String(value.into_owned())).is_some() {
-                fields.mistake(&name, "comes more than once");
+                fields.mistake(&shorten(&name), "comes more than once");
             }
         }
         fields

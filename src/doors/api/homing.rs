@@ -1,5 +1,7 @@
 //! Homing Space: whom a session of the gateway belongs to, for the merchant's application.
 
+pub(super) mod describe;
+
 use serde_json::{Value, json};
 
 use super::call::{Answer, Call, ok};

@@ -2,6 +2,8 @@
 //!
 //! Whose a site is beyond its persona, nobody is told: a space is known to its owner only.
 
+pub(super) mod describe;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

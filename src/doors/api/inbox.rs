@@ -2,16 +2,15 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `arrivals` | tells waiting requests of new entries: one statement for all of them |
 //! | `stream` | entries as they arrive, as server-sent events |
 //!
 //! `after` is a position in time. Entries are written by several workers, so one may become visible a moment after a later one:
 //! who polls asks for `unacknowledged=true` and acknowledges, and misses nothing.
 
-mod arrivals;
+pub(super) mod describe;
+
 mod stream;
 
-pub(super) use arrivals::Arrivals;
 pub(super) use stream::stream;
 
 use std::time::Duration;
@@ -38,7 +37,8 @@ const LONGEST_WAIT: u64 = 60;
 const MOST: usize = 1000;
 
 /// An entry as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "InboxEntry")]
 struct View {
     id: Uuid,
     account: Address,

@@ -1,11 +1,14 @@
 //! API keys: nobody can make one that may do more than their own.
 
+pub(super) mod describe;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::accounts;
 use crate::senders::{self, Key, Scopes};
 
+use super::audited::made;
 use super::call::{Answer, Call, json as answer, nothing, ok};
 use super::page::Wanted;
 use super::problem::{Kind, Problem};
@@ -48,7 +51,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
     let (key, plain) = senders::create(call.app(), &sender, &scopes, account.as_ref()).await?;
     let mut shown = view(&key);
     shown["key"] = Value::String(plain.reveal().to_owned());
-    answer(StatusCode::CREATED, &shown)
+    made(answer(StatusCode::CREATED, &shown), key.id)
 }
 
 fn scopes(value: Value) -> Result<Scopes, String> {

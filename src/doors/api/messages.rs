@@ -9,9 +9,11 @@
 //!
 //! Nothing is answered as accepted before the books have committed it.
 
+pub(super) mod describe;
+
 mod batch;
 mod lines;
-mod row;
+pub(super) mod row;
 mod ways;
 
 pub(super) use batch::{Desk, accept_many};

@@ -3,6 +3,8 @@
 //! Whoever calls here is an application's own server: it passes on where its user is, if it wants limits per network to hold. The
 //! answer to a beginning says nothing of the address but what the caller has typed.
 
+pub(super) mod describe;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -185,4 +187,11 @@ fn text(value: Value) -> Result<String, String> {
 
 fn ip(value: Value) -> Result<IpAddr, String> {
     values::text(value)?.parse().map_err(|_| "is not an IP address".into())
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(mut fields: Fields) -> Result<(), Problem> {
+    let step = Step::read(&mut fields);
+    fields.finish(step).map(drop)
 }

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::fields::Fields;
 use super::values;
 
-const DEFAULT_LIMIT: u64 = 100;
-const MOST: u64 = 1000;
+pub(super) const DEFAULT_LIMIT: u64 = 100;
+pub(super) const MOST: u64 = 1000;
 
 /// Which page is asked for; `C` is what a page goes on behind.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,7 @@
 //! Pass codes: what an account's user gives to somebody who may then send.
 
+pub(super) mod describe;
+
 use std::time::Duration;
 
 use http::StatusCode;

@@ -2,6 +2,8 @@
 //!
 //! Numbers stand in paths and answers only: nothing here logs them, and no problem repeats them.
 
+pub(super) mod describe;
+
 use std::collections::BTreeMap;
 
 use http::StatusCode;

@@ -50,6 +50,39 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::TooSlow,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Invalid,
+        Self::IdempotencyMismatch,
+        Self::WrongCode,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    /// As in the `type` of an answer.
+    pub fn name(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// In words.
+    pub fn title(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// Its HTTP status.
+    pub fn status(self) -> StatusCode {
+        self.parts().2
+    }
+
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
         match self {
             Self::Unauthorized => ("unauthorized", "A valid API key is needed", StatusCode::UNAUTHORIZED),
@@ -187,7 +220,7 @@ impl Problem {
     pub fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = Response::new(body.into());
-        *response.status_mut() = self.kind.parts().2;
+        *response.status_mut() = self.kind.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,4 +1,4 @@
-//! The list of all endpoints. Adding one is a function in its file and a line here.
+//! The list of all endpoints. Adding one is a function in its file, one of the same name in that file's `describe`, and a line here.
 
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -7,10 +7,11 @@ use crate::doors::paths::{matches, parameters, parameters_in, segments};
 use crate::senders::Scope;
 
 use super::call::{Answer, Call};
+use super::describe::{Operation, Schemas};
 use super::problem::Problem;
 use super::{
     accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
-    messages, otp, passcodes, phones, webhooks,
+    messages, otp, overview, passcodes, people, phones, webhooks,
 };
 
 /// One endpoint.
@@ -18,9 +19,12 @@ pub(super) struct Route {
     method: Method,
     /// Segments; `{…}` matches any one and is handed to the endpoint.
     path: &'static str,
+    /// `FILE_FUNCTION`: names it to those who make clients out of the description.
+    pub(super) id: &'static str,
     /// The scope a key needs; all methods but GET need it in full, GET also works with `NAME:read`.
     pub(super) scope: Scope,
     pub(super) run: fn(Call) -> BoxFuture<'static, Answer>,
+    pub(super) describe: fn(&mut Schemas) -> Operation,
     /// It writes, and is no change of the node: what senders, devices and people who sign in do all day is in the books.
     traffic: bool,
     /// Method and path, for the record of changes.
@@ -55,12 +59,14 @@ impl Route {
 }
 
 macro_rules! routes {
-    ($($scope:ident { $($method:ident $path:literal => $run:path $(, $traffic:ident)?;)+ })+) => {
+    ($($scope:ident { $($method:ident $path:literal => $file:ident::$name:ident $(, $traffic:ident)?;)+ })+) => {
         &[$($(Route {
             method: Method::$method,
             path: $path,
+            id: concat!(stringify!($file), "_", stringify!($name)),
             scope: Scope::$scope,
-            run: |call| Box::pin($run(call)),
+            run: |call| Box::pin($file::$name(call)),
+            describe: $file::describe::$name,
             traffic: traffic!($($traffic)?),
             name: concat!(stringify!($method), " ", $path),
         },)+)+]
@@ -85,6 +91,10 @@ static ROUTES: &[Route] = routes! {
         PATCH "accounts/{address}" => accounts::update;
         POST "accounts/{address}/disable" => accounts::disable;
         POST "accounts/{address}/enable" => accounts::enable;
+        PUT "accounts/{address}/password" => people::set_password;
+        DELETE "accounts/{address}/password" => people::take_password;
+        POST "accounts/{address}/invite" => people::invite;
+        POST "accounts/{address}/sign-out" => people::sign_out;
     }
     Passcodes {
         POST "accounts/{address}/passcodes" => passcodes::issue;
@@ -207,10 +217,16 @@ static ROUTES: &[Route] = routes! {
         DELETE "keys/{id}" => keys::revoke;
     }
     Node {
+        GET "overview" => overview::show;
         GET "audit" => audit::list;
         GET "configuration" => audit::configuration;
     }
 };
+
+/// Every endpoint there is.
+pub(super) fn all() -> &'static [Route] {
+    ROUTES
+}
 
 /// The route of a request, with the path's parameters decoded; HEAD is answered as GET without its body.
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {

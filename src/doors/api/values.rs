@@ -19,13 +19,13 @@ use super::fields::name_of;
 type Read<T> = Result<T, String>;
 
 /// Longest tag, in characters.
-const LONGEST_TAG: usize = 64;
+pub(super) const LONGEST_TAG: usize = 64;
 /// Longest name of a sender, in characters.
-const LONGEST_SENDER: usize = 64;
+pub(super) const LONGEST_SENDER: usize = 64;
 /// Longest life of a message: a peer remembers its id for a day longer.
 pub(super) const LONGEST_LIFE: u64 = 7 * 24 * 3600;
 /// Longest idempotency key, in characters.
-const LONGEST_KEY: usize = 255;
+pub(super) const LONGEST_KEY: usize = 255;
 
 /// Text as it is.
 pub(super) fn text(value: Value) -> Read<String> {

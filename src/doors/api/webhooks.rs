@@ -3,6 +3,8 @@
 //! An HMAC secret is shown in the answer that made it, and never again; an Ed25519 key never leaves the node, its public half is
 //! always shown. Header values and credentials can be set, not read.
 
+pub(super) mod describe;
+
 mod draft;
 
 use std::time::Duration;
@@ -174,4 +176,10 @@ async fn set_disabled(call: Call, disabled: bool) -> Answer {
     call.no_query()?;
     let webhook = webhooks::switch(call.app(), &name(&call)?, !disabled).await?;
     ok(&view(&webhook.ok_or_else(missing)?))
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(fields: super::fields::Fields, config: &crate::config::Config) -> Result<(), Problem> {
+    draft::Draft::read(fields, config).map(drop)
 }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
+use super::words::count;
 use crate::doors::site::pieces::{Column, Table, number, text};
 
 /// Height of a picture of lines, in its own units; it is stretched to the page.
@@ -36,7 +37,7 @@ impl Render for Lines<'_> {
         html! {
             figure .chart {
                 div .plot {
-                    div .scale aria-hidden="true" { span { (grouped(top)) } span { (grouped(top / 2)) } span { "0" } }
+                    div .scale aria-hidden="true" { span { (count(top)) } span { (count(top / 2)) } span { "0" } }
                     svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-labelledby={ (title) " " (about) } {
                         title id=(title) { (self.title) }
                         desc id=(about) { (self.description()) }
@@ -62,9 +63,9 @@ impl Lines<'_> {
             let _ = write!(
                 words,
                 "{name}: {} in the last minute, {} at most, {} in all. ",
-                grouped(last),
-                grouped(most),
-                grouped(numbers.iter().sum())
+                count(last),
+                count(most),
+                count(numbers.iter().sum())
             );
         }
         words.trim_end().to_owned()
@@ -78,7 +79,7 @@ impl Lines<'_> {
                 rect .hit x=(format!("{:.1}", n as f64 * step)) y="0" width=(format!("{step:.1}")) height=(HEIGHT) {
                     title {
                         (at.strftime("%H:%M"))
-                        @for (name, numbers) in &self.series { " · " (name) " " (numbers.get(n).copied().map(grouped).unwrap_or_default()) }
+                        @for (name, numbers) in &self.series { " · " (name) " " (numbers.get(n).copied().map(count).unwrap_or_default()) }
                     }
                 }
             }
@@ -101,7 +102,7 @@ impl Lines<'_> {
         let rows = starts.map(|start| {
             let sum = |numbers: &[i64]| numbers.iter().skip(start).take(POINTS_A_ROW).sum::<i64>();
             let mut cells = vec![html! { (self.at[start].strftime("%H:%M")) }];
-            cells.extend(self.series.iter().map(|(_, numbers)| html! { (grouped(sum(numbers))) }));
+            cells.extend(self.series.iter().map(|(_, numbers)| html! { (count(sum(numbers))) }));
             cells
         });
         Table { caption: self.title, columns: &columns, rows: rows.collect(), empty: "Nothing yet." }.render()
@@ -130,7 +131,7 @@ impl Render for Bars<'_> {
                 div .bars aria-hidden="true" { @for (name, parts) in &self.bars {
                     span { (name) }
                     svg viewBox="0 0 600 10" preserveAspectRatio="none" { (bar(self.parts, parts, most)) }
-                    span .number { (grouped(parts.iter().sum())) }
+                    span .number { (count(parts.iter().sum())) }
                 } }
                 ul .legend { @for (n, part) in self.parts.iter().enumerate() {
                     li { svg viewBox="0 0 10 10" aria-hidden="true" { rect class={ "part" (n) } width="10" height="10" rx="2" {} } (part) }
@@ -146,7 +147,7 @@ impl Bars<'_> {
         let columns: Vec<Column<'_>> =
             std::iter::once(text(self.of)).chain(self.parts.iter().map(|part| number(part))).collect();
         let rows = self.bars.iter().map(|(name, parts)| {
-            std::iter::once(html! { (name) }).chain(parts.iter().map(|part| html! { (grouped(*part)) })).collect()
+            std::iter::once(html! { (name) }).chain(parts.iter().map(|part| html! { (count(*part)) })).collect()
         });
         Table { caption: self.title, columns: &columns, rows: rows.collect(), empty: "Nothing yet." }.render()
     }
@@ -169,7 +170,7 @@ fn bar(names: &[&str], parts: &[i64], most: i64) -> Markup {
         rect .ground width="600" height="10" {}
         @for (n, x, width, part) in placed.filter(|(_, _, width, _)| *width > 0.0) {
             rect class={ "part" (n) } x=(format!("{x:.1}")) width=(format!("{width:.1}")) height="10" {
-                title { (names.get(n).unwrap_or(&"")) " " (grouped(part)) }
+                title { (names.get(n).unwrap_or(&"")) " " (count(part)) }
             }
         }
     }
@@ -217,19 +218,6 @@ fn top(most: i64) -> i64 {
     }
 }
 
-/// With a thin space between thousands.
-pub(super) fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::from(if number < 0 { "−" } else { "" });
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,12 +227,6 @@ mod tests {
         for (most, scale) in [(0, 2), (1, 2), (3, 4), (7, 10), (11, 20), (45, 60), (61, 100), (99_999, 100_000)] {
             assert_eq!(top(most), scale, "{most}");
         }
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        let plain = |number| grouped(number).replace('\u{202f}', " ");
-        assert_eq!((plain(7), plain(1234), plain(-1_234_567)), ("7".into(), "1 234".into(), "−1 234 567".into()));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::health::{self, Health};
 use super::{Door, Signed, overview};
 use crate::App;
 use crate::crypto::encode_hex;
+use crate::doors::Serve;
 use crate::doors::places::{Place, Places};
 use crate::doors::site::frame;
 use crate::doors::sse::{self, COMMENT_EVERY, Ended, Outlet};
@@ -59,11 +60,11 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(app: &App, health: &Health, watch: &Watch) -> Self {
+    pub(super) fn new(serve: &Serve, health: &Health) -> Self {
         Self {
-            app: app.clone(),
+            app: serve.app.clone(),
             health: health.clone(),
-            watch: watch.clone(),
+            watch: serve.overview.clone(),
             parts: Arc::new(watch::Sender::default()),
             looking: Arc::default(),
             room: Arc::new(Semaphore::new(MOST)),

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
 use super::call::{Answer, Call, View};
-use super::chart::{Bars, Lines, depth, grouped};
+use super::chart::{Bars, Lines, depth};
+use super::words::{self, count, since};
 use crate::App;
 use crate::books::{Lane, Standing};
 use crate::db::DbError;
@@ -29,7 +30,7 @@ pub(super) async fn show(call: Call) -> Answer {
     if !call.may_read(Scope::Node) {
         return super::call::page("Overview", &limited(&call));
     }
-    let parts = parts(call.app(), &call.door.watch).await?;
+    let parts = parts(call.app(), &call.door.serve.overview).await?;
     let main = html! {
         h1 { "Overview" }
         @for row in ROWS {
@@ -86,7 +87,7 @@ fn tiles(overview: &Overview, now: Timestamp) -> Markup {
     let open = overview.lanes.iter().map(open_of).sum::<i64>();
     let more = overview.lanes.iter().any(|lane| lane.more);
     let oldest = overview.lanes.iter().filter_map(|lane| lane.oldest_waiting_since).min();
-    let waiting = oldest.map_or("—".to_owned(), |since| age(since, now));
+    let waiting = oldest.map_or("—".to_owned(), |at| since(at, now));
     html! {
         p .small { "As of " (pieces::time(overview.at)) " UTC. " a href="/console" { "Refresh" } }
         (pieces::tiles(&[
@@ -95,7 +96,7 @@ fn tiles(overview: &Overview, now: Timestamp) -> Markup {
             ("Delivered", rate(rates.delivered), "a second"),
             ("Failed", rate(rates.failed), "a second"),
             ("Received", rate(rates.received), "a second"),
-            ("Open deliveries", format!("{}{}", grouped(open), if more { "+" } else { "" }), ""),
+            ("Open deliveries", format!("{}{}", count(open), if more { "+" } else { "" }), ""),
             ("Longest wait", waiting, if oldest.is_some() { "" } else { "nothing waits" }),
         ]))
     }
@@ -133,8 +134,8 @@ fn lanes(lanes: &[Standing], now: Timestamp) -> Markup {
     let oldest: Vec<(&str, Markup)> = lanes
         .iter()
         .map(|lane| {
-            let since = lane.oldest_waiting_since;
-            let words = html! { @match since { Some(since) => { (age(since, now)) }, None => { "nothing waits" } } };
+            let oldest = lane.oldest_waiting_since;
+            let words = html! { @match oldest { Some(at) => { (since(at, now)) }, None => { "nothing waits" } } };
             (lane_name(lane.lane), words)
         })
         .collect();
@@ -158,7 +159,7 @@ fn broker(broker: &Broker) -> Markup {
         vec![
             html! { code { (queue.carries) } },
             depth(messages, most),
-            html! { (grouped(messages)) },
+            html! { (count(messages)) },
             html! { @if idle { (badge(Tone::Warn, "none")) } @else { (queue.consumers) } },
         ]
     });
@@ -177,17 +178,17 @@ fn destinations_part(overview: &Overview, trouble: &[Destination], now: Timestam
     let columns = [text("Destination"), text("State"), text("Why"), number("Waiting"), text("Oldest")];
     let rows = trouble.iter().map(|destination| {
         vec![
-            html! { (destination.name) },
+            html! { a href={ "/console/destinations/" (words::segment(&destination.name)) } { (destination.name) } },
             state(&destination.state),
             html! { (destination.why.as_deref().unwrap_or("—")) },
-            html! { (grouped(destination.waiting)) },
-            html! { (destination.oldest_waiting.map_or("—".to_owned(), |since| age(since, now))) },
+            html! { (count(destination.waiting)) },
+            html! { (destination.oldest_waiting.map_or("—".to_owned(), |at| since(at, now))) },
         ]
     });
     html! {
         h2 { "Destinations that want a look" }
         p .small {
-            (grouped(counted.known)) " known · " (counted.open) " with an open breaker · " (counted.half_open) " being probed · "
+            (count(counted.known)) " known · " (counted.open) " with an open breaker · " (counted.half_open) " being probed · "
             (counted.retry_after) " asked for a pause · " (counted.paused) " paused here"
         }
         (Table { caption: "Destinations that want a look", columns: &columns, rows: rows.collect(), empty: "None: all is well." }.render())
@@ -212,11 +213,11 @@ fn campaigns(overview: &Overview) -> Markup {
         [text("Campaign"), text("Sender"), text("State"), number("Accepted"), number("Refused"), number("Rate")];
     let row = |campaign: &Running| {
         vec![
-            html! { (campaign.name) },
+            html! { a href={ "/console/campaigns/" (campaign.id) } { (campaign.name) } },
             html! { (campaign.sender) },
             if campaign.paused { badge(Tone::Warn, "paused") } else { badge(Tone::Good, "running") },
-            html! { (grouped(campaign.accepted)) },
-            html! { (grouped(campaign.refused)) },
+            html! { (count(campaign.accepted)) },
+            html! { (count(campaign.refused)) },
             html! { @match campaign.rate { Some(rate) => { (rate) " a second" }, None => { "as fast as it goes" } } },
         ]
     };
@@ -232,10 +233,10 @@ fn workers(workers: &[Worker], now: Timestamp) -> Markup {
     let row = |worker: &Worker| {
         vec![
             html! { (worker.host) " · " (worker.pid) },
-            html! { (age(worker.since, now)) },
-            html! { (age(worker.last_seen, now)) " ago" },
-            html! { (grouped(worker.chunks)) },
-            html! { (grouped(worker.deliveries)) },
+            html! { (since(worker.since, now)) },
+            html! { (since(worker.last_seen, now)) " ago" },
+            html! { (count(worker.chunks)) },
+            html! { (count(worker.deliveries)) },
         ]
     };
     let rows = workers.iter().map(row).collect();
@@ -259,19 +260,7 @@ fn open_of(lane: &Standing) -> i64 {
 
 /// Events a second: small ones with a digit behind the point.
 fn rate(rate: f64) -> String {
-    if rate == 0.0 || rate >= 100.0 { grouped(rate.round() as i64) } else { format!("{rate:.1}") }
-}
-
-/// How long ago, in its two largest units.
-pub(super) fn age(since: Timestamp, now: Timestamp) -> String {
-    let seconds = now.as_second().saturating_sub(since.as_second()).max(0);
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
+    if rate == 0.0 || rate >= 100.0 { count(rate.round() as i64) } else { format!("{rate:.1}") }
 }
 
 #[cfg(test)]
@@ -279,12 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_and_rates_are_short() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        for (seconds, words) in [(-5, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90_000, "1 d 1 h")]
-        {
-            assert_eq!(age(at(0), at(seconds)), words);
-        }
+    fn rates_are_short() {
         assert_eq!(
             [0.0, 0.04, 12.34, 99.96, 1234.5].map(rate).map(|text| text.replace('\u{202f}', " ")),
             ["0", "0.0", "12.3", "100.0", "1 235"]

@@ -219,3 +219,10 @@ fn retry_after(mut response: Response, seconds: u64) -> Response {
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     response
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(data: &[u8]) {
+    entry::fuzzed(data);
+    cookies::fuzzed(data);
+}

@@ -97,3 +97,14 @@ async fn answer_one(door: Arc<Door>, request: Request) -> Response {
         Err(_) => Refused::internal(&"an endpoint panicked").response(),
     }
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    notices::fuzzed(body);
+    sites::fuzzed(body);
+    spaces::fuzzed(body);
+    personas::fuzzed(body);
+    welcomes::fuzzed(body);
+    let _ = request::read::<crate::homing::welcome::Request>(body).is_ok();
+}

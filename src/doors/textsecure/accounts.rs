@@ -64,3 +64,9 @@ fn push_of(request: &Request) -> Result<Push, Refusal> {
         _ => Err(Refusal::NOT_FOUND),
     }
 }
+
+/// For [`super::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    let _ = serde_json::from_slice::<PushAddress>(body);
+}

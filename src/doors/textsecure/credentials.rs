@@ -119,6 +119,18 @@ impl Door {
     }
 }
 
+/// For [`super::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(header: &str) {
+    if let Some(credentials) = Credentials::parse(header) {
+        assert!(!credentials.user.contains(':'));
+        if let Some((number, device)) = credentials.device() {
+            assert!(device > 0);
+            assert!(device_of(&format!("{}.{device}", number.as_str())).is_some_and(|again| again == (number, device)));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

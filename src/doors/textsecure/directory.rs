@@ -122,3 +122,9 @@ impl<'de> Deserialize<'de> for ContactIn {
         deserializer.deserialize_str(Text)
     }
 }
+
+/// For [`super::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    let _ = serde_json::from_slice::<ContactsIn>(body);
+}

@@ -200,6 +200,18 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// For [`super::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    let Ok(KeysIn { last_resort, keys }) = serde_json::from_slice(body) else { return };
+    for key in keys.iter().chain([&last_resort]) {
+        assert!(key.id.0 >= 0, "a key with a number that clients cannot read");
+        for text in [&key.public, &key.identity] {
+            assert!((1..=LONGEST).contains(&text.0.len()) && !text.0.contains('\0'), "what a database cannot hold");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -125,3 +125,10 @@ impl From<SignedIn> for Signed {
         Self { id: key.id.0, public: key.public.0, signature: key.signature.0 }
     }
 }
+
+/// For [`super::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    let _ = serde_json::from_slice::<KeysIn>(body);
+    let _ = serde_json::from_slice::<SignedIn>(body);
+}

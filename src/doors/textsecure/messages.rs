@@ -134,6 +134,22 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::
     }
 }
 
+/// For [`super::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    let _ = decoded(std::str::from_utf8(body).unwrap_or_default());
+    let _ = serde_json::from_slice::<ToDevice>(body);
+    if let Ok(letter) = serde_json::from_slice::<ToNumber>(body) {
+        // As it goes on to a peer.
+        let again = serde_json::to_vec(&letter).unwrap_or_default();
+        assert!(serde_json::from_slice::<ToNumber>(&again).is_ok(), "what is passed on cannot be read");
+        if let Ok(messages) = letter.outgoing() {
+            assert!(messages.len() <= MOST);
+        }
+    }
+    list::fuzzed(body);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,6 +117,14 @@ fn registration_id<'de, D: Deserializer<'de>>(from: D) -> Result<i32, D::Error> 
     id.filter(|id: &i32| *id >= 0).ok_or_else(|| de::Error::custom("not a registration id"))
 }
 
+/// For [`super::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    if let Ok(body) = serde_json::from_slice::<Body>(body) {
+        assert!(body.registration_id >= 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

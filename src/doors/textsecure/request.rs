@@ -123,6 +123,13 @@ pub(super) fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// For [`super::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(path: &str) {
+    let all = segments(path);
+    assert!(all.len() <= MOST_SEGMENTS && all.iter().map(String::len).sum::<usize>() <= 3 * path.len());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

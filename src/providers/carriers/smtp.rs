@@ -173,6 +173,28 @@ impl Carry for Smtp {
     fn carry<'a>(&'a self, letter: &'a Letter<'a>, within: Duration) -> BoxFuture<'a, Word> {
         self.run(letter, within).boxed()
     }
+
+    fn greet(&self, within: Duration) -> BoxFuture<'_, Option<Result<(), String>>> {
+        let hello = async move {
+            let mut connection = self.connect().await?;
+            if let Some(credentials) = &self.checked.credentials {
+                connection.auth(&[Mechanism::Plain, Mechanism::Login], credentials).await?;
+            }
+            let _ = connection.quit().await;
+            Ok::<_, smtp::Error>(())
+        };
+        async move {
+            Some(match tokio::time::timeout(within, hello).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(match error.status() {
+                    Some(code) => format!("it refuses us with status {code}: look at user and password"),
+                    None => crate::failure::chain(&error),
+                }),
+                Err(_) => Err(format!("no answer within {} s", within.as_secs())),
+            })
+        }
+        .boxed()
+    }
 }
 
 /// A mail counts from the dot at its end on; from then until the reply nobody knows.
@@ -224,6 +246,15 @@ fn judge(step: Step, reply: Reply) -> Word {
         None => format!("smtp_{status}"),
     };
     Word::new(said, status, code)
+}
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(words: &[u8], status: u16) {
+    let enhanced = enhanced(std::str::from_utf8(words).unwrap_or_default());
+    for step in [Step::Recipient, Step::Content, Step::Data] {
+        assert!(judge(step, Reply::Status(status, enhanced)).code.len() <= 32);
+    }
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn twiml(letter: &Letter<'_>) -> String {
     format!("<Response><Pause length=\"1\"/><Say>{spoken}</Say><Pause length=\"2\"/><Say>{spoken}</Say></Response>")
 }
 
-fn judge(answer: &Answer, now: jiff::Timestamp) -> Word {
+pub(super) fn judge(answer: &Answer, now: jiff::Timestamp) -> Word {
     let word = Word::of_status(answer, now);
     let refusal = serde_json::from_slice::<Refusal>(&answer.body).ok().filter(|_| word.said != Said::Sent);
     let Some(Refusal { code }) = refusal else { return word };

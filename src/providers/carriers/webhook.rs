@@ -110,7 +110,7 @@ impl Carry for Webhook {
     }
 }
 
-fn judge(answer: &Answer, now: Timestamp) -> Word {
+pub(super) fn judge(answer: &Answer, now: Timestamp) -> Word {
     let word = Word::of_status(answer, now);
     match answer.status {
         UNPROCESSABLE => Word::new(Said::Never("refused"), answer.status, word.code),

@@ -176,6 +176,14 @@ impl Said {
     }
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) -> Option<String> {
+    let said = serde_json::from_slice::<Said>(body).unwrap_or_default();
+    let _ = (said.is_older_than(None), said.is_older_than(Some(Timestamp::MAX)));
+    said.reason
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -270,6 +270,16 @@ fn an_hour() -> u64 {
     3600
 }
 
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) -> Option<String> {
+    let granted = serde_json::from_slice::<Granted>(body).ok();
+    let lives =
+        |seconds: u64| Instant::now().after(Duration::from_secs(seconds)).left().as_secs() + 5 >= seconds.min(1 << 40);
+    assert!(granted.is_none_or(|granted| lives(granted.expires_in)), "a token that lives long has ended");
+    Said::of(body).code
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -92,3 +92,9 @@ impl Gcm {
         Heard::of(answer, verdict, error)
     }
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Body>(body).ok()?.results.pop()?.error
+}

@@ -14,7 +14,7 @@ const EVE: &str = "+14155550103";
 
 impl Node {
     /// A number with one device that listens.
-    async fn number(&self, text: &str) -> Number {
+    pub(super) async fn number(&self, text: &str) -> Number {
         let number: Number = text.parse().unwrap();
         let registration = Registration {
             generation: uuid::Uuid::new_v4(),

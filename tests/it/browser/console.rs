@@ -38,7 +38,8 @@ impl Scene {
         let (_, ann) = (node.account("1000", "Shop").await, node.account("2000", "Ann").await);
         node.connected("1000", &ann, &node.code("2000").await).await;
         assert_eq!(node.sent("1000", &ann, "Your order has left us.").await, "delivered");
-        node.post("campaigns", json!({"name": "Spring sale", "from": node.address("1000"), "text": "Hello"})).await;
+        let template = json!({"from": node.address("1000"), "text": "Hello"});
+        node.post("campaigns", json!({"name": "Spring sale", "template": template})).await;
         node.api("POST", "destinations/slow.test/pause", Some(json!({}))).await.good();
         scene
     }

@@ -8,6 +8,7 @@ use tokio::process::Command;
 use super::application::Way;
 use super::stage::Stage;
 use crate::node::eventually;
+use crate::secrets;
 use crate::support::fresh_database;
 
 /// More than a chunk of the stage holds.
@@ -120,7 +121,9 @@ async fn a_migration_that_dies_half_way_is_taken_up_where_it_was() {
         command.arg("migrate").env("HANDFAST_MODE", mode).env("HANDFAST_DOMAIN", "node.test").current_dir(dir.path());
         command.env("HANDFAST_DATA_DIR", dir.path()).env("HANDFAST_DATABASE__URL", url.reveal());
         command.envs(at.map(|at| ("HANDFAST_FAILPOINT", at))).stdin(Stdio::null());
-        command.output().await.expect("it runs")
+        let output = command.output().await.expect("it runs");
+        secrets::said("migrate", &output.stderr);
+        output
     };
     let refused = migrate("production", Some("while-migrating")).await;
     assert_eq!(refused.status.code(), Some(1), "production does not die on purpose");

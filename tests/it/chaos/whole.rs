@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::dice::Dice;
 use super::stage;
 use super::story::{self, Settings};
+use crate::secrets;
 
 #[tokio::test]
 async fn whatever_goes_wrong_the_three_ledgers_agree() {
@@ -22,5 +23,7 @@ async fn whatever_goes_wrong_the_three_ledgers_agree() {
         back_within: Duration::from_secs(60),
     };
     let report = story::tell(&settings).await.expect("told to its end");
+    secrets::of_folder(dir.path());
+    secrets::keep_logs(dir.path());
     assert!(report.broken.is_empty(), "{}", report.table());
 }

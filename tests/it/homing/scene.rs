@@ -21,6 +21,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::node::{Net, Node, Options};
+use crate::secrets;
 
 pub(crate) const HUB: &str = "hub.test";
 pub(crate) const SHOP: &str = "shop.test";
@@ -106,7 +107,8 @@ impl Scene {
     /// `handfast homing …` on a file of its own.
     pub(crate) async fn command(&self, space: &str, words: &[&str]) -> std::process::Output {
         let (ca, file) = (self.dir.path().join("ca.pem"), self.dir.path().join(space));
-        tokio::process::Command::new(env!("CARGO_BIN_EXE_handfast"))
+        secrets::note(secrets::Kind::Password, PASSWORD);
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_handfast"))
             .arg("homing")
             .args(words)
             .args(["--space".as_ref(), file.as_os_str(), "--ca-file".as_ref(), ca.as_os_str()])
@@ -117,7 +119,9 @@ impl Scene {
             .stdin(std::process::Stdio::null())
             .output()
             .await
-            .expect("the program runs")
+            .expect("the program runs");
+        secrets::said("homing", &output.stderr);
+        output
     }
 
     /// A place for files.
@@ -132,6 +136,7 @@ impl Site {
         let made = keeper.add_site(&new_site(persona, name, endpoint, sector)).await.expect("a site");
         let text = |field: &str| made[field].as_str().expect("a text").to_owned();
         let key = keeper.keys(persona).await.expect("its own").sign;
+        secrets::of_json(&made);
         let (id, prefix, sauce) = (text("site"), text("scope_prefix"), Secret::from(text("sauce")));
         Self { id, prefix, sauce, endpoint: endpoint.to_owned(), key }
     }

@@ -24,6 +24,7 @@ use tokio_postgres::types::FromSqlOwned;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use crate::secrets;
 use crate::support::fresh_app_with;
 
 pub(crate) const APP: &str = "com.example.app";
@@ -105,7 +106,9 @@ impl Scene {
         let publisher = Publisher::start(&app, stop.clone());
         let (acceptor, asker) = (Acceptor::start(&app, &publisher), Asker::start(&app, stop.clone()));
         let logins = Logins::new(&app, &acceptor, &asker);
-        let serve = Serve { app: app.clone(), acceptor, publisher, asker, stopping: stop.clone() };
+        let overview = handfast::overview::Watch::new(&app);
+        let mailbox = handfast::mailbox::Mailbox::new(&app);
+        let serve = Serve { app: app.clone(), acceptor, publisher, asker, overview, mailbox, stopping: stop.clone() };
         let listener = Listener::bind(Settings::private(&app.config)).await.expect("a listener");
         let address = listener.local_addr();
         tokio::spawn(listener.serve(warp::service(private_routes(serve)), stop.clone()));
@@ -191,6 +194,7 @@ impl Scene {
         let url = format!("http://{}/api/v1/{path}", self.address);
         let mut request = self.http.request(method.parse().expect("a method"), url).bearer_auth(&self.key);
         if let Some(body) = body {
+            secrets::of_json(&body);
             request = request.json(&body);
         }
         let response = request.send().await.expect("an answer");
@@ -258,11 +262,11 @@ pub(crate) fn an_address(text: &str) -> Address {
 }
 
 pub(crate) fn from(ip: &str) -> Origin {
-    Origin { ip: Some(ip.parse::<IpAddr>().expect("an address")), ..Origin::default() }
+    Origin::new(Some(ip.parse::<IpAddr>().expect("an address")), "", "")
 }
 
 pub(crate) fn on(device: &str) -> Origin {
-    Origin { device: device.into(), ..Origin::default() }
+    Origin::new(None, device, "")
 }
 
 pub(crate) fn token(verified: Verified) -> String {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{Node, PATIENCE, eventually};
+use crate::secrets;
 
 /// States in which something is still going to happen.
 const OPEN: [&str; 3] = ["pending", "sending", "retrying"];
@@ -38,22 +39,27 @@ impl Node {
         let method = method.parse().expect("a method");
         let mut request = self.http.request(method, url).bearer_auth(&self.key);
         if let Some(body) = body {
+            secrets::of_json(&body);
             request = request.json(&body);
         }
         let response = request.send().await.expect("the API answers");
         let status = response.status().as_u16();
-        Answer { status, body: response.json().await.unwrap_or(Value::Null) }
+        let body = response.json().await.unwrap_or(Value::Null);
+        secrets::of_json(&body);
+        Answer { status, body }
     }
 
     /// `handfast …` against the node.
     pub(crate) async fn handfast(&self, words: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_handfast"))
+        let output = Command::new(env!("CARGO_BIN_EXE_handfast"))
             .args(words)
             .args(["--api", &format!("http://{}", self.private)])
             .env("HANDFAST_API_KEY", &self.key)
             .output()
             .await
-            .expect("the program runs")
+            .expect("the program runs");
+        secrets::said("cli", &output.stderr);
+        output
     }
 
     /// What it printed, of a command that must succeed.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
+use crate::secrets;
+
 /// The settings file's name in the node's folder.
 pub(super) const SETTINGS: &str = "handfast.toml";
 
@@ -86,7 +88,7 @@ impl Process {
 }
 
 pub(super) fn log_file(dir: &Path, command: &str) -> PathBuf {
-    dir.join(format!("{command}.log"))
+    secrets::log_file(dir, command)
 }
 
 /// Prints the last lines of both logs.

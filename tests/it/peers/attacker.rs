@@ -13,6 +13,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::ca::TestCa;
+use crate::secrets;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,6 +91,10 @@ impl Attacker {
         body: impl AsRef<[u8]>,
     ) -> io::Result<Reply> {
         let body = body.as_ref();
+        secrets::of_body(body);
+        for (_, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            secrets::of_authorization(value);
+        }
         let length = body.len().to_string();
         let defaults = [("Host", self.host.as_str()), ("Content-Length", &length), ("Connection", "close")];
         let given = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -98,7 +103,11 @@ impl Attacker {
             bytes.push_str(&format!("{name}: {value}\r\n"));
         }
         bytes.push_str("\r\n");
-        self.raw([bytes.as_bytes(), body].concat()).await
+        let reply = self.raw([bytes.as_bytes(), body].concat()).await;
+        if let Ok(reply) = &reply {
+            secrets::of_body(&reply.body);
+        }
+        reply
     }
 
     /// These bytes and no others. An error when the other side closes, or stays silent for a minute, without an answer.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use rustls::ClientConfig;
 
 use super::{dialect::Traits, hostile::Tricks};
+use crate::secrets;
 
 /// The test's DNS: who answers for which domain. Clones share one map, so names can be added while peers run.
 #[derive(Clone, Default)]
@@ -164,6 +165,7 @@ impl Node {
     }
 
     pub(crate) fn saw(&self, request: Seen) {
+        secrets::of_body(&request.body);
         lock(&self.seen).push(request);
     }
 
@@ -172,6 +174,8 @@ impl Node {
     }
 
     pub(crate) fn called(&self, call: Call) {
+        secrets::of_body(call.body.as_bytes());
+        secrets::of_body(call.answer.as_bytes());
         lock(&self.calls).push(call);
     }
 

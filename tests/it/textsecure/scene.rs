@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::node::{Net, Node, Options};
 use crate::peers::{Attacker, Reply};
+use crate::secrets;
 
 /// The node's domain.
 pub(crate) const HOME: &str = "home.test";
@@ -93,6 +94,8 @@ impl Phone {
     /// Registers device 1 of a number in the node's database: what comes before it has its own tests.
     pub(crate) async fn register(node: &Node, number: &str) -> Self {
         let (number, password) = (number.parse::<Number>().expect("a number"), String::from("0123456789abcdef"));
+        secrets::note(secrets::Kind::PhoneNumber, number.as_str());
+        secrets::note(secrets::Kind::Password, &password);
         let registration = registration(&password);
         let mut client = node.app.db.client().await.expect("a connection");
         let tx = client.transaction().await.expect("a transaction");

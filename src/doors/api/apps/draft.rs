@@ -11,17 +11,17 @@ use crate::logins::country;
 use crate::webhooks::{SecretKind, SigningSecret};
 
 /// Longest id, in characters.
-const LONGEST_ID: usize = 128;
+pub(super) const LONGEST_ID: usize = 128;
 /// Longest name, in characters.
-const LONGEST_NAME: usize = 64;
+pub(super) const LONGEST_NAME: usize = 64;
 /// Longest message with a code, in characters.
-const LONGEST_TEXT: usize = 480;
+pub(super) const LONGEST_TEXT: usize = 480;
 /// Longest token of a back end, in characters.
-const LONGEST_TOKEN: usize = 1024;
+pub(super) const LONGEST_TOKEN: usize = 1024;
 /// Longest life of a user's token, in minutes: ten years.
-const LONGEST_LIFE: u64 = 5_256_000;
+pub(super) const LONGEST_LIFE: u64 = 5_256_000;
 /// Most entries of a list of countries.
-const MOST_COUNTRIES: usize = 300;
+pub(super) const MOST_COUNTRIES: usize = 300;
 
 /// What a request changes; `Some` where it says something.
 #[derive(Default)]

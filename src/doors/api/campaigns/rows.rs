@@ -27,8 +27,9 @@ const LONGEST: usize = 64 * 1024;
 const LONGEST_KEY: usize = 255;
 
 /// How far the campaign is.
-#[derive(Serialize)]
-struct Progress {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CampaignProgress")]
+pub(super) struct Progress {
     taken: i64,
     accepted: i64,
     repeated: i64,

@@ -15,7 +15,7 @@ use super::super::values;
 const LONGEST: usize = 255;
 
 /// Reads the filter's fields; what is wrong is noted on them.
-pub(super) fn read(fields: &mut Fields, domain: &str) -> Filter {
+pub(in super::super) fn read(fields: &mut Fields, domain: &str) -> Filter {
     Filter {
         destination: fields.optional("destination", word),
         states: fields.optional("state", states).unwrap_or_default(),

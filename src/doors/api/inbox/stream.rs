@@ -11,13 +11,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::inbox::{self, Entry};
+use crate::inbox::{self, Entry, News, Subscription};
 use crate::senders::{self, Standing};
 
 use super::super::call::{Answer, Call, Shared};
 use super::super::problem::Problem;
 use super::super::values;
-use super::arrivals::{News, Subscription};
 use super::{View, account_id};
 use crate::doors::sse::{self, COMMENT_EVERY, Ended, Outlet};
 

@@ -23,11 +23,12 @@ use super::row::{Keyed, Row, To};
 use super::{REPLAYED, Ways, lines, mismatch, ways};
 
 /// Rows in one JSON batch.
-const MOST: usize = 1000;
+pub(super) const MOST: usize = 1000;
 
 /// What became of a row.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "RowOutcome")]
 pub(super) enum Outcome {
     Accepted { index: u64, id: Uuid, replayed: bool },
     Refused { index: u64, error: Problem },

@@ -72,7 +72,9 @@ impl Row {
         if deliver_at.is_some_and(|at| at > now + FARTHEST) {
             fields.mistake("deliver_at", "is more than 366 days ahead");
         }
-        let expiry = Self::read_expiry(&mut fields, app, deliver_at.unwrap_or(now).max(now));
+        // Too far ahead it is refused all the same, and nothing can be added to the end of time.
+        let start = deliver_at.unwrap_or(now).clamp(now, now + FARTHEST);
+        let expiry = Self::read_expiry(&mut fields, app, start);
         let order = Self::read_order(&mut fields);
         let tag = fields.optional("tag", values::tag);
         let key = match keyed {
@@ -169,6 +171,14 @@ mod tests {
     fn read(json: &str, keyed: Keyed) -> Result<Row, Problem> {
         let app = App::for_tests("our.example");
         Row::read(Fields::parse_with_raw(json.as_bytes())?, &app, Lane::Bulk, keyed)
+    }
+
+    /// Found by the fuzzer: seven days after the end of time there is no time.
+    #[tokio::test]
+    async fn the_end_of_time_is_too_far_ahead() {
+        let json = r#"{"from":"1000","to":"2*a.example","text":"hi","deliver_at":"9999-12-30T22:00:00Z","expires_at":"9999-12-30T22:00:00Z"}"#;
+        let Err(problem) = read(json, Keyed::ByRow) else { panic!("it was taken") };
+        assert_eq!(problem.errors()[0].field, "deliver_at");
     }
 
     #[tokio::test]

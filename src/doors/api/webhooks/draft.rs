@@ -17,9 +17,9 @@ use super::super::problem::Problem;
 use super::super::values;
 
 /// Statuses in one list.
-const MOST_STATUSES: usize = 100;
+pub(super) const MOST_STATUSES: usize = 100;
 /// Kinds of events in one list.
-const MOST_KINDS: usize = 32;
+pub(super) const MOST_KINDS: usize = 32;
 
 /// A webhook to be made.
 pub(super) struct Draft {

@@ -49,3 +49,16 @@ fn header(text: String) -> HeaderValue {
     header.set_sensitive(true);
     header
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(line: &[u8]) {
+    let Ok(line) = HeaderValue::from_bytes(line) else { return };
+    let mut headers = HeaderMap::new();
+    headers.append(http::header::COOKIE, line.clone());
+    let once = cookie(&headers, SESSION).map(str::to_owned);
+    assert!(once.as_ref().is_none_or(|value| !value.contains(';')));
+    // The same cookie twice is nobody's.
+    headers.append(http::header::COOKIE, line);
+    assert!(once.is_none() || cookie(&headers, SESSION).is_none(), "one of two cookies was taken");
+}

@@ -144,3 +144,11 @@ fn language(visit: &Visit) -> &str {
     let plain = first.len() <= 35 && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if plain { first } else { "" }
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    let _ = serde_json::from_slice::<Verified>(body);
+    let _ = serde_json::from_slice::<No>(body);
+    let _ = serde_json::from_slice::<crate::homing::welcome::Made>(body);
+}

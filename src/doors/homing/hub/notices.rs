@@ -69,3 +69,11 @@ pub(super) async fn remove(door: &Door, request: Request) -> Answer {
 fn id(request: &Request) -> Result<Uuid, Refusal> {
     request.segment(1).parse().map_err(|_| Refusal::NotFound)
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    use super::request::read;
+    let _ = read::<NewNotice>(body).is_ok();
+    let _ = read::<Confirmation>(body).is_ok();
+}

@@ -52,3 +52,10 @@ pub(super) async fn delete(door: &Door, request: Request) -> Answer {
     personas::delete(&door.app, space, &name).await?;
     answer::nothing()
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    use super::request::read;
+    let _ = read::<NewPersona>(body).is_ok();
+}

@@ -113,7 +113,7 @@ impl Request {
 }
 
 /// Every body of this protocol is an object; the reader would take a list of the values for one.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     let object = bytes.trim_ascii_start().starts_with(b"{");
     let read = serde_json::from_slice(bytes).ok().filter(|_| object);
     read.ok_or_else(|| Refused::bad("The body is not JSON of this form."))

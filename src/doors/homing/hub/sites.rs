@@ -91,3 +91,11 @@ pub(super) async fn stats(door: &Door, request: Request) -> Answer {
     let state = site.state(door.app.clock.now());
     answer::ok(&json!({ "days": days, "state": state, "trial_ends_at": site.trial_ends_at }))
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    use super::request::read;
+    let _ = read::<NewSite>(body).is_ok();
+    let _ = read::<Rotation>(body).is_ok();
+}

@@ -79,3 +79,13 @@ pub(super) async fn put_vault(door: &Door, request: Request) -> Answer {
     vaults::put(&door.app, space, &vault, version).await?;
     answer::ok(&json!({ "version": version }))
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    use super::request::read;
+    let _ = read::<NewSpace>(body).is_ok();
+    let _ = read::<OfSpace>(body).is_ok();
+    let _ = read::<SignIn>(body).is_ok();
+    let _ = read::<NewVault>(body).is_ok();
+}

@@ -93,3 +93,11 @@ pub(super) async fn deny(door: &Door, request: Request) -> Answer {
     decisions::deny(&door.hub, space, &id, persona.as_str(), &sig).await?;
     answer::nothing()
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    use super::request::read;
+    let _ = read::<Approval>(body).is_ok();
+    let _ = read::<Denial>(body).is_ok();
+}

@@ -143,3 +143,9 @@ async fn deliver_here(door: &Door, messages: Vec<(usize, Number, Envelope)>) -> 
     posted.go(door);
     Ok(reached)
 }
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed(body: &[u8]) {
+    let _ = serde_json::from_slice::<List>(body);
+}

@@ -12,8 +12,9 @@ const NAME: &str = "\"'><img src=x onerror=document.title='taken'><script>docume
 async fn names_stay_names() {
     let scene = Scene::new(Wanted::javascript(true)).await;
     let (browser, node) = (&scene.browser, &scene.node);
-    node.account("1000", NAME).await;
-    node.post("campaigns", json!({"name": NAME, "from": node.address("1000"), "text": "x"})).await;
+    node.account("1000", "\"><img src=x onerror=alert(1)>").await;
+    let template = json!({"from": node.address("1000"), "text": "x"});
+    node.post("campaigns", json!({"name": NAME, "template": template})).await;
     let sender: String = NAME.chars().take(64).collect();
     let key = node.post("keys", json!({"sender": sender, "scopes": ["*"]})).await;
     let key = key["key"].as_str().unwrap().to_owned();

@@ -4,7 +4,7 @@ use super::Scene;
 use crate::browser::driver::Wanted;
 use crate::browser::looks::Scheme;
 
-/// Pages that everybody with every scope sees: a name for the picture, the path, and a part of the heading.
+/// Pages about the node itself: a name for the picture, the path, and a part of the heading.
 const PAGES: [(&str, &str, &str); 4] = [
     ("overview", "/console", "Overview"),
     ("audit", "/console/audit", "Audit"),

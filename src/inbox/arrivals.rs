@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::{Error, recent};
 use crate::App;
-use crate::inbox;
 
 /// How often the database is asked.
 const EVERY: Duration = Duration::from_millis(250);
@@ -26,7 +26,7 @@ const BEHIND: usize = 256;
 
 /// The accounts somebody waits for; cheap to clone.
 #[derive(Clone)]
-pub(in super::super) struct Arrivals {
+pub struct Arrivals {
     app: App,
     stopping: CancellationToken,
     watched: Arc<Mutex<Watched>>,
@@ -45,14 +45,14 @@ struct Account {
 }
 
 /// News of one account.
-pub(super) struct Subscription {
+pub struct Subscription {
     arrived: broadcast::Receiver<Uuid>,
     stopping: CancellationToken,
 }
 
 /// What a subscriber is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub enum News {
     /// This entry is new.
     Entry(Uuid),
     /// More than could be told one by one.
@@ -61,19 +61,19 @@ pub(super) enum News {
 
 impl Arrivals {
     /// Nothing runs until somebody subscribes.
-    pub(in super::super) fn new(app: App, stopping: CancellationToken) -> Self {
+    pub fn new(app: App, stopping: CancellationToken) -> Self {
         Self { app, stopping, watched: Arc::default() }
     }
 
     /// From now on: everything that is not visible yet when this returns is told.
-    pub(super) async fn subscribe(&self, account: Uuid) -> Result<Subscription, inbox::Error> {
+    pub async fn subscribe(&self, account: Uuid) -> Result<Subscription, Error> {
         let stopping = self.stopping.clone();
         let mut watched = self.watched.lock().await;
         if let Some(known) = watched.accounts.get(&account) {
             return Ok(Subscription { arrived: known.arrived.subscribe(), stopping });
         }
         // Under the lock: a second subscriber of the same account must not start from a later point.
-        let known = inbox::recent(&self.app, &[account], self.window()).await?.into_iter().map(|(_, id)| id).collect();
+        let known = recent(&self.app, &[account], self.window()).await?.into_iter().map(|(_, id)| id).collect();
         let (sender, arrived) = broadcast::channel(BEHIND);
         watched.accounts.insert(account, Account { arrived: sender, known });
         if !watched.looking {
@@ -84,7 +84,7 @@ impl Arrivals {
     }
 
     /// The smallest id of the window.
-    pub(super) fn window(&self) -> Uuid {
+    pub fn window(&self) -> Uuid {
         smallest_id(self.app.clock.now() - WINDOW)
     }
 
@@ -103,7 +103,7 @@ impl Arrivals {
                 watched.accounts.keys().copied().collect::<Vec<_>>()
             };
             let since = self.window();
-            match inbox::recent(&self.app, &accounts, since).await {
+            match recent(&self.app, &accounts, since).await {
                 Ok(found) => self.watched.lock().await.tell(&found, since),
                 // The waiting requests end by themselves or hear of it when they look; the next look may find the database back.
                 Err(error) => tracing::debug!(error = %crate::failure::chain(&error), "no look for new inbox entries"),
@@ -130,7 +130,7 @@ impl Watched {
 
 impl Subscription {
     /// The next news; nothing when the process is asked to stop.
-    pub(super) async fn next(&mut self) -> Option<News> {
+    pub async fn next(&mut self) -> Option<News> {
         use broadcast::error::RecvError;
         tokio::select! {
             told = self.arrived.recv() => match told {
@@ -143,12 +143,12 @@ impl Subscription {
     }
 
     /// The next news, if it comes before `until`.
-    pub(super) async fn next_before(&mut self, until: Instant) -> Option<News> {
+    pub async fn next_before(&mut self, until: Instant) -> Option<News> {
         timeout_at(until, self.next()).await.ok().flatten()
     }
 
     /// News that is there already.
-    pub(super) fn waiting(&mut self) -> Option<News> {
+    pub fn waiting(&mut self) -> Option<News> {
         use broadcast::error::TryRecvError;
         match self.arrived.try_recv() {
             Ok(id) => Some(News::Entry(id)),

@@ -1,0 +1,7 @@
+//! What those who run a node work with: the record of changes, keys, backups, the shell's side of the program.
+
+mod backup;
+mod changes;
+mod keys;
+mod shell;
+mod terminal;
