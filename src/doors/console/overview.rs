@@ -19,7 +19,8 @@ use crate::senders::Scope;
 
 const STREAM: &str = "/console/stream?page=overview";
 /// What stands beside what, where the screen is wide enough.
-const ROWS: [&[&str]; 5] = [&["tiles"], &["pace"], &["lanes", "broker"], &["destinations"], &["campaigns", "workers"]];
+const ROWS: [&[&str]; 6] =
+    [&["tiles"], &["pace"], &["lanes", "broker"], &["destinations"], &["campaigns"], &["workers"]];
 /// States that want a look, in the order in which they are shown.
 const TROUBLED: [&str; 4] = ["open", "half_open", "retry_after", "paused"];
 /// Destinations shown of each.
@@ -97,7 +98,7 @@ fn tiles(overview: &Overview, now: Timestamp) -> Markup {
             ("Failed", rate(rates.failed), "a second"),
             ("Received", rate(rates.received), "a second"),
             ("Open deliveries", format!("{}{}", count(open), if more { "+" } else { "" }), ""),
-            ("Longest wait", waiting, if oldest.is_some() { "" } else { "nothing waits" }),
+            ("Longest wait", waiting, ""),
         ]))
     }
 }

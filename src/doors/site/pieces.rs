@@ -105,7 +105,7 @@ impl Render for Table<'_> {
                 table role="table" {
                     caption .unseen { (self.caption) }
                     thead role="rowgroup" { tr role="row" { @for column in self.columns {
-                        th scope="col" role="columnheader" .number[column.number] { (column.words) }
+                        th scope="col" role="columnheader" class=[column.number.then_some("number")] { (column.words) }
                     } } }
                     tbody role="rowgroup" { @for row in &self.rows { (self.row(row)) } }
                 }
@@ -119,9 +119,9 @@ impl Table<'_> {
         html! {
             tr role="row" { @for (n, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
                 @if n == 0 {
-                    th scope="row" role="rowheader" .number[column.number] data-label=(column.words) { (cell) }
+                    th scope="row" role="rowheader" class=[column.number.then_some("number")] data-label=(column.words) { (cell) }
                 } @else {
-                    td role="cell" .number[column.number] data-label=(column.words) { (cell) }
+                    td role="cell" class=[column.number.then_some("number")] data-label=(column.words) { (cell) }
                 }
             } }
         }

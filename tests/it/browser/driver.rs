@@ -69,6 +69,8 @@ impl Wanted {
         ]
         .map(String::from)
         .to_vec();
+        // A screen, where no phone is wanted: 800 pixels, as it would be, is neither.
+        arguments.push("--window-size=1280,900".to_owned());
         arguments.push(format!("--user-data-dir={profile}"));
         arguments.push(format!("--host-resolver-rules={}", rules.join(",")));
         let script = if self.javascript { 1 } else { 2 };
