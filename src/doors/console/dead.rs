@@ -35,8 +35,10 @@ pub(super) async fn show(call: Call) -> Answer {
     let content = html! {
         p { "What ended without being delivered, and was not withdrawn. It stays here until it is replayed, or its time to be kept is over." }
         form .filter role="search" method="get" action=(PATH) {
-            (search::fields(&form, DEAD))
-            button { "Show" } " " a href=(PATH) { "Clear" }
+            details #narrow .wide open[!form.is_right()] {
+                summary { "Narrow it down" }
+                div .filter { (search::fields(&form, DEAD)) button { "Show" } " " a href=(PATH) { "Clear" } }
+            }
         }
         (tiles(&counted))
         (groups(&call, &filter, &counted.groups))

@@ -9,16 +9,8 @@ use super::super::words;
 
 /// Deliveries, newest first.
 pub(in crate::doors::console) fn table(caption: &str, items: &[Delivery], empty: &str) -> Markup {
-    let columns = [
-        text("Delivery"),
-        text("Accepted"),
-        text("To"),
-        text("State"),
-        text("Why"),
-        text("Tag"),
-        text("Last try"),
-        text("Next try"),
-    ];
+    let columns =
+        [text("Delivery"), text("Accepted"), text("To"), text("State"), text("Why"), text("Tag"), text("Next try")];
     let row = |delivery: &Delivery| {
         vec![
             words::id_link("/console/deliveries", delivery.id),
@@ -27,7 +19,6 @@ pub(in crate::doors::console) fn table(caption: &str, items: &[Delivery], empty:
             words::state(delivery.state),
             why(delivery),
             words::maybe(delivery.tag.as_deref()),
-            words::moment(delivery.last_attempt_at),
             words::moment(delivery.next_attempt_at),
         ]
     };

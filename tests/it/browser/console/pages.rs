@@ -67,8 +67,8 @@ impl Stage {
         let node = &stage.scene.node;
         let (shop, ann) = (node.account("1000", NAME).await, node.account("2000", "Ann").await);
         let connection = node.connected("1000", &ann, &node.code("2000").await).await;
-        let campaign =
-            node.post("campaigns", json!({"name": ATTACK, "from": shop, "text": "Hello", "tag": "spring"})).await;
+        let template = json!({"from": shop, "to": "{to}", "text": "Hello"});
+        let campaign = node.post("campaigns", json!({"name": ATTACK, "tag": "spring", "template": template})).await;
         let operation = node.post("cancellations", json!({"filter": {"tag": "nobody"}})).await;
         node.post("apps", json!({"appid": "com.example.shop", "name": ATTACK})).await;
         node.api("POST", "destinations/slow.test/pause", Some(json!({}))).await.good();
