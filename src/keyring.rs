@@ -35,7 +35,9 @@ pub enum Error {
     #[error("{0} does not hold the key this database was sealed with")]
     Foreign(String),
     /// The file is older than what the database was last used with.
-    #[error("{file} lacks node key {number}, which this database is in use with: copy the key file of the machine where it was added")]
+    #[error(
+        "{file} lacks node key {number}, which this database is in use with: copy the key file of the machine where it was added"
+    )]
     Lacks {
         /// The file.
         file: String,

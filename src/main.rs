@@ -85,8 +85,7 @@ fn load(settings: &Settings) -> anyhow::Result<Config> {
 /// The database of `handfast up` is at another port after each start: it is looked for where it runs.
 fn with_private_database(mut config: Config) -> Config {
     if config.database.url.is_empty() {
-        config.database.url =
-            embedded::running::database(&config.data_dir, PRIVATE_DATABASE).unwrap_or_default();
+        config.database.url = embedded::running::database(&config.data_dir, PRIVATE_DATABASE).unwrap_or_default();
     }
     config
 }
@@ -207,7 +206,8 @@ fn advice(command: &BackupCommand) -> anyhow::Result<String> {
     if command.environment {
         return backup::environment(&with_private_database(config));
     }
-    let (program, file) = (std::env::current_exe().context("the program's own file")?, settings_file(&command.settings));
+    let (program, file) =
+        (std::env::current_exe().context("the program's own file")?, settings_file(&command.settings));
     let site = backup::Site { config: &config, settings_file: file.as_deref(), program: &program };
     Ok(if command.restore { backup::restore(site) } else { backup::backup(site) })
 }

@@ -23,7 +23,10 @@ pub async fn run(app: App, kind: &'static str, stop: CancellationToken) {
                 let words = error.to_string();
                 // Once for each trouble, not every three seconds.
                 if words != said {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the node's keys cannot be kept up to date");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the node's keys cannot be kept up to date"
+                    );
                     said = words;
                 }
             }

@@ -44,7 +44,12 @@ pub async fn check(config: &Config) -> Vec<(&'static str, Finding)> {
 
 fn key_file(config: &Config, keys: &Result<NodeKeys, crate::crypto::KeyFileError>) -> Finding {
     match keys {
-        Ok(keys) => Good(format!("{} holds {} and seals with key {}", config.keys_file().display(), count(keys.numbers().len(), "key"), keys.current())),
+        Ok(keys) => Good(format!(
+            "{} holds {} and seals with key {}",
+            config.keys_file().display(),
+            count(keys.numbers().len(), "key"),
+            keys.current()
+        )),
         Err(error) => Wrong(error.to_string()),
     }
 }
@@ -73,10 +78,15 @@ async fn together(config: &Config, db: &Db, keys: &NodeKeys) -> Result<Finding, 
     }
     let rows = db.rows(CONNECTION, &[]).await.map_err(failed)?;
     let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let app = App { config: Arc::new(config.clone()), clock: Clock::system(), db: db.clone(), keys: Arc::new(keys.clone()) };
+    let app =
+        App { config: Arc::new(config.clone()), clock: Clock::system(), db: db.clone(), keys: Arc::new(keys.clone()) };
     let good = connections::keyed_many(&app, &ids).await.map_err(|error| chain(&error))?.len();
     if good < rows.len() {
-        return Ok(Wrong(format!("the secrets of {} of {} do not open", rows.len() - good, count(rows.len(), "connection"))));
+        return Ok(Wrong(format!(
+            "the secrets of {} of {} do not open",
+            rows.len() - good,
+            count(rows.len(), "connection")
+        )));
     }
     Ok(Good(format!("the key file opens what the database holds ({} looked at)", count(rows.len(), "connection"))))
 }

@@ -78,8 +78,10 @@ fn settings(text: &mut String, site: Site<'_>) {
         }
         None => text.push_str("# There is no settings file: all settings come from the environment.\n"),
     }
-    let mut variables: Vec<String> =
-        std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HANDFAST_") && name.contains("__")).collect();
+    let mut variables: Vec<String> = std::env::vars()
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("HANDFAST_") && name.contains("__"))
+        .collect();
     variables.sort();
     if !variables.is_empty() {
         let _ = writeln!(
@@ -177,9 +179,7 @@ pub fn restore(site: Site<'_>) -> String {
              if [ -d \"$from/attachments\" ]; then mkdir -p -- {directory}; cp -R -- \"$from/attachments/.\" {directory}; fi\n"
         );
     }
-    text.push_str(
-        "\n# 3. The database, which must exist and be empty. The user who restores owns what is made.\n",
-    );
+    text.push_str("\n# 3. The database, which must exist and be empty. The user who restores owns what is made.\n");
     let steps = format!(
         "{environment}pg_restore --exit-on-error --no-owner --no-privileges --dbname=\"$PGDATABASE\" \"$from/database.dump\"\n\
          \n# 4. Does all of it belong together? Nothing is changed by looking.\n\
@@ -225,7 +225,8 @@ mod tests {
         let mut config = Config { domain: "shop.example".into(), data_dir: "/data/it's".into(), ..Config::default() };
         config.database.url = String::from("postgres://u:hidden@db.example/node").into();
         config.textsecure.enabled = true;
-        let site = Site { config: &config, settings_file: Some(Path::new("/etc/a b.toml")), program: Path::new("/bin/h") };
+        let site =
+            Site { config: &config, settings_file: Some(Path::new("/etc/a b.toml")), program: Path::new("/bin/h") };
         for script in [backup(site), restore(site)] {
             assert!(!script.contains("hidden"), "{script}");
             assert!(script.contains(r"'/data/it'\''s/node.keys'"), "{script}");
@@ -237,7 +238,8 @@ mod tests {
     #[test]
     fn a_shell_understands_them() {
         let external = |url: &str| {
-            let mut config = Config { domain: "shop.example".into(), data_dir: "/nonexistent".into(), ..Config::default() };
+            let mut config =
+                Config { domain: "shop.example".into(), data_dir: "/nonexistent".into(), ..Config::default() };
             config.database.url = String::from(url).into();
             config
         };

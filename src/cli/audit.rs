@@ -135,7 +135,10 @@ fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
     let ago: Period = text.parse().map_err(|_| {
         Failure::Usage(format!("{text} is neither a time such as 2026-01-31T10:00:00Z nor a length of time such as 2d"))
     })?;
-    Timestamp::now().checked_sub(ago.duration()).map(Some).map_err(|_| Failure::Usage(format!("{text} is too long ago")))
+    Timestamp::now()
+        .checked_sub(ago.duration())
+        .map(Some)
+        .map_err(|_| Failure::Usage(format!("{text} is too long ago")))
 }
 
 #[derive(Deserialize)]
@@ -189,9 +192,7 @@ mod tests {
     #[test]
     fn a_change_is_one_line_and_an_open_one_waits() {
         let now = Timestamp::now();
-        let entry = |at: Timestamp, outcome: Value| {
-            json!({"id": "1", "at": at, "via": "cli", "actor": "ada\u{1b}", "action": "POST keys", "subject": "shop", "outcome": outcome})
-        };
+        let entry = |at: Timestamp, outcome: Value| json!({"id": "1", "at": at, "via": "cli", "actor": "ada\u{1b}", "action": "POST keys", "subject": "shop", "outcome": outcome});
         assert!(is_over(&entry(now, json!(201))) && !is_over(&entry(now, Value::Null)));
         let old = entry("2026-01-02T03:04:05Z".parse().unwrap(), Value::Null);
         assert!(is_over(&old));

@@ -83,7 +83,8 @@ impl TopCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let session = self.target.session()?;
         let every = self.interval.duration().max(SHORTEST);
-        let interactive = !self.once && !session.out.json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+        let interactive =
+            !self.once && !session.out.json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
         if interactive {
             return screen::run(&session, self.view, every).await;
         }

@@ -173,11 +173,8 @@ impl Services {
 
     fn read(config: &Config, clock: Clock, guarded: &Outbound) -> Result<Self, LoadError> {
         let set = &config.providers.push;
-        let line = Line {
-            outbound: Outbound::to_configured(config)?,
-            clock,
-            timeout: config.providers.timeout.duration(),
-        };
+        let line =
+            Line { outbound: Outbound::to_configured(config)?, clock, timeout: config.providers.timeout.duration() };
         let guarded = Line { outbound: guarded.clone(), ..line.clone() };
         let google = match (set.fcm.is_set(), set.gcm.is_set()) {
             (true, _) => Some(Google::Fcm(Box::new(fcm::Fcm::load(&set.fcm, line.clone())?))),

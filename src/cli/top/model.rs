@@ -142,7 +142,8 @@ pub(super) struct Picture {
 impl Overview {
     /// The whole in a few lines of text.
     pub(in crate::cli) fn words(&self) -> String {
-        let mut text = format!("{}, handfast {}, at {}\n", harmless(&self.domain), harmless(&self.version), time(&self.at));
+        let mut text =
+            format!("{}, handfast {}, at {}\n", harmless(&self.domain), harmless(&self.version), time(&self.at));
         for (name, words) in self.facts() {
             let _ = writeln!(text, "{name:<13}{words}");
         }
@@ -154,17 +155,24 @@ impl Overview {
         let Rates { accepted, attempts, delivered, failed, received } = self.rates;
         let mut facts = vec![(
             "a second".to_owned(),
-            format!("accepted {accepted:.1}  tries {attempts:.1}  delivered {delivered:.1}  failed {failed:.1}  received {received:.1}"),
+            format!(
+                "accepted {accepted:.1}  tries {attempts:.1}  delivered {delivered:.1}  failed {failed:.1}  received {received:.1}"
+            ),
         )];
         facts.extend(self.lanes.iter().map(|lane| (harmless(&lane.lane), lane.words())));
         facts.push(("broker".into(), self.broker.words()));
         let Destinations { known, open, half_open, retry_after, paused } = self.destinations;
         facts.push((
             "destinations".into(),
-            format!("{known} known  {open} open  {half_open} half open  {retry_after} asked for a pause  {paused} paused"),
+            format!(
+                "{known} known  {open} open  {half_open} half open  {retry_after} asked for a pause  {paused} paused"
+            ),
         ));
         facts.push(("workers".into(), self.worker_words()));
-        facts.push(("campaigns".into(), format!("{} running  {} paused", self.campaigns.running, self.campaigns.paused)));
+        facts.push((
+            "campaigns".into(),
+            format!("{} running  {} paused", self.campaigns.running, self.campaigns.paused),
+        ));
         facts
     }
 
@@ -193,7 +201,17 @@ impl Overview {
             ]
         };
         Rows {
-            titles: &["LANE", "READY", "SENDING", "RETRYING", "LATER", "FOR DEST.", "FOR CAMPAIGN", "FOR TURN", "OLDEST SINCE"],
+            titles: &[
+                "LANE",
+                "READY",
+                "SENDING",
+                "RETRYING",
+                "LATER",
+                "FOR DEST.",
+                "FOR CAMPAIGN",
+                "FOR TURN",
+                "OLDEST SINCE",
+            ],
             cells: self.lanes.iter().map(cells).collect(),
         }
     }
@@ -287,7 +305,8 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::cli::top) fn example() -> Overview {
-        let minute = |n: u64| serde_json::json!({"at": "2026-01-02T03:04:00Z", "accepted": n, "delivered": n, "failed": 0});
+        let minute =
+            |n: u64| serde_json::json!({"at": "2026-01-02T03:04:00Z", "accepted": n, "delivered": n, "failed": 0});
         let json = serde_json::json!({
             "at": "2026-01-02T03:04:05Z", "domain": "shop.example", "version": "0.1.0",
             "rates": {"accepted": 12.04, "attempts": 13.0, "delivered": 12.0, "failed": 0.5, "received": 2.0},
@@ -325,7 +344,8 @@ pub(super) mod tests {
     fn numbers_sort_by_their_value() {
         let row = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
         let rows = Rows { titles: &["A", "B"], cells: vec![row("x", "9"), row("b", "10+"), row("a", "")] };
-        let sorted = |column, reverse| rows.sorted(column, reverse).iter().map(|row| row[0].as_str()).collect::<String>();
+        let sorted =
+            |column, reverse| rows.sorted(column, reverse).iter().map(|row| row[0].as_str()).collect::<String>();
         assert_eq!((sorted(0, false), sorted(1, false), sorted(1, true)), ("abx".into(), "axb".into(), "bxa".into()));
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, shown: &mut Shown) 
         View::Overview => {
             let facts = picture.overview.facts().len() as u16;
             let [facts, charts, table] =
-                Layout::vertical([Constraint::Length(facts + 1), Constraint::Length(8), Constraint::Min(4)]).areas(body);
+                Layout::vertical([Constraint::Length(facts + 1), Constraint::Length(8), Constraint::Min(4)])
+                    .areas(body);
             draw_facts(frame, facts, picture);
             draw_charts(frame, charts, &picture.overview.minutes);
             table
@@ -150,9 +151,16 @@ mod tests {
     fn everything_is_on_the_screen() {
         let mut shown = Shown { sort: Some(1), reverse: true, ..Shown::default() };
         let screen = drawn(140, 30, &mut shown);
-        for words in
-            ["1 Overview", "4 Workers", "accepted 12.0", "delivered a minute, at most 59", "READY ▼", "1000+", "q end", "█"]
-        {
+        for words in [
+            "1 Overview",
+            "4 Workers",
+            "accepted 12.0",
+            "delivered a minute, at most 59",
+            "READY ▼",
+            "1000+",
+            "q end",
+            "█",
+        ] {
             assert!(screen.contains(words), "{words} is missing in\n{screen}");
         }
         assert!(!screen.contains('\u{1b}'), "the node's words cannot drive the terminal");

@@ -82,7 +82,9 @@ pub enum KeyFileError {
         source: io::Error,
     },
     /// The file has a second name, which would go on to show the old one.
-    #[error("the key file {0} has another name too (a hard link): a change would leave two different key files; remove one of them")]
+    #[error(
+        "the key file {0} has another name too (a hard link): a change would leave two different key files; remove one of them"
+    )]
     Linked(PathBuf),
     /// It was changed by somebody else at the same time.
     #[error("the key file {0} was changed by somebody else meanwhile; nothing was done, look at it and try again")]
@@ -192,7 +194,11 @@ fn change<T>(
         .map_err(|_| KeyFileError::Changed(path.into()))?;
     let about = lock.metadata().map_err(failed)?;
     if about.nlink() != 1 {
-        return Err(if about.nlink() == 0 { KeyFileError::Changed(path.into()) } else { KeyFileError::Linked(path.into()) });
+        return Err(if about.nlink() == 0 {
+            KeyFileError::Changed(path.into())
+        } else {
+            KeyFileError::Linked(path.into())
+        });
     }
     let text = read(&real)?;
     let (new, answer) = edit(&text)?;

@@ -8,8 +8,8 @@ use crate::senders::Scope;
 use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::{
-    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys, messages,
-    otp, overview, passcodes, phones, webhooks,
+    accounts, apps, audit, campaigns, connections, deliveries, destinations, events, homing, hub, inbox, keys,
+    messages, otp, overview, passcodes, phones, webhooks,
 };
 
 /// One endpoint.

@@ -100,11 +100,23 @@ async fn no_secret_is_in_any_row() {
     ];
     let key = node.key.clone();
     let requests = [
-        ("POST", "/webhooks".to_owned(), json!({"name": "orders", "url": "https://a.example/hunter2-path", "secret": secrets[0],
-            "auth": {"type": "bearer", "token": secrets[1]}, "headers": {"x-a": secrets[2]}})),
-        ("PATCH", "/webhooks/orders".to_owned(), json!({"auth": {"type": "bearer", "token": secrets[1]}, "url": "https://b.example/hunter2-path"})),
+        (
+            "POST",
+            "/webhooks".to_owned(),
+            json!({"name": "orders", "url": "https://a.example/hunter2-path", "secret": secrets[0],
+            "auth": {"type": "bearer", "token": secrets[1]}, "headers": {"x-a": secrets[2]}}),
+        ),
+        (
+            "PATCH",
+            "/webhooks/orders".to_owned(),
+            json!({"auth": {"type": "bearer", "token": secrets[1]}, "url": "https://b.example/hunter2-path"}),
+        ),
         ("POST", "/webhooks/orders/rotate".to_owned(), json!({"secret": secrets[0]})),
-        ("POST", "/apps".to_owned(), json!({"appid": "a.example", "name": "A", "backend": "mesibo", "backend_token": secrets[3]})),
+        (
+            "POST",
+            "/apps".to_owned(),
+            json!({"appid": "a.example", "name": "A", "backend": "mesibo", "backend_token": secrets[3]}),
+        ),
         ("POST", "/connections".to_owned(), json!({"from": "1000", "to": "2*b.example", "pass_code": secrets[5]})),
         ("DELETE", "/phones/+14155550199".to_owned(), json!({})),
         ("POST", "/replays".to_owned(), json!({"filter": {"to": secrets[6]}})),

@@ -44,7 +44,8 @@ fn completions_are_accepted_by_their_shells() {
 fn every_manual_page_is_read_without_a_warning() {
     let dir = tempfile::tempdir().expect("a folder");
     printed(&["man", "--dir", dir.path().to_str().expect("UTF-8")]);
-    let pages: Vec<_> = std::fs::read_dir(dir.path()).expect("pages").map(|page| page.expect("a page").path()).collect();
+    let pages: Vec<_> =
+        std::fs::read_dir(dir.path()).expect("pages").map(|page| page.expect("a page").path()).collect();
     assert!(pages.len() > 100, "only {} pages", pages.len());
     let read = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).args(&pages).output().expect("groff runs");
     assert!(read.status.success() && read.stderr.is_empty(), "{}", String::from_utf8_lossy(&read.stderr));

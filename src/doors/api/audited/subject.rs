@@ -127,7 +127,12 @@ mod tests {
             ("phones/{number}/disable", &["+14155550101"], "", "+141…01"),
             ("apps/{appid}/unlock", &["a"], r#"{"address":"18005551234"}"#, "a 1800…34"),
             ("keys", &[], r#"{"sender":"shop","scopes":["messages","keys"]}"#, "shop messages, keys"),
-            ("replays", &[], r#"{"filter":{"tag":"t","state":["failed"]},"dry_run":true}"#, "state=failed tag=t dry run"),
+            (
+                "replays",
+                &[],
+                r#"{"filter":{"tag":"t","state":["failed"]},"dry_run":true}"#,
+                "state=failed tag=t dry run",
+            ),
             ("deliveries/replay", &[], r#"{"ids":["1","2","3","4","5","6","7"]}"#, "1, 2, 3, 4, 5, and 2 more"),
             ("webhooks/{name}/rotate", &["orders"], r#"{"secret":"whsec_x"}"#, "orders (secret)"),
             ("accounts", &[], "no JSON", ""),
