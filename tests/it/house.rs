@@ -29,6 +29,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 24] = [
     ("tracing_subscriber", &["src/telemetry", "src/main"]),
     ("maud", &["src/doors/site", "src/doors/console", "src/doors/me"]),
     ("tokio_tungstenite", &["src/doors/textsecure/websocket"]),
+    ("ratatui", &["src/cli/top"]),
 ];
 
 const DOORS: [&str; 9] = ["api", "attachments", "openmsg", "form", "mesibo", "textsecure", "homing", "console", "me"];

@@ -8,7 +8,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::model::Picture;
+use super::model::{Picture, Rows};
 use super::view::{Shown, draw};
 use super::{View, look, waited};
 use crate::cli::target::Session;
@@ -72,7 +72,11 @@ async fn show(
             }
             act = acts.recv() => match act {
                 None | Some(Act::Quit) => break,
-                Some(act) => fresh = !carry_out(act, &mut shown, &picture),
+                Some(act) if carry_out(act, &mut shown, &picture) => {
+                    // What was looked at for the view before is not shown under the name of this one.
+                    (fresh, picture.rows) = (false, Rows::default());
+                }
+                Some(_) => {}
             },
             () = stop.cancelled() => break,
         }

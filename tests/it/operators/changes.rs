@@ -3,14 +3,13 @@
 use handfast::audit::{self, Filter, Via};
 use serde_json::json;
 
-use crate::node::{Net, eventually};
+use crate::node::{Net, Node, Options, eventually};
 
 #[tokio::test]
 async fn a_process_that_dies_leaves_a_row_whose_outcome_is_unknown() {
     let net = Net::new();
-    // Reserved, and nobody listens: the handshake goes on, and the request waits for it.
-    net.socket_of("silent.test");
-    let mut node = net.node("a.test").await;
+    // Nobody works: the handshake waits, and the request for it.
+    let mut node = Node::start(&net, Options::of("a.test").workers(0)).await;
     let from = node.account("1000", "Shop").await;
     let wanted = json!({"from": from, "to": "1*silent.test", "pass_code": "042137"});
     let filter = Filter { action: Some("POST connections".into()), ..Filter::default() };
@@ -54,12 +53,13 @@ async fn commands_say_which_way_they_came() {
 
     let listed = node.said(&["audit", "list", "--since", "1h", "--via", "local"]).await;
     assert!(listed.contains("key create") && !listed.contains("POST accounts"), "{listed}");
-    let lines = node.said(&["audit", "follow", "--limit", "1", "--json"]);
-    let change = async {
-        // What was before does not count: the follower begins now.
-        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-        node.said(&["account", "disable", "1000"]).await;
+    let mut lines = std::pin::pin!(node.said(&["audit", "follow", "--limit", "1", "--json"]));
+    // What was before does not count, and nobody knows when it begins to follow: something happens until it has seen it.
+    let followed = loop {
+        tokio::select! {
+            followed = &mut lines => break followed,
+            _ = node.said(&["account", "disable", "1000"]) => {}
+        }
     };
-    let (followed, ()) = tokio::join!(lines, change);
     assert!(followed.contains("POST accounts/{address}/disable") && followed.contains("\"outcome\":200"), "{followed}");
 }
