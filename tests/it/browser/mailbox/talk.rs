@@ -68,7 +68,7 @@ async fn two_people_connect_and_talk_and_messages_arrive_without_reloading() {
 async fn without_javascript_the_same_is_done_by_loading_pages() {
     let (mut a, mut b) = two().await;
     let (ada, bob) = (a.address(ADA), b.address(BOB));
-    let (at_ada, at_bob) = tokio::join!(wanted(&a, false).phone(360).start(), wanted(&b, false).start());
+    let (at_ada, at_bob) = tokio::join!(wanted(&a, false).start(), wanted(&b, false).start());
     tokio::join!(sign_in(&at_ada, &a, ADA), sign_in(&at_bob, &b, BOB));
     connect(&at_bob, &b, &ada, "000000").await;
     at_bob.hears("[role=alert]", "You are not connected with 1000*a.test").await;
