@@ -52,7 +52,7 @@ impl BadWay {
 
 fn refusal(status: u16) -> Response {
     let body = r#"{"type":"urn:handfast:problem:unavailable","title":"","status":503,"detail":"later"}"#;
-    let mut response = Response::new(body.into());
+    let mut response = Response::new(body.as_bytes().to_vec().into());
     *response.status_mut() = status.try_into().unwrap();
     response.headers_mut().insert("retry-after", "1".parse().unwrap());
     response
