@@ -262,6 +262,8 @@ mod tests {
             let help = command.get_after_help().map(|help| help.to_string()).unwrap_or_default();
             let joined = help.replace("\\\n", " ");
             for line in joined.lines().filter_map(|line| line.strip_prefix("  handfast ")) {
+                // An id is a UUID; the text says ID.
+                let line = line.replace(" ID", " 0192f0c1-5a3e-7b11-8f00-1234567890ab");
                 let arguments = words(&format!("handfast {line}"));
                 let accepted = Arguments::try_parse_from(&arguments);
                 assert!(accepted.is_ok(), "{path}: {line}\n{}", accepted.err().unwrap());

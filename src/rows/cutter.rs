@@ -1,5 +1,7 @@
 //! Bytes into rows, wherever the parts they come in end.
 
+/// What spreadsheets put before everything else: the byte order mark, which is no part of the first field.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 /// Most columns of a record.
 const COLUMNS: usize = 1024;
 
@@ -126,6 +128,10 @@ pub struct Records {
     length: usize,
     columns: usize,
     skipping: bool,
+    /// How much of the mark was there, until it is known whether it is one.
+    mark: Option<usize>,
+    /// Whether the reader has been given nothing yet.
+    fresh: bool,
 }
 
 impl Records {
@@ -137,14 +143,26 @@ impl Records {
             length: 0,
             columns: 0,
             skipping: false,
+            mark: Some(0),
+            fresh: true,
         }
     }
 
     fn take(&mut self, input: &[u8]) -> (usize, Option<Cut>) {
         let mut taken = 0;
+        while let Some(seen) = self.mark.filter(|_| taken < input.len()) {
+            if input[taken] == MARK[seen] {
+                taken += 1;
+                self.mark = Some(seen + 1).filter(|seen| *seen < MARK.len());
+            } else {
+                self.begin();
+            }
+        }
         // To the reader an empty input is the end.
         while taken < input.len() {
-            let (read, cut) = self.step(&input[taken..]);
+            // The reader takes a mark away only if it comes in one part: it is never given one to see.
+            let end = if std::mem::take(&mut self.fresh) { taken + 1 } else { input.len() };
+            let (read, cut) = self.step(&input[taken..end]);
             taken += read;
             if cut.is_some() {
                 return (taken, cut);
@@ -153,7 +171,16 @@ impl Records {
         (taken, None)
     }
 
+    /// What could have been a mark was the beginning of the first field. It ends no record.
+    fn begin(&mut self) {
+        for byte in &MARK[..self.mark.take().unwrap_or_default()] {
+            self.fresh = false;
+            self.step(&[*byte]);
+        }
+    }
+
     fn rest(&mut self) -> Option<Cut> {
+        self.begin();
         loop {
             let length = self.length;
             let (_, cut) = self.step(&[]);
@@ -230,6 +257,14 @@ mod tests {
             Cut::Record(record) => record.fields().map(|field| std::str::from_utf8(field).unwrap()).collect(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_name_however_it_comes() {
+        let rows = [records(&[b"\xef\xbb\xbf\"id\",b\n"]), records(&[b"\xef", b"\xbb", b"\xbf\"id\",b\n"])];
+        assert_eq!(rows.map(|rows| fields(&rows[0]).join("|")), ["id|b", "id|b"]);
+        assert_eq!(records(&[b"\xef\xbb", b"x,b"]), records(&[b"\xef\xbbx,b"]));
+        assert_eq!(records(&[b"\xef\xbb"]), records(&[b"\xef", b"\xbb"]));
     }
 
     #[test]

@@ -62,8 +62,8 @@ mod tests {
     use super::*;
     use http::header::COOKIE;
 
-    #[test]
-    fn words_come_back_and_nobody_else_makes_some() {
+    #[tokio::test]
+    async fn words_come_back_and_nobody_else_makes_some() {
         let app = App::for_tests("shop.example");
         let site = Site { path: "/here", cookie: "here", context: "here", life_seconds: 60, secure: false };
         let said = Flash { good: true, words: format!("{}é", "x".repeat(LONGEST - 1)) };

@@ -108,8 +108,8 @@ mod tests {
         HeaderMap::from_iter([(COOKIE, pair.parse().unwrap())])
     }
 
-    #[test]
-    fn a_session_comes_back_and_opens_its_own_site_only() {
+    #[tokio::test]
+    async fn a_session_comes_back_and_opens_its_own_site_only() {
         let app = App::for_tests("shop.example");
         let session = Session::begin(&app, &SITE, "hf_secret");
         let cookie = session.cookie(&app, &SITE);
@@ -123,8 +123,8 @@ mod tests {
         assert!(Session::from_headers(&app, &SITE, &sent(&end(&SITE))).is_none());
     }
 
-    #[test]
-    fn a_session_that_is_past_is_none() {
+    #[tokio::test]
+    async fn a_session_that_is_past_is_none() {
         let app = App::for_tests("shop.example");
         let site = Site { life_seconds: 0, ..SITE };
         let cookie = Session::begin(&app, &site, "x").cookie(&app, &site);

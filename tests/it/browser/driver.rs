@@ -77,7 +77,9 @@ impl Wanted {
         let preferences = json!({"profile.managed_default_content_settings.javascript": script});
         let mut options = json!({"args": arguments, "prefs": preferences});
         if let Some(width) = self.width {
-            options["mobileEmulation"] = json!({"deviceMetrics": {"width": width, "height": 740, "pixelRatio": 1.0}});
+            // Without touch: with it, and without JavaScript, the driver waits for ever for a click to have happened.
+            let metrics = json!({"width": width, "height": 740, "pixelRatio": 1.0, "touch": false, "mobile": true});
+            options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
         }
         let logs = json!({"browser": "ALL"});
         json!({"capabilities": {"alwaysMatch": {"acceptInsecureCerts": true, "goog:chromeOptions": options, "goog:loggingPrefs": logs}}})
@@ -87,7 +89,7 @@ impl Wanted {
     pub(super) async fn start(self) -> Browser {
         let (driver, port) = driver();
         let profile = tempfile::tempdir().unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(2 * PATIENCE).build().unwrap();
         let base = format!("http://127.0.0.1:{port}/session");
         let wanted = self.capabilities(&profile.path().display().to_string());
         let pictures = Mutex::new(Some(tempfile::tempdir().unwrap()));

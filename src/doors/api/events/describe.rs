@@ -48,7 +48,11 @@ pub(in super::super) fn stream(schemas: &mut Schemas) -> Operation {
     read(Operation::new("Follow events"))
         .about("Server-sent events: `id` is a cursor, `data` the event. A comment with the cursor at the beginning and after every 15 s of silence.")
         .query("after", cursor().default("now").about("Where to begin"))
-        .header("Last-Event-ID", cursor().eg("now").about("The same; goes before `after`"))
+        .header(
+            "Last-Event-ID",
+            shape::form("^(|start|now|[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+)$", "now")
+                .about("The same; goes before `after`, unless it is empty"),
+        )
         .answers_as(200, "Events, until the client goes", "text/event-stream", Shape::new(json!({"type": "string"}), text), Some(&event))
         .refuses(&[Kind::TooManyRequests])
 }

@@ -57,7 +57,7 @@ pub(in super::super) fn stream(schemas: &mut Schemas) -> Operation {
         .about("Server-sent events: `id` is the entry's, `data` the entry. Each comes once in a stream; a comment every 15 s.")
         .needs("account", kinds::our_address())
         .query("after", kinds::id(cast::ENTRY).about("Begin behind this entry; otherwise with what arrives from now on"))
-        .header("Last-Event-ID", kinds::id(cast::ENTRY).about("The same; goes before `after`"))
+        .header("Last-Event-ID", shape::form("^(|[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})$", cast::ENTRY).about("The same; goes before `after`, unless it is empty"))
         .answers_as(200, "Entries, until the client goes", "text/event-stream", Shape::new(json!({"type": "string"}), text), Some(&entry))
         .refuses(&[Kind::NotFound, Kind::TooManyRequests])
 }

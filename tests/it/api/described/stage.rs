@@ -38,6 +38,7 @@ pub(super) struct Stage {
 
 fn settings(config: &mut Config) {
     config.domain = "our.example".into();
+    config.mailbox.enabled = true;
     let carrier = || toml::from_str("kind = 'recording'\nname = 'test'\nfile = 'codes.jsonl'").unwrap();
     config.providers.sms = vec![carrier()];
     config.providers.email = vec![carrier()];
