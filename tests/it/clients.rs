@@ -165,6 +165,8 @@ async fn pages(scene: &Scene, block: &Block) {
     let ids: Vec<&str> = list["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
     assert!(ids.len() > 2, "more than a page");
     for id in ids {
+        // A page's cursor is its last id.
+        let said = said.replace(&format!("\"next\":\"{id}\""), "");
         assert_eq!(said.matches(id).count(), 1, "{id} in {said}");
     }
 }

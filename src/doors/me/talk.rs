@@ -147,8 +147,9 @@ fn standing(state: Delivery, reason: Option<&str>) -> String {
 
 fn why(reason: Option<&str>) -> String {
     match reason {
-        Some("SM_E001") => "the other side does not know this connection any more; connect again".into(),
-        Some("SM_E002") => "the other side takes no messages from you".into(),
+        Some("connection-broken") => "the other side does not know this connection any more; connect again".into(),
+        Some("rejected") => "the other side takes no messages from you".into(),
+        Some("domain-closed") => "the other side's node takes no messages any more".into(),
         Some("blocked") => "you have blocked this address".into(),
         Some(code) => format!("the other side refused it ({})", shown::words(code)),
         None => "the other side refused it".into(),
@@ -291,7 +292,7 @@ mod tests {
         for state in Delivery::ALL {
             assert!(!standing(state, None).is_empty());
         }
-        assert!(standing(Delivery::Failed, Some("SM_E002")).contains("takes no messages"));
+        assert!(standing(Delivery::Failed, Some("rejected")).contains("takes no messages"));
         assert_eq!(standing(Delivery::Failed, Some("410")), "not delivered: the other side refused it (410)");
     }
 }

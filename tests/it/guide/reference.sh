@@ -31,6 +31,9 @@ sms = [{ kind = "recording", name = "file", file = "codes.jsonl" }]
 [textsecure]
 enabled = true
 
+[mailbox]
+enabled = true
+
 [mesibo]
 enabled = true
 test_codes = [{ app = "com.example.app", address = "18005551234", code = "012345", valid_until = "2099-01-01T00:00:00Z" }]
@@ -69,6 +72,7 @@ handfast account create 0012345 --name Ann --config other.toml > /dev/null
 code=$(handfast passcode issue 0012345 --config other.toml --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["pass_code"])')
 printf 'customer_id,customer,order_id,status\n0012345,0012345,7,sent\n' > orders.csv
 printf 'name\nAnn\nBob\n' > rows.csv
+printf 'correct horse battery staple\n' > password
 printf 'a-token-of-an-application-0123456789' > app-token
 
 # What a page finds.

@@ -34,6 +34,8 @@ fn words(output: &Output) -> String {
 #[tokio::test]
 async fn a_node_is_backed_up_restored_elsewhere_and_delivers_what_was_waiting() {
     let net = Net::new();
+    // Known before it runs, so that the shop can call it.
+    net.socket_of("town.test");
     let mut shop = net.node("shop.test").await;
     let town = net.node("town.test").await;
     shop.account("1000", "Shop").await;

@@ -47,7 +47,11 @@ fn every_manual_page_is_read_without_a_warning() {
     let pages: Vec<_> =
         std::fs::read_dir(dir.path()).expect("pages").map(|page| page.expect("a page").path()).collect();
     assert!(pages.len() > 100, "only {} pages", pages.len());
-    let read = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).args(&pages).output().expect("groff runs");
+    let read = Command::new("groff")
+        .args(["-Kutf8", "-man", "-Tutf8", "-ww", "-z"])
+        .args(&pages)
+        .output()
+        .expect("groff runs");
     assert!(read.status.success() && read.stderr.is_empty(), "{}", String::from_utf8_lossy(&read.stderr));
     let one = printed(&["man"]);
     assert!(one.contains(".TH handfast 1") && one.contains("Exit codes"), "{}", &one[..400]);
