@@ -157,14 +157,15 @@ async fn the_overview_is_of_all_processes_together() {
     assert_eq!(overview["destinations"]["known"], 1);
 
     node.post("destinations/orders/pause", json!({})).await;
-    send(&node, "orders").await;
     eventually("a paused destination and what waits for it are seen", async || {
+        // A worker that has not heard of the pause yet still delivers.
+        send(&node, "orders").await;
         let overview = node.get("overview").await;
         let open: i64 = ["ready", "sending", "waits_for_destination"]
             .iter()
             .map(|state| overview["lanes"][0][state].as_i64().unwrap())
             .sum();
-        overview["destinations"]["paused"] == 1 && open == 1 && !overview["lanes"][0]["oldest_waiting_since"].is_null()
+        overview["destinations"]["paused"] == 1 && open > 0 && !overview["lanes"][0]["oldest_waiting_since"].is_null()
     })
     .await;
 }
