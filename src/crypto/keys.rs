@@ -85,7 +85,7 @@ purposes! {
     Mailbox = "mailbox",
 }
 
-/// What [`NodeKeys::mark`] seals: a key that opens it is the same key.
+/// What [`NodeKeys::marks`] seals: a key that opens it is the same key.
 const MARKED: &[u8] = b"handfast";
 const MARK_CONTEXT: &[u8] = b"key check";
 

@@ -1,6 +1,6 @@
 //! One conversation: what an account and one other address wrote to each other, newest last, page by page.
 //!
-//! Sent messages come from the [books](crate::books), received ones from the inbox; the ids of both sort by time, so a position is an
+//! Sent messages come from the [`crate::books`], received ones from the inbox; the ids of both sort by time, so a position is an
 //! id. Both are walked from the newest back, no more than 20,000 rows a page: where an account holds very much that belongs to others,
 //! a page may be short, or empty, and still have a `next` to go on from.
 

@@ -1,6 +1,6 @@
 //! Counters, gauges and histograms of this process.
 //!
-//! An instrument is a static with its name, its words and its labels ([`families`](super::families) lists them all). Everything whose
+//! An instrument is a static with its name, its words and its labels ([`super::families`] lists them all). Everything whose
 //! labels are known beforehand is there from the start, at zero, so that a graph begins where the process does and an alert never
 //! waits for the first time. Counting is a look-up by the labels' words and one atomic addition.
 //!

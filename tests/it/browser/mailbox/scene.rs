@@ -24,14 +24,6 @@ pub(super) async fn two() -> (Node, Node) {
     (a, b)
 }
 
-/// Both nodes, and the two connected.
-pub(super) async fn connected() -> (Node, Node) {
-    let (a, b) = two().await;
-    a.connected(ADA, &b.address(BOB), &b.code(BOB).await).await;
-    b.connected(BOB, &a.address(ADA), &a.code(ADA).await).await;
-    (a, b)
-}
-
 /// Gives an account a password.
 pub(super) async fn password(node: &Node, id: &str) {
     let set = node.api("PUT", &format!("accounts/{id}/password"), Some(json!({"password": PASSWORD}))).await;
