@@ -100,7 +100,7 @@ pub fn uuid_at(moment: Timestamp) -> uuid::Uuid {
 mod tests {
     use super::*;
 
-    /// Found by the fuzzer: a service says how long its token lives, and may say anything.
+    /// Found while a fuzz target was written: a service says how long its token lives, and may say anything.
     #[test]
     fn what_ends_in_a_million_years_has_not_ended() {
         assert!(!Instant::now().after(Duration::from_secs(u64::MAX)).is_past());

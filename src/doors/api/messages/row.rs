@@ -173,7 +173,7 @@ mod tests {
         Row::read(Fields::parse_with_raw(json.as_bytes())?, &app, Lane::Bulk, keyed)
     }
 
-    /// Found by the fuzzer: seven days after the end of time there is no time.
+    /// Found while its fuzz target was written: seven days after the end of time there is no time.
     #[tokio::test]
     async fn the_end_of_time_is_too_far_ahead() {
         let json = r#"{"from":"1000","to":"2*a.example","text":"hi","deliver_at":"9999-12-30T22:00:00Z","expires_at":"9999-12-30T22:00:00Z"}"#;
