@@ -158,7 +158,7 @@ fn broker(broker: &Broker) -> Markup {
         let messages = i64::from(queue.messages);
         let idle = queue.consumers == 0 && queue.carries != "dead";
         vec![
-            html! { code { (queue.carries) } },
+            html! { code .whole { (queue.carries) } },
             depth(messages, most),
             html! { (count(messages)) },
             html! { @if idle { (badge(Tone::Warn, "none")) } @else { (queue.consumers) } },
