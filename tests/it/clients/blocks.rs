@@ -15,7 +15,7 @@ pub(super) struct Block {
     pub(super) text: String,
 }
 
-/// All of them, in their order.
+/// All programs, in their order.
 pub(super) fn blocks() -> Vec<Block> {
     let (mut found, mut client, mut title) = (Vec::new(), String::new(), "");
     let mut lines = PAGE.lines();
@@ -28,6 +28,9 @@ pub(super) fn blocks() -> Vec<Block> {
         };
         let code = lines.by_ref().take_while(|line| *line != "```");
         let text: String = code.flat_map(|line| [line, "\n"]).collect();
+        if language == "text" {
+            continue;
+        }
         match title {
             CLIENT => client = text,
             _ if language == "sh" || title == ALONE => found.push(Block { language, title: title.into(), text }),
