@@ -84,6 +84,7 @@ async fn listener(handed: &mut Handed, name: &str, settings: Settings) -> anyhow
 
 /// The workers, until `stop`.
 pub async fn work(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    crate::listen::raise_limit();
     metrics::begin();
     traces::begin(&app.config, "work")?;
     let end = CancellationToken::new();

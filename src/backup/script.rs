@@ -32,7 +32,9 @@ pub fn backup(site: Site<'_>) -> String {
 }
 
 fn environment(site: Site<'_>) -> String {
-    format!("eval \"$({} backup --environment{})\"\n", quoted_path(&absolute(site.program)), with_settings(site))
+    // `eval "$(…)"` goes on when the command failed, and libpq would then take whatever database its defaults lead to.
+    let (program, settings) = (quoted_path(&absolute(site.program)), with_settings(site));
+    format!("database=$({program} backup --environment{settings})\neval \"$database\"\n: \"${{PGDATABASE:?}}\"\n")
 }
 
 fn with_settings(site: Site<'_>) -> String {
@@ -230,7 +232,10 @@ mod tests {
         for script in [backup(site), restore(site)] {
             assert!(!script.contains("hidden"), "{script}");
             assert!(script.contains(r"'/data/it'\''s/node.keys'"), "{script}");
-            assert!(script.contains("eval \"$('/bin/h' backup --environment --config '/etc/a b.toml')\""), "{script}");
+            assert!(
+                script.contains("database=$('/bin/h' backup --environment --config '/etc/a b.toml')\neval"),
+                "{script}"
+            );
             assert!(script.contains("attachments"), "{script}");
         }
     }

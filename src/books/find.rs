@@ -127,6 +127,9 @@ impl From<Status> for String {
     }
 }
 
+/// In these a delivery is still under way.
+const OPEN: [State; 3] = [State::Pending, State::Sending, State::Retrying];
+
 /// What was found.
 #[derive(Debug)]
 pub struct Found {
@@ -162,12 +165,18 @@ impl Filter {
         }
     }
 
-    /// The same, of nothing but what is still under way.
+    /// Whether it names states, and none in which anything is still under way: there is nothing to cancel.
+    pub fn is_of_ended(&self) -> bool {
+        !self.states.is_empty() && !self.states.iter().any(|state| OPEN.contains(state))
+    }
+
+    /// The same, of nothing but what is still under way. What names ended states only stays as it is: no states at all would mean
+    /// any state.
     pub(super) fn of_open(&self) -> Self {
-        let open = [State::Pending, State::Sending, State::Retrying];
         let states = match self.states.is_empty() {
-            true => open.to_vec(),
-            false => self.states.iter().copied().filter(|state| open.contains(state)).collect(),
+            true => OPEN.to_vec(),
+            false if self.is_of_ended() => self.states.clone(),
+            false => self.states.iter().copied().filter(|state| OPEN.contains(state)).collect(),
         };
         Self { states, ..self.clone() }
     }

@@ -228,6 +228,12 @@ async fn begin(call: Call, kind: OperationKind) -> Changed {
             "It was not clear which deliveries are meant; nothing was done.",
         ));
     }
+    if kind == OperationKind::Cancel && filter.is_of_ended() {
+        return Err(Turned::invalid(
+            format!("{}/new", path(kind)),
+            "These states have ended: there is nothing to cancel, and nothing was done.",
+        ));
+    }
     let rate = match kind {
         OperationKind::Replay => form.optional("rate", number(books::OPERATION_RATES)).map(|rate| rate as f32),
         // A cancel that waits would let go what it is to stop.

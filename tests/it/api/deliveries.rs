@@ -82,6 +82,9 @@ async fn a_bound_key_reaches_its_own_deliveries_only() {
     );
     let (status, begun) = ask(Method::POST, "/cancellations", json!({"filter": {"tag": "a"}})).await;
     assert_eq!((status.as_u16(), &begun["filter"]["from"]), (202, &json!(format!("1*{}", crate::support::DOMAIN))));
+    // What has ended cannot be cancelled; it must not come to mean everything.
+    let (status, _) = node.post("/cancellations", &json!({"filter": {"state": ["failed", "expired"]}})).await;
+    assert_eq!(status, 422);
     let (_, other) = node.post("/cancellations", &json!({"filter": {"tag": "zzz"}})).await;
     let other = format!("/operations/{}", other["id"].as_str().unwrap());
     assert_eq!(read(node.ask_as(&key, Method::GET, &other)).await.0, 404);

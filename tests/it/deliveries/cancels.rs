@@ -36,6 +36,26 @@ async fn each_id_gets_its_word() {
     assert_eq!(stage.count("select sum(cardinality(seqs)) from events where kind = 5").await, 3);
 }
 
+/// What has ended names nothing that could be stopped; without this, no state that is open meant any state.
+#[tokio::test]
+async fn a_cancel_of_what_has_ended_stops_nothing() {
+    let stage = Stage::new().await;
+    let failed = stage.open(3, "orders", "a").await;
+    stage.end(&failed, NOT_FOUND).await;
+    let open = stage.open(20, "orders", "b").await;
+    for state in [State::Delivered, State::Failed, State::Expired, State::Cancelled, State::Unconfirmed] {
+        for destination in [None, Some("orders".to_owned())] {
+            let filter = Filter { states: vec![state], destination, ..Filter::default() };
+            let begun = books::begin_operation(&stage.app, &cancel(filter)).await.unwrap();
+            stage.carry_all().await;
+            let ended = books::operation(&stage.app, begun.id).await.unwrap().unwrap();
+            assert_eq!((ended.state, ended.done, ended.stopping), (OperationState::Finished, 0, 0), "{state:?}");
+        }
+    }
+    assert_eq!(stage.states(&open).await, BTreeMap::from([("pending", 20)]));
+    assert_eq!(stage.states(&failed).await, BTreeMap::from([("failed", 3)]));
+}
+
 #[tokio::test]
 async fn a_destination_is_stopped_at_once() {
     let stage = Stage::new().await;

@@ -38,6 +38,9 @@ async fn begin(mut call: Call, kind: OperationKind) -> Answer {
     if filter.is_everything() {
         fields.mistake("filter", "names nothing; everything is too much at once");
     }
+    if kind == OperationKind::Cancel && filter.is_of_ended() {
+        fields.mistake("state", "names nothing that is still under way");
+    }
     fields.finish(Some(()))?;
     let filter = filter::for_key(&call, filter)?;
     // A cancel is not to wait for a count.
