@@ -30,7 +30,7 @@ async fn under_load_a_new_key_seals_and_everything_still_opens() {
     let (from, to) = (shop.account("1000", "Shop").await, town.account("2000", "Ada").await);
     let code = town.code("2000").await;
     shop.connected("1000", &to, &code).await;
-    let once = json!({"messages": [{"from": from, "to": to, "text": "once", "key": "the only one"}]});
+    let once = json!({"messages": [{"from": from, "to": to, "text": "once", "key": "the-only-one"}]});
     let first = shop.post("messages/batch", once.clone()).await["results"][0]["id"].clone();
 
     let (done, shop_ref) = (AtomicBool::new(false), &shop);

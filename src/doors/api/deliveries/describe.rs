@@ -197,8 +197,9 @@ pub(in super::super) fn begin_replay(schemas: &mut Schemas) -> Operation {
 }
 
 pub(in super::super) fn begin_cancel(schemas: &mut Schemas) -> Operation {
+    let wanted = filter(schemas).eg(json!({"destination": cast::WEBHOOK, "tag": "orders"}));
     let body = shape::request([
-        must("filter", filter(schemas)),
+        must("filter", wanted.about("A `state` that has ended names nothing to cancel, and is refused")),
         may("dry_run", shape::boolean().eg(false).default(false).about("Only count")),
     ]);
     Operation::new("Stop all that a filter finds")
