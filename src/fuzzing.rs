@@ -11,7 +11,7 @@ use crate::{App, cli, config, doors, homing, logins, openmsg, outbound, provider
 pub type Target = fn(&[u8]);
 
 /// Every target by its name: that of its program in `fuzz/fuzz_targets` and of its folder in `fuzz/seeds`.
-pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("openmsg_requests", openmsg::fuzzing::requests),
     ("openmsg_replies", openmsg::fuzzing::replies),
     ("openmsg_words", openmsg::fuzzing::words),
@@ -26,6 +26,7 @@ pub const TARGETS: [(&str, Target); 20] = [
     ("api_campaigns", doors::api::fuzzing::campaigns),
     ("rows", rows::fuzzing::rows),
     ("headers", doors::fuzzing::headers),
+    ("pages", doors::console::fuzzing::pages),
     ("outbound_targets", outbound::fuzzing::targets),
     ("provider_answers", providers::fuzzing::answers),
     ("webhooks", webhooks::fuzzing::words),

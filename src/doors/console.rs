@@ -34,6 +34,8 @@ mod dead;
 mod deliveries;
 mod destinations;
 mod filled;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 mod keys;
 mod live;

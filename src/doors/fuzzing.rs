@@ -7,9 +7,10 @@ use http::HeaderValue;
 use super::{attachments, form};
 use crate::events::{Cursor, Kind};
 use crate::fuzzing::{read_back, text};
+use crate::telemetry::traces;
 use crate::{listen, senders};
 
-/// Header values: who forwarded, ranges, cookies, ids to go on behind; and what a browser posts.
+/// Header values: who forwarded, ranges, cookies, ids to go on behind, traces; and what a browser posts to the form pages.
 pub(crate) fn headers(data: &[u8]) {
     let text = text(data);
     if let Ok(value) = HeaderValue::from_bytes(data) {
@@ -24,4 +25,9 @@ pub(crate) fn headers(data: &[u8]) {
         assert!(scopes.names().join(",").parse::<senders::Scopes>().is_ok_and(|again| again == scopes));
     }
     let _ = text.parse::<IpAddr>();
+    // What was read of a trace is told on as it was.
+    if let Some(parent) = traces::Parent::from_header(text) {
+        assert_eq!(traces::Parent::from_header(&parent.header()), Some(parent));
+        assert_eq!(traces::Parent::from_bytes(&parent.bytes()), Some(parent));
+    }
 }

@@ -290,3 +290,12 @@ impl Visit {
 fn id(text: &str) -> Option<Uuid> {
     text.parse().ok()
 }
+
+/// For the fuzzer: what strangers write is text on a page, and turns nothing round.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_text(any: &str) {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    assert!(!shown::text(any).contains(turns) && !shown::words(any).contains(|c| turns(c) || c == '\n'));
+    let name = shown::name(any).into_string();
+    assert_eq!(name.matches('<').count(), 2, "a name that is more than text");
+}

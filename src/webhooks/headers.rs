@@ -30,7 +30,7 @@ const TAKEN: [&str; 14] = [
 /// The convention's own.
 const TAKEN_PREFIX: &str = "webhook-";
 
-/// Checked headers; none of them is one that the node sets. `Debug` shows the names.
+/// Checked headers in the order of their names; none of them is one that the node sets. `Debug` shows the names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CustomHeaders(Vec<(HeaderName, HeaderValue)>);
 
@@ -71,6 +71,8 @@ impl CustomHeaders {
             let value = header_value(value).ok_or_else(|| HeaderError::Value(name.clone()))?;
             headers.push((name, value));
         }
+        // In whatever case and order they were given: the same set is the same value, and is so after a way through JSON.
+        headers.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
         Ok(Self(headers))
     }
 
@@ -139,10 +141,10 @@ mod tests {
             CustomHeaders::new([("X-Api-Key", "k 1"), ("user-agent", "shop/1"), ("Authorization", "Token x")]);
         let headers = headers.unwrap();
         let text = serde_json::to_string(&headers).unwrap();
-        assert_eq!(text, r#"{"x-api-key":"k 1","user-agent":"shop/1","authorization":"Token x"}"#);
+        assert_eq!(text, r#"{"authorization":"Token x","user-agent":"shop/1","x-api-key":"k 1"}"#);
         let again: CustomHeaders = serde_json::from_str(&text).unwrap();
-        assert!(headers.iter().all(|(name, _)| again.contains(name)));
-        assert_eq!(format!("{headers:?}"), r#"["x-api-key", "user-agent", "authorization"]"#);
+        assert!(again == headers, "the same set in another order is another value");
+        assert_eq!(format!("{headers:?}"), r#"["authorization", "user-agent", "x-api-key"]"#);
     }
 
     #[test]

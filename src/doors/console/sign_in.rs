@@ -120,6 +120,14 @@ async fn form(visit: &Visit, status: StatusCode, error: Option<&str>, way: &str)
     visit.door.framed(Framed::default(), status, "Sign in", &main).await
 }
 
+/// For the fuzzer: a way back leads to this origin.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzed_way(way: &str) {
+    let base = url::Url::parse("https://our.example/console/sign-in");
+    let led = base.and_then(|base| base.join(way));
+    assert!(!is_ours(way) || led.is_ok_and(|led| led.origin().ascii_serialization() == "https://our.example"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
