@@ -9,17 +9,23 @@ use serde_json::Value;
 pub(crate) struct Api {
     http: reqwest::Client,
     base: String,
+    metrics: String,
     key: String,
 }
 
 impl Api {
     pub(crate) fn of(node: &TownNode) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(256).build()?;
-        Ok(Self { http, base: format!("{}api/v1", node.api_url), key: node.api_key.reveal().to_owned() })
+        let (base, metrics) = (format!("{}api/v1", node.api_url), format!("{}metrics", node.api_url));
+        Ok(Self { http, base, metrics, key: node.api_key.reveal().to_owned() })
     }
 
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(self.http.get(format!("{}{path}", self.base)), path).await
+    }
+
+    pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
+        Ok(self.http.get(&self.metrics).send().await?.error_for_status()?.text().await?)
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {

@@ -5,7 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `webhook`, `latency`, `neighbour`, `grown`, `openmsg` | the scenarios |
+//! | `webhook`, `latency`, `neighbour`, `grown`, `watched`, `openmsg` | the scenarios |
 //! | `stage`, `round` | where they are played, and once |
 //! | `sink`, `loader`, `bare`, `part` | the processes beside the node |
 //! | `body`, `disk`, `machine`, `books` | what is sent and what is looked at |
@@ -30,6 +30,7 @@ mod report;
 mod round;
 mod sink;
 mod stage;
+mod watched;
 mod webhook;
 
 use std::path::PathBuf;
@@ -39,7 +40,7 @@ use anyhow::Context;
 use clap::Parser;
 
 /// In the order in which they are played.
-const SCENARIOS: [&str; 10] = [
+const SCENARIOS: [&str; 11] = [
     "webhook-1",
     "webhook-100",
     "webhook-10000",
@@ -48,6 +49,7 @@ const SCENARIOS: [&str; 10] = [
     latency::NAME,
     neighbour::NAME,
     grown::NAME,
+    watched::NAME,
     "workers-2",
     "workers-4",
 ];
@@ -163,6 +165,7 @@ impl Played {
             latency::NAME => latency::play(options).await?,
             neighbour::NAME => neighbour::play(options).await?,
             grown::NAME => grown::play(options).await?,
+            watched::NAME => watched::play(options).await?,
             volume => webhook::Volume::named(volume).context("unknown")?.play(options).await?,
         };
         self.rows.push(row);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use handfast::demo::town::{SingleNode, SingleSettings};
+use handfast::demo::town::{SingleNode, SingleSettings, TownNode};
 use serde_json::json;
 
 use crate::api::Api;
@@ -133,6 +133,11 @@ impl Stage {
         let report = self.report(0, u64::MAX).await?;
         anyhow::ensure!(report.different == u64::from(rate.count), "the sink missed calls of the bare loop");
         Ok((rate, used))
+    }
+
+    /// The node.
+    pub(crate) fn node(&self) -> &TownNode {
+        self.single.node()
     }
 
     /// A load that says how it should be, but not yet where to.

@@ -69,18 +69,31 @@ impl Volume {
 
     /// A warm-up and the rounds.
     pub(crate) async fn rounds(self, stage: &mut Stage, options: &Options, name: &str) -> anyhow::Result<Vec<Round>> {
-        eprintln!("{name}: warm-up");
-        let messages = options.messages.unwrap_or(self.messages);
-        let warm_up = Load { count: messages.div_ceil(5), ..self.load(stage) };
-        round::node_alone(stage, &warm_up).await?;
+        self.warm_up(stage, options, name).await?;
         let mut rounds = Vec::new();
         for n in 1..=options.rounds {
-            let load = Load { count: messages, ..self.load(stage) };
-            let round = round::round(stage, &load).await?;
-            eprintln!("{name}: round {n}: {}", round.sentence());
-            rounds.push(round);
+            rounds.push(self.round(stage, options, &format!("{name}: round {n}")).await?);
         }
         Ok(rounds)
+    }
+
+    /// A fifth of a round, of which nothing is told.
+    pub(crate) async fn warm_up(self, stage: &mut Stage, options: &Options, name: &str) -> anyhow::Result<()> {
+        eprintln!("{name}: warm-up");
+        let load = Load { count: self.count(options).div_ceil(5), ..self.load(stage) };
+        round::node_alone(stage, &load).await.map(drop)
+    }
+
+    /// One round; `called` is what whoever watches reads.
+    pub(crate) async fn round(self, stage: &mut Stage, options: &Options, called: &str) -> anyhow::Result<Round> {
+        let load = Load { count: self.count(options), ..self.load(stage) };
+        let round = round::round(stage, &load).await?;
+        eprintln!("{called}: {}", round.sentence());
+        Ok(round)
+    }
+
+    fn count(self, options: &Options) -> u32 {
+        options.messages.unwrap_or(self.messages)
     }
 
     fn load(self, stage: &mut Stage) -> Load {
