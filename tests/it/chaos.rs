@@ -10,6 +10,7 @@ mod broker;
 mod cancel;
 mod database;
 mod dice;
+mod failover;
 mod failpoints;
 mod ingress;
 mod lease;

@@ -1,5 +1,6 @@
 //! Two connected nodes between which messages flow: A sends, B receives. And a peer that is no handfast node, connected with both.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -34,12 +35,26 @@ impl Stage {
 
     /// Both nodes on servers that this test may stop.
     pub(super) async fn on(pair: &Pair, workers: usize, with: impl Fn(Options) -> Options) -> Self {
+        let url = url::Url::parse(pair.database_url("postgres").reveal()).expect("a URL");
+        let database = SocketAddr::from(([127, 0, 0, 1], url.port().expect("a port")));
+        Self::on_database(pair, database, workers, with).await
+    }
+
+    /// The same, with another address for the database's.
+    pub(super) async fn on_database(
+        pair: &Pair,
+        database: SocketAddr,
+        workers: usize,
+        with: impl Fn(Options) -> Options,
+    ) -> Self {
         for name in ["a", "b"] {
             pair.ensure_database(name).await.expect("a database");
         }
         Self::set(workers, |domain, options| {
             let name = domain.split('.').next().expect("a name");
-            let options = options.set("database.url", pair.database_url(name).reveal());
+            let mut url = url::Url::parse(pair.database_url(name).reveal()).expect("a URL");
+            url.set_port(Some(database.port())).expect("a host");
+            let options = options.set("database.url", url.as_str());
             with(options.set("amqp.url", pair.amqp_url("handfast").reveal()))
         })
         .await
