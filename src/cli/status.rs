@@ -48,11 +48,11 @@ const ATTEMPTS: [Column; 8] = [
 /// Show how the node is, what became of a message, or count a whole campaign.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With an ID: the message, its deliveries and every attempt. With --summary: how many messages are in which state.
-With --from, --to, --state or --tag: the newest messages of that kind. With nothing: how the node is, and the newest messages
+With an ID: the message, its deliveries and every attempt. With --summary: how many messages are in which state. \
+With --from, --to, --state or --tag: the newest messages of that kind. With nothing: how the node is, and the newest messages \
 (with --json these alone; for the node, `handfast top --once --json`).
 
-States: pending (accepted, not tried), sending, retrying (waits for its next attempt), delivered, failed (the
+States: pending (accepted, not tried), sending, retrying (waits for its next attempt), delivered, failed (the \
 peer said no for good), cancelled, expired, unconfirmed (sent, but the answer was lost: it may have arrived).
 
 Examples:
@@ -100,7 +100,7 @@ enum State {
 /// Stop messages that have not gone out yet.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-stopped: it will not be sent. stopping: a worker holds it and drops it within a second, unless it has just gone.
+stopped: it will not be sent. stopping: a worker holds it and drops it within a second, unless it has just gone. \
 gone: too late, or over already; the exit code is then 1.
 
 Example:
