@@ -20,7 +20,7 @@ use super::top::Overview;
 const LIST: [Column; 6] = [
     Column("ID", "id", Show::Text),
     Column("FROM", "from", Show::Text),
-    Column("TO", "to", Show::Text),
+    Column("TO", "to|destination", Show::Text),
     Column("STATE", "state", Show::Text),
     Column("ACCEPTED", "created_at", Show::Time),
     Column("TAG", "tag", Show::Text),
@@ -28,7 +28,7 @@ const LIST: [Column; 6] = [
 const ONE: [Column; 7] = [
     Column("ID", "id", Show::Text),
     Column("FROM", "from", Show::Text),
-    Column("TO", "to", Show::Text),
+    Column("TO", "to|destination", Show::Text),
     Column("STATE", "state", Show::Text),
     Column("ACCEPTED", "created_at", Show::Time),
     Column("EXPIRES", "expires_at", Show::Time),
@@ -284,6 +284,12 @@ mod tests {
         NO  AT                    MS  OUTCOME  STATUS  CODE  LATE  ANSWER
         1   2026-01-02 03:04:06Z  21  retry    503                 busy
         ");
+    }
+
+    #[test]
+    fn where_a_message_goes_is_told_for_webhooks_too() {
+        let message = json!({"id": "0192", "from": null, "to": null, "destination": "orders", "state": "failed", "tag": null});
+        assert!(message_words(&message).contains("to        orders\n"));
     }
 
     #[test]
