@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn where_a_message_goes_is_told_for_webhooks_too() {
-        let message = json!({"id": "0192", "from": null, "to": null, "destination": "orders", "state": "failed", "tag": null});
+        let message =
+            json!({"id": "0192", "from": null, "to": null, "destination": "orders", "state": "failed", "tag": null});
         assert!(message_words(&message).contains("to        orders\n"));
     }
 

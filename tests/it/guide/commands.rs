@@ -10,16 +10,19 @@ use handfast::arguments::Arguments;
 use super::blocks::{pages, root};
 
 /// What stands for something, and something that it stands for.
-const PLACEHOLDERS: [(&str, &str); 8] = [
+const PLACEHOLDERS: [(&str, &str); 7] = [
     ("ID", "0192f0c1-5a3e-7b11-8f00-1234567890ab"),
     ("ID…", "0192f0c1-5a3e-7b11-8f00-1234567890ab"),
     ("N", "5"),
     ("TIME", "10m"),
     ("URL", "https://hub.example/"),
-    ("COMMAND", "status"),
     ("SHELL", "bash"),
     ("CURSOR", "12"),
 ];
+
+/// What is not wrong with a command that is only mentioned.
+const MENTIONED: [ErrorKind; 3] =
+    [ErrorKind::MissingRequiredArgument, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::DisplayHelp];
 
 /// The words of a line as a shell makes them, without what follows a redirection or a pipe.
 fn words(line: &str) -> Vec<String> {
@@ -47,13 +50,15 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Why a line is no command, if it is none.
+/// Why a line is no command, if it is none. What may be left out stands in brackets; `…` and `COMMAND` are any command.
 fn fault(line: &str) -> Option<clap::Error> {
+    let line = line.replace(['[', ']'], " ");
     let stands_for = |word: String| {
         let known = PLACEHOLDERS.iter().find(|(name, _)| *name == word);
         OsString::from(known.map_or(word, |(_, value)| (*value).to_owned()))
     };
-    let arguments = Arguments::completed(words(line).into_iter().map(stands_for));
+    let told = words(&line).into_iter().filter(|word| !matches!(word.as_str(), "…" | "COMMAND"));
+    let arguments = Arguments::completed(told.map(stands_for));
     Arguments::try_parse_from(arguments).err()
 }
 
@@ -113,8 +118,7 @@ fn every_command_between_backticks_is_one() {
         for line in quoted(&text).into_iter().filter(|quote| quote.starts_with("handfast ")) {
             commands += 1;
             // A mention may leave out what a call must say.
-            let whole = fault(&line)
-                .filter(|error| !matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::DisplayHelp));
+            let whole = fault(&line).filter(|error| !MENTIONED.contains(&error.kind()));
             wrong.extend(whole.map(|error| format!("{place}: {line}\n{error}")));
         }
     }
