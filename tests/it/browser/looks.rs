@@ -59,7 +59,7 @@ impl Browser {
     }
 
     /// A picture in each colour scheme; the page is light afterwards.
-    pub(super) async fn keep_pictures(&self, page: &str) {
+    pub(super) async fn keep_both_pictures(&self, page: &str) {
         for scheme in [Scheme::Dark, Scheme::Light] {
             self.prefer(scheme).await;
             self.keep_picture(page, scheme).await;

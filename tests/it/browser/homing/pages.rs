@@ -31,7 +31,7 @@ async fn a_page_fits_a_phone() {
             browser.run(&format!("{all} return [innerWidth, document.documentElement.scrollWidth];"), json!([])).await;
         assert_eq!(sizes[0], 360);
         assert!(sizes[1].as_u64() <= Some(360), "{page} is {} wide", sizes[1]);
-        browser.keep_pictures(&format!("homing-{name}")).await;
+        browser.keep_both_pictures(&format!("homing-{name}")).await;
     }
     browser.close().await;
 }

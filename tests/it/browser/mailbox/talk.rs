@@ -60,7 +60,7 @@ async fn two_people_connect_and_talk_and_messages_arrive_without_reloading() {
         open(&at_bob, &b, path).await;
         at_bob.see("main h1").await;
         assert_eq!(at_bob.run(wide, json!([])).await, json!(false), "{path} is wider than a phone");
-        at_bob.keep_pictures(&format!("mailbox-{page}")).await;
+        at_bob.keep_both_pictures(&format!("mailbox-{page}")).await;
     }
     tokio::join!(at_ada.close(), at_bob.close());
     for (node, secrets) in [(&mut a, [code.as_str(), PASSWORD]), (&mut b, [code.as_str(), "Hello Ada"])] {
