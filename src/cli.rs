@@ -3,8 +3,7 @@
 //!
 //! A command is a clap struct with one `run`; the binary embeds [`Command`] and does nothing else. Answers go to standard output,
 //! everything said about the work (progress, waiting, mistakes) to standard error, so that output can be piped.
-//! Exit codes: 0 done, 1 refused or failed, 2 used wrongly.
-//! What works on the database or starts processes (`up`, `serve`, `work`, `migrate`, `key`) is not here.
+//! What runs a node, or works on its database and files, is in [`crate::arguments`].
 
 mod accounts;
 mod apikeys;

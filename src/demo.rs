@@ -39,7 +39,7 @@ const WORKERS: usize = 2;
 #[command(after_help = "\
 The orders are a CSV with the columns order_id, customer_id, date, cds and amount_usd, sorted by customer.
 
-Nothing outside the data directory is written, no name is added to /etc/hosts, and only free ports of loopback
+Nothing outside the data directory is written, no name is added to /etc/hosts, and only free ports of loopback \
 are used.")]
 pub struct DemoCommand {
     /// All customers of the file, instead of the first 500

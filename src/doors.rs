@@ -12,7 +12,8 @@
 //! | private | `/api/v1/…` | [`api`]: our own applications |
 //! | private | `/handshake…` | [`form`]: people who start a handshake in a browser |
 //! | private | `/console…` | [`console`]: operators, in a browser |
-//! | private | `/healthz`, `/readyz` | [`health`]: whoever supervises the process |
+//! | private | `/readyz` | [`health`]: whoever supervises the process |
+//! | private, a worker's own | `/healthz` | [`health`]: likewise |
 //! | private, a worker's own | `/metrics` | [`metrics`]: whoever watches it |
 //!
 //! Doors never name one another's wire types; each answers mistakes in its own shape. In warp that means: prefix outside,

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     if let Err(error) = crypto::init() {
         return failed(&error.into());
     }
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(Arguments::completed(std::env::args_os()));
     // One current-thread runtime a process: measured to cost a quarter less than several threads, and processes are how it scales.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -240,6 +240,7 @@ fn message_of(delivery: Delivery) -> MessageView {
         id: delivery.id,
         from: delivery.from,
         to: delivery.to,
+        destination: delivery.destination,
         state: delivery.state,
         tag: delivery.tag,
         created_at: delivery.created_at,

@@ -396,6 +396,8 @@ pub struct MessageView {
     pub from: Option<String>,
     /// The peer, likewise.
     pub to: Option<String>,
+    /// Where it goes: the peer's domain, or the webhook's name.
+    pub destination: String,
     /// Where its delivery is.
     pub state: State,
     /// The sender's word.

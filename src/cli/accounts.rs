@@ -32,7 +32,7 @@ const PASSWORD: Asking = Asking {
 /// Create, list, rename, disable and enable accounts; let people in to the mailbox.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An address is an ID of 1 to 20 digits, a star and the node's domain: 1000*shop.example. For an account of
+An address is an ID of 1 to 20 digits, a star and the node's domain: 1000*shop.example. For an account of \
 this node the ID alone will do. Quote addresses: the shell has its own use for a star.
 
 Examples:
@@ -90,7 +90,7 @@ enum What {
     },
     /// Set the password with which somebody signs in to the mailbox; who is signed in is signed out
     #[command(after_help = "\
-The password is asked for at the terminal, unseen, or read from --password-file, HANDFAST_ACCOUNT_PASSWORD or
+The password is asked for at the terminal, unseen, or read from --password-file, HANDFAST_ACCOUNT_PASSWORD or \
 standard input. The key needs every right that the mailbox gives: accounts, passcodes, connections, messages, inbox.")]
     Password {
         /// ID or whole address

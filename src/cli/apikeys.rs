@@ -24,13 +24,14 @@ const COLUMNS: [Column; 5] = [
 /// Create, list and revoke API keys.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each scope also as NAME:read, which allows only reading; * is everything.
+Each scope also as NAME:read, which allows only reading; * is everything. \
 A key bound to an account cannot act for another. The key is shown here once: the node keeps only its hash.
 
 Examples:
   handfast apikey create shop --scope messages --account '1000*shop.example'
   handfast apikey create dashboard --scope messages:read,inbox:read
-  handfast apikey create shop --scope messages --json | jq -r .key > /run/secrets/handfast")]
+  handfast apikey create shop --scope messages --json \\
+      | jq -r .key > /run/secrets/handfast")]
 pub struct ApiKeyCommand {
     #[command(flatten)]
     target: Target,

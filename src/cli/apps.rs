@@ -58,15 +58,18 @@ const SESSIONS: [Column; 8] = [
 /// Create, list, show, change and delete applications that people sign in to by code.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The id is what clients send as appid. Without --backend the node makes the tokens; with mesibo it has mesibo make
-them, with the application's token from --backend-token-file. The clients that mesibo has shipped want
+The id is what clients send as appid. Without --backend the node makes the tokens; with mesibo it has mesibo make \
+them, with the application's token from --backend-token-file. The clients that mesibo has shipped want \
 --result string; its documentation says bool. See docs/logins.md and docs/mesibo.md.
 
 Examples:
   handfast apps create com.example.app --name Example
-  handfast apps create com.example.app --name Example --ways sms,voice,email --countries 49,43 --result string
-  handfast apps create com.example.app --name Example --backend mesibo --backend-token-file token
-  handfast apps create com.example.intranet --name Intranet --ways verifier --verifier https://auth.example/login
+  handfast apps create com.example.app --name Example \\
+      --ways sms,voice,email --countries 49,43 --result string
+  handfast apps create com.example.app --name Example \\
+      --backend mesibo --backend-token-file token
+  handfast apps create com.example.intranet --name Intranet \\
+      --ways verifier --verifier https://auth.example/login
   handfast apps update com.example.app --text '{code} is your {app} code.'
   handfast apps update com.example.app --enabled false")]
 pub struct AppCommand {
@@ -79,7 +82,7 @@ pub struct AppCommand {
 /// List and revoke sessions, and let somebody sign in again who was wrong too often.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An address is written as it is typed at a login: 18005551234, ann@mail.example, a user id. `unlock` lets it sign in
+An address is written as it is typed at a login: 18005551234, ann@mail.example, a user id. `unlock` lets it sign in \
 again at once; how often it may be sent a code stays as it is.
 
 Examples:

@@ -34,7 +34,7 @@ const OPEN_AT_MOST: Duration = Duration::from_secs(75);
 /// See who changed what: over the API, on the command line, in the console, on the machine.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every change somebody asks for is written down before it is done; refused ones too. The outcome is the status that was
+Every change somebody asks for is written down before it is done; refused ones too. The outcome is the status that was \
 answered; none means that it is not known whether it was done. Kept for audit.keep (365 days).
 
 Examples:

@@ -57,16 +57,16 @@ const ERRORS: [Column; 3] =
 /// One template, rows in any number: create, upload, watch, pause, slow down, cancel, report.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A template is a message as `POST /messages` takes it, with {column} for a row's value in any text of it ({{ and }} are
-braces). Rows are CSV with a header or a JSON object a line, plain or gzip (.gz). Every row that cannot become a message
+A template is a message as `POST /messages` takes it, with {column} for a row's value in any text of it ({{ and }} are \
+braces). Rows are CSV with a header or a JSON object a line, plain or gzip (.gz). Every row that cannot become a message \
 is listed by `campaign errors`; the others go out.
 
-`run` does all of it, and can be repeated: with --campaign ID it asks the node how many rows it has, and goes on behind
+`run` does all of it, and can be repeated: with --campaign ID it asks the node how many rows it has, and goes on behind \
 them, whoever died when. A column `key` (or --key-field) makes rows unique within the campaign.
 
 Examples:
-  handfast campaign run orders.csv --name spring \\
-      --template '{\"from\":\"1000\",\"to\":\"{customer}*customers.test\",\"text\":\"Order {id}: {status}\"}' --key-field id
+  handfast campaign run orders.csv --name spring --key-field id \\
+      --template '{\"webhook\":\"orders\",\"payload\":{\"order\":\"{id}\"}}'
   handfast campaign create spring --template @hook.json --rate 50
   handfast campaign rows ID orders.csv.gz --close
   handfast campaign report ID > spring.csv")]

@@ -33,13 +33,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Shake hands with an address elsewhere.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The other side makes a pass code for TO and tells it to you. Without --code it is asked for at the terminal,
+The other side makes a pass code for TO and tells it to you. Without --code it is asked for at the terminal, \
 or read from standard input when that is a pipe; so it appears in no list of processes.
 
 Examples:
   handfast connect '1000*shop.example' '0012345*other.example'
   echo 042137 | handfast connect 1000 '0012345*other.example'
-  handfast connect 1000 '0012345*other.example' --code 042137 --one-way --no-wait")]
+  handfast connect 1000 '0012345*other.example' --code 042137 --no-wait")]
 pub struct ConnectCommand {
     #[command(flatten)]
     target: Target,
@@ -64,7 +64,7 @@ pub struct ConnectCommand {
 /// List, show, block, unblock and delete connections.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A blocked connection stays, but nothing passes either way. A deleted one is gone for good: the other side learns
+A blocked connection stays, but nothing passes either way. A deleted one is gone for good: the other side learns \
 it with its next message and needs a new pass code.
 
 Examples:

@@ -67,7 +67,7 @@ const DEAD: &str = "failed,expired,unconfirmed";
 /// Find, count, replay and cancel deliveries.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A message is one delivery: both have the same id. What ended undelivered can be replayed: it gets its whole retry
+A message is one delivery: both have the same id. What ended undelivered can be replayed: it gets its whole retry \
 schedule again. What has not gone can be cancelled; the answer says for each whether it was stopped or had gone.
 
 Examples:
@@ -125,13 +125,13 @@ enum What {
 /// Show dead letters: what failed, expired, or may have arrived.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-First how many there are by destination and reason, then the newest ones. `handfast replay` with the same options
+First how many there are by destination and reason, then the newest ones. `handfast replay` with the same options \
 sends them again.
 
 Examples:
   handfast dead
   handfast dead --destination orders --status 404 --all --json
-  handfast dead --since 1d --code timeout")]
+  handfast dead --since 1d --code connect")]
 pub struct DeadCommand {
     #[command(flatten)]
     target: Target,

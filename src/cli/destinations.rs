@@ -41,14 +41,15 @@ const DETAILS: [Column; 14] = [
 /// See how destinations are, set their pace, pause and resume them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A destination is the domain of a peer, the name of a webhook, or what the node itself sends (sms:codes, push:fcm,
-relay:partner). States: well, slowed (it refused, or was slow: fewer calls at once), retry_after (it asked for a pause),
-open (it failed: nothing goes until closed_until), half_open (one call probes), paused (by an operator). Everything waits
+A destination is the domain of a peer, the name of a webhook, or what the node itself sends (sms:codes, push:fcm, \
+relay:partner). States: well, slowed (it refused, or was slow: fewer calls at once), retry_after (it asked for a pause), \
+open (it failed: nothing goes until closed_until), half_open (one call probes), paused (by an operator). Everything waits \
 meanwhile, and goes on by itself.
 
 Examples:
   handfast destination list --state open
-  handfast destination set orders --at-once 50 --rate 200 --schedule 5s,30s,2m,10m
+  handfast destination set orders --at-once 50 --rate 200 \\
+      --schedule 5s,30s,2m,10m
   handfast destination set orders --rate default
   handfast destination pause orders
   handfast destination resume orders")]

@@ -26,13 +26,14 @@ const SILENCE: Duration = Duration::from_secs(50);
 /// List and follow status events.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`follow` prints events as they happen until Ctrl-C, and goes on where it was when the connection breaks. The `id` of
+`follow` prints events as they happen until Ctrl-C, and goes on where it was when the connection breaks. The `id` of \
 an event is the cursor behind it: give it to --after and nothing is missed in between.
 
 Examples:
   handfast events list --kinds 'delivery.failed,delivery.expired' --limit 20
   handfast events list --all --json > events.ndjson
-  handfast events follow --kinds 'message.received' --json | while read -r event; do …; done")]
+  handfast events follow --kinds message.received --json \\
+      | while read -r event; do …; done")]
 pub struct EventsCommand {
     #[command(flatten)]
     target: Target,

@@ -38,21 +38,23 @@ use session::Options;
 /// A user of Homing Space: a space, its personas, what waits for them, logins
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A space is made at a hub, opened by a password, and has up to seven personas: names to sign in with at merchants'
-sites. This machine keeps one file of it (--space), which is of no use without the password. The password is asked
+A space is made at a hub, opened by a password, and has up to seven personas: names to sign in with at merchants' \
+sites. This machine keeps one file of it (--space), which is of no use without the password. The password is asked \
 for at the terminal, or read from --password-file, HANDFAST_HOMING_PASSWORD or standard input.
 
 Examples:
   handfast homing create --hub https://hub.example/homing/hub
   handfast homing persona add alice
   handfast homing set email alice@mail.example
-  handfast homing login https://shop.example/homing/login --persona alice --give phone1
+  handfast homing login https://shop.example/homing/login \\
+      --persona alice --give phone1
   handfast homing inbox --wait 5m
   handfast homing approve hsc_… --give phone1
 
 For merchants:
   handfast homing keys shopkeeper --to /etc/handfast
-  handfast homing site add --persona shopkeeper --name Shop --endpoint https://shop.example/homing/endpoint")]
+  handfast homing site add --persona shopkeeper --name Shop \\
+      --endpoint https://shop.example/homing/endpoint")]
 pub struct HomingCommand {
     #[command(flatten)]
     options: Options,

@@ -55,11 +55,12 @@ const KEYS: [Column; 5] = [
 /// Look after a Homing Space hub: sites, their trials, the hub's keys
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A site whose trial is over, or that is revoked, is welcomed nowhere: merchants hear TRIAL_ENDED or SITE_REVOKED.
+A site whose trial is over, or that is revoked, is welcomed nowhere: merchants hear TRIAL_ENDED or SITE_REVOKED. \
 A new key is shown to merchants at once and signs later, so that they have time to pin it; the old one stays shown.
 
 Examples:
-  handfast hub sites --all --json | jq -r 'select(.state == \"trial-ended\") | .id'
+  handfast hub sites --all --json \\
+      | jq -r 'select(.state == \"trial-ended\") | .id'
   handfast hub site hst_0123456789abcdef --no-trial
   handfast hub keys rotate --after 7d")]
 pub struct HubCommand {

@@ -35,13 +35,14 @@ const SILENCE: Duration = Duration::from_secs(50);
     after_help = "\
 `handfast inbox ADDRESS` is short for `handfast inbox list ADDRESS`. Tables cut long texts: `read` and --json show all.
 
-`follow` prints messages as they come until Ctrl-C, and goes on where it was when the connection breaks. With
+`follow` prints messages as they come until Ctrl-C, and goes on where it was when the connection breaks. With \
 --ack each message is acknowledged once it was printed; what was not printed stays unread.
 
 Examples:
   handfast inbox 1000 --unread
   handfast inbox read 0192f0c1-5a3e-7b11-8f00-1234567890ab
-  handfast inbox follow '1000*shop.example' --json | while read -r entry; do …; done
+  handfast inbox follow '1000*shop.example' --json \\
+      | while read -r entry; do …; done
   handfast inbox count"
 )]
 pub struct InboxCommand {

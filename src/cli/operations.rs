@@ -48,13 +48,14 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Send again all dead letters that a filter finds.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each gets its whole retry schedule and the life it had. Without --state: what failed or expired. What was cancelled
-on purpose and what may have arrived (unconfirmed) is replayed only when its state is named. It goes on in the node
+Each gets its whole retry schedule and the life it had. Without --state: what failed or expired. What was cancelled \
+on purpose and what may have arrived (unconfirmed) is replayed only when its state is named. It goes on in the node \
 when this command ends; `handfast operation` pauses, resumes or cancels it.
 
 Examples:
   handfast replay --destination orders --dry-run
-  handfast replay --destination orders --status 5xx --since 1d --rate 200 --watch")]
+  handfast replay --destination orders --status 5xx --since 1d \\
+      --rate 200 --watch")]
 pub struct ReplayCommand {
     #[command(flatten)]
     target: Target,

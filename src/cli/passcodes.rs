@@ -19,7 +19,7 @@ const COLUMNS: [Column; 3] = [
 /// Issue, list and revoke pass codes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A pass code opens one connection to one account, once, and dies soon (10 minutes unless told otherwise, an hour
+A pass code opens one connection to one account, once, and dies soon (10 minutes unless told otherwise, an hour \
 at most). Tell it to the other side by a way you trust; the code is shown here once and never again.
 
 Examples:

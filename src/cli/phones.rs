@@ -62,8 +62,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// List, show, disable, enable and unregister phone numbers, and try out how they are pushed to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A number is written +14155550101. A disabled one answers like one that does not exist and keeps what it has; an
-unregistered one has nothing left, and can register again at once, also where a peer had listed it. A peer that
+A number is written +14155550101. A disabled one answers like one that does not exist and keeps what it has; an \
+unregistered one has nothing left, and can register again at once, also where a peer had listed it. A peer that \
 still has it lists it again when its directory is read next.
 
 Examples:
@@ -81,7 +81,7 @@ pub struct PhoneCommand {
 /// See how the directories of federated nodes were last read.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What a peer lists can be written to from here, and cannot register here. Each directory is read every
+What a peer lists can be written to from here, and cannot register here. Each directory is read every \
 textsecure.sync_every, and sooner after a failure; ERROR says why the last try failed.
 
 Examples:

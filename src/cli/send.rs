@@ -34,22 +34,26 @@ use crate::template::Template;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 One message: --from, --to and --text are taken as they stand.
-A file: --from, --to and --text are templates. {column} stands for the row's value, {{ and }} for braces. Without
+
+A file: --from, --to and --text are templates. {column} stands for the row's value, {{ and }} for braces. Without \
 them the columns from, to and text are used. A row that lacks something fails alone and is listed at the end.
 
-Running the same command on the same file again is safe: every row has a key made from its place in the file, its
-addresses and its text, and the node keeps keys for 24 hours. So after Ctrl-C or a crash just run it again: what was
-accepted is not sent twice. To send the same rows on purpose a second time, give another --run NAME. Rows must keep
+Running the same command on the same file again is safe: every row has a key made from its place in the file, its \
+addresses and its text, and the node keeps keys for 24 hours. So after Ctrl-C or a crash just run it again: what was \
+accepted is not sent twice. To send the same rows on purpose a second time, give another --run NAME. Rows must keep \
 their places: put new ones at the end. After 24 hours the keys are forgotten, and all rows are sent anew.
 
-Messages of a file are tagged, so that they can be counted and found: `handfast status --summary --tag TAG`. Rows
+Messages of a file are tagged, so that they can be counted and found: `handfast status --summary --tag TAG`. Rows \
 that an earlier run had sent keep that run's tag; without --tag, the same command on the same file has the same tag.
 
 Examples:
-  handfast send --from 1000 --to '0012345*other.example' --text 'Your order is on its way' --follow
-  handfast send orders.csv --from '1000*shop.test' --to '{customer_id}*customers.test' \\
-      --text 'Order {order_id}: {status}' --errors refused.csv
-  ./new-orders | handfast send - --format ndjson --from 1000 --to '{address}' --text 'Order {id}' --tag today")]
+  handfast send --from 1000 --to '0012345*other.example' \\
+      --text 'Your order is on its way' --follow
+  handfast send orders.csv --from '1000*shop.test' \\
+      --to '{customer_id}*customers.test' --text 'Order {order_id}: {status}' \\
+      --errors refused.csv
+  ./new-orders | handfast send - --format ndjson --from 1000 \\
+      --to '{address}' --text 'Order {id}' --tag today")]
 pub struct SendCommand {
     #[command(flatten)]
     target: Target,

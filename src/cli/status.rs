@@ -20,7 +20,7 @@ use super::top::Overview;
 const LIST: [Column; 6] = [
     Column("ID", "id", Show::Text),
     Column("FROM", "from", Show::Text),
-    Column("TO", "to", Show::Text),
+    Column("TO", "to|destination", Show::Text),
     Column("STATE", "state", Show::Text),
     Column("ACCEPTED", "created_at", Show::Time),
     Column("TAG", "tag", Show::Text),
@@ -28,7 +28,7 @@ const LIST: [Column; 6] = [
 const ONE: [Column; 7] = [
     Column("ID", "id", Show::Text),
     Column("FROM", "from", Show::Text),
-    Column("TO", "to", Show::Text),
+    Column("TO", "to|destination", Show::Text),
     Column("STATE", "state", Show::Text),
     Column("ACCEPTED", "created_at", Show::Time),
     Column("EXPIRES", "expires_at", Show::Time),
@@ -48,11 +48,11 @@ const ATTEMPTS: [Column; 8] = [
 /// Show how the node is, what became of a message, or count a whole campaign.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With an ID: the message, its deliveries and every attempt. With --summary: how many messages are in which state.
-With --from, --to, --state or --tag: the newest messages of that kind. With nothing: how the node is, and the newest messages
+With an ID: the message, its deliveries and every attempt. With --summary: how many messages are in which state. \
+With --from, --to, --state or --tag: the newest messages of that kind. With nothing: how the node is, and the newest messages \
 (with --json these alone; for the node, `handfast top --once --json`).
 
-States: pending (accepted, not tried), sending, retrying (waits for its next attempt), delivered, failed (the
+States: pending (accepted, not tried), sending, retrying (waits for its next attempt), delivered, failed (the \
 peer said no for good), cancelled, expired, unconfirmed (sent, but the answer was lost: it may have arrived).
 
 Examples:
@@ -100,7 +100,7 @@ enum State {
 /// Stop messages that have not gone out yet.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-stopped: it will not be sent. stopping: a worker holds it and drops it within a second, unless it has just gone.
+stopped: it will not be sent. stopping: a worker holds it and drops it within a second, unless it has just gone. \
 gone: too late, or over already; the exit code is then 1.
 
 Example:
@@ -284,6 +284,13 @@ mod tests {
         NO  AT                    MS  OUTCOME  STATUS  CODE  LATE  ANSWER
         1   2026-01-02 03:04:06Z  21  retry    503                 busy
         ");
+    }
+
+    #[test]
+    fn where_a_message_goes_is_told_for_webhooks_too() {
+        let message =
+            json!({"id": "0192", "from": null, "to": null, "destination": "orders", "state": "failed", "tag": null});
+        assert!(message_words(&message).contains("to        orders\n"));
     }
 
     #[test]

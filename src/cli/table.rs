@@ -19,9 +19,17 @@ pub(super) enum Show {
     Flag,
 }
 
-/// One column: its title, the field it shows, and how.
+/// One column: its title, the field it shows (or the first of `a|b` that says something), and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column(pub(super) &'static str, pub(super) &'static str, pub(super) Show);
+
+impl Column {
+    fn cell(&self, object: &Value) -> String {
+        let Self(_, fields, show) = self;
+        let said = fields.split('|').find_map(|field| object.get(field).filter(|value| !value.is_null()));
+        cell(said.unwrap_or(&Value::Null), *show)
+    }
+}
 
 /// A table in the making.
 #[derive(Debug)]
@@ -50,7 +58,7 @@ impl Table {
 
     /// Adds an object of the API.
     pub(super) fn object(&mut self, columns: &[Column], value: &Value) {
-        self.row(columns.iter().map(|Column(_, field, show)| cell(value.get(field).unwrap_or(&Value::Null), *show)));
+        self.row(columns.iter().map(|column| column.cell(value)));
     }
 
     /// The rows added since the last call, under the titles the first time.
@@ -80,8 +88,8 @@ impl Table {
 pub(super) fn fields(columns: &[Column], value: &Value) -> String {
     let width = columns.iter().map(|c| c.0.width()).max().unwrap_or(0);
     let mut text = String::new();
-    for Column(title, field, show) in columns {
-        let value = cell(value.get(field).unwrap_or(&Value::Null), *show);
+    for column in columns {
+        let (title, value) = (column.0, column.cell(value));
         let line = format!("{}{}  {}", title.to_lowercase(), " ".repeat(width - title.width()), harmless(&value));
         text.push_str(line.trim_end());
         text.push('\n');

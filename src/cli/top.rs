@@ -26,8 +26,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Show live what the node is doing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Keys: 1 to 4 or Tab change the view, Space holds the picture, s sorts by the next column, r turns the order round,
-the arrows and Page keys scroll, q ends. The key needs the scope node:read, for two of the views also
+Keys: 1 to 4 or Tab change the view, Space holds the picture, s sorts by the next column, r turns the order round, \
+the arrows and Page keys scroll, q ends. The key needs the scope node:read, for two of the views also \
 destinations:read and campaigns:read.
 
 Examples:

@@ -38,14 +38,16 @@ const DETAILS: [Column; 11] = [
 /// Create, list, rotate, try out, disable and delete webhooks.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A webhook is an HTTPS endpoint with a name; messages go to the name. Every request is signed by the Standard
-Webhooks convention (docs/webhooks.md says how receivers check it). The secret is shown by `create` and `rotate`,
+A webhook is an HTTPS endpoint with a name; messages go to the name. Every request is signed by the Standard \
+Webhooks convention (docs/webhooks.md says how receivers check it). The secret is shown by `create` and `rotate`, \
 and never again. Pace and health are those of the destination of the same name: handfast destination show NAME.
 
 Examples:
   handfast webhook create orders https://shop.example/hooks/orders
-  handfast webhook create orders https://shop.example/hooks/orders --header 'x-tenant: 7' --bearer-file token
-  handfast webhook create audit https://audit.example/in --signing both --events delivery.failed,delivery.expired
+  handfast webhook create orders https://shop.example/hooks/orders \\
+      --header 'x-tenant: 7' --bearer-file token
+  handfast webhook create audit https://audit.example/in \\
+      --signing both --events delivery.failed,delivery.expired
   handfast webhook test orders
   handfast webhook rotate orders --overlap 24h")]
 pub struct WebhookCommand {

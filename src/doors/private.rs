@@ -12,8 +12,7 @@ use super::{Serve, api, console, form, health, me, metrics};
 use crate::config::mailbox::Listener;
 
 /// `/api/v1`, `/handshake`, `/console`, `/healthz`, `/readyz`, `/metrics`, and `/me` where it is so set; anything else is a 404
-/// problem. Call it inside the runtime: it starts the
-/// tasks that gather look-ups of concurrent requests.
+/// problem. Call it inside the runtime: it starts the tasks that gather look-ups of concurrent requests.
 pub fn private_routes(serve: Serve) -> BoxedFilter<(impl Reply,)> {
     let api = api::routes(serve.clone());
     let form = form::routes(serve.clone());

@@ -17,6 +17,7 @@
 //! A `text` block right behind one that runs is its output, where `…` stands for anything.
 
 mod blocks;
+mod commands;
 mod machine;
 mod words;
 

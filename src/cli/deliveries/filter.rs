@@ -24,7 +24,7 @@ pub(in crate::cli) struct FilterOptions {
     /// HTTP status of the last try, such as 404, 4xx or 5xx
     #[arg(long, help_heading = HEADING)]
     status: Option<String>,
-    /// Response code or error class of the last try, such as timeout
+    /// Response code or error class of the last try, such as connect or timeout_after_sending
     #[arg(long, help_heading = HEADING)]
     code: Option<String>,
     /// Rows of this campaign

@@ -55,8 +55,8 @@ pub(super) struct Approve {
 /// Sign in at a merchant's site.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Walks the way of a browser: the merchant's form, its way to your hub, the welcome, your approval, the merchant's
-endpoint with its cookies, the page behind it. The welcome must lead to the site whose form was filled in.
+Walks the way of a browser: the merchant's form, its way to your hub, the welcome, your approval, the merchant's \
+endpoint with its cookies, the page behind it. The welcome must lead to the site whose form was filled in. \
 The exit code is 1 when the merchant does not let you in.")]
 pub(super) struct Login {
     /// The page with the merchant's form

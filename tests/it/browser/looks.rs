@@ -58,6 +58,14 @@ impl Browser {
         fs::write(folder.join(format!("{page}-{}-{width}.png", scheme.name())), picture).unwrap();
     }
 
+    /// A picture in each colour scheme; the page is light afterwards.
+    pub(super) async fn keep_both_pictures(&self, page: &str) {
+        for scheme in [Scheme::Dark, Scheme::Light] {
+            self.prefer(scheme).await;
+            self.keep_picture(page, scheme).await;
+        }
+    }
+
     /// What is wrong with the page that is open: labels, headings, tables, contrast, what is wider than the screen. Works also where
     /// pages may run no script of their own.
     pub(super) async fn faults(&self) -> Vec<String> {

@@ -70,7 +70,12 @@ impl Definition {
                     .map_err(|error| fields.mistake("template", format!("cannot be used: {error}")))
                     .ok()
             }
-            _ => None,
+            // The one thing that is read here and was not before.
+            (Some(_), Err(_)) => {
+                fields.mistake("template", "comes more than once");
+                None
+            }
+            (None, _) => None,
         };
         fields.finish((|| Some(Self { name: name?, form: form?, lane, tag, rate, scheduled, from }))())
     }
@@ -142,6 +147,7 @@ mod tests {
         let json = r#"{"name":"n","template":{"from":"1","txt":"","lane":"bulk","key":"{id}","text":"{id"}}"#;
         assert_eq!(named(json), ["template.key", "template.lane", "template.txt", "template"]);
         assert_eq!(named(r#"{"name":"n","template":null}"#), ["template"]);
+        assert_eq!(named(r#"{"name":"n","template":{"text":"a"},"template":{"text":"b"}}"#), ["template"]);
     }
 
     proptest! {

@@ -77,7 +77,7 @@ fn shown(schemas: &mut Schemas) -> Shape {
         "next_attempt_at": cast::MOMENT, "attempts": [attempt],
     });
     let example = json!({
-        "from": cast::ACCOUNT, "to": cast::PEER, "state": "retrying", "tag": "spring", "deliveries": [delivery],
+        "from": cast::ACCOUNT, "to": cast::PEER, "destination": "other.example", "state": "retrying", "tag": "spring", "deliveries": [delivery],
     });
     schemas.of::<MessageView>(example)
 }

@@ -22,7 +22,8 @@ async fn without_javascript_a_page_says_that_the_keys_need_it() {
 async fn a_page_fits_a_phone() {
     let scene = Scene::start().await;
     let browser = scene.wanted(true).phone(360).start().await;
-    for (page, section) in PAGES.into_iter().zip(["#start", "#none", "#none", "#none"]) {
+    let shown = [("start", "#start"), ("reveal-keys", "#none"), ("secret-sauce", "#none"), ("welcome", "#none")];
+    for (page, (name, section)) in PAGES.into_iter().zip(shown) {
         browser.open(&hub(page)).await;
         browser.see(section).await;
         let all = "document.querySelectorAll('main > section').forEach((one) => { one.hidden = false; });";
@@ -30,7 +31,7 @@ async fn a_page_fits_a_phone() {
             browser.run(&format!("{all} return [innerWidth, document.documentElement.scrollWidth];"), json!([])).await;
         assert_eq!(sizes[0], 360);
         assert!(sizes[1].as_u64() <= Some(360), "{page} is {} wide", sizes[1]);
-        browser.picture().await;
+        browser.keep_both_pictures(&format!("homing-{name}")).await;
     }
     browser.close().await;
 }

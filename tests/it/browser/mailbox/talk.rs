@@ -50,10 +50,17 @@ async fn two_people_connect_and_talk_and_messages_arrive_without_reloading() {
     at_ada.hears(".mine .beneath", "delivered").await;
     at_bob.hears(".theirs:last-child .text", "Hello Bob").await;
     let wide = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
-    for path in ["", "/connect", "/codes", "/settings", "/with/1000*a.test"] {
+    for (page, path) in [
+        ("list", ""),
+        ("connect", "/connect"),
+        ("codes", "/codes"),
+        ("settings", "/settings"),
+        ("conversation", "/with/1000*a.test"),
+    ] {
         open(&at_bob, &b, path).await;
         at_bob.see("main h1").await;
         assert_eq!(at_bob.run(wide, json!([])).await, json!(false), "{path} is wider than a phone");
+        at_bob.keep_both_pictures(&format!("mailbox-{page}")).await;
     }
     tokio::join!(at_ada.close(), at_bob.close());
     for (node, secrets) in [(&mut a, [code.as_str(), PASSWORD]), (&mut b, [code.as_str(), "Hello Ada"])] {
