@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::client::{Call, Patience, stopped_within};
 use super::list::{self, Extent};
@@ -153,9 +154,16 @@ struct Page {
 /// A row, as far as following needs it.
 #[derive(Deserialize)]
 struct Row {
-    id: String,
-    at: Timestamp,
+    id: Uuid,
     outcome: Option<u16>,
+}
+
+impl Row {
+    /// What `since` is compared with: the time in its id, to the millisecond.
+    fn at(&self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.id.get_timestamp()?.to_unix();
+        Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
+    }
 }
 
 async fn follow(session: &Session, filter: &Filter, limit: Option<u64>) -> Result<(), Failure> {
@@ -177,7 +185,7 @@ async fn follow(session: &Session, filter: &Filter, limit: Option<u64>) -> Resul
                 return Ok(());
             }
         }
-        followed.go_on(newest.map(|row| row.at));
+        followed.go_on(newest.and_then(|row| row.at()));
         if stopped_within(Some(&stop), EVERY).await {
             return Ok(());
         }
@@ -228,16 +236,16 @@ fn patience() -> Patience {
 struct Followed {
     /// From here on rows are looked at.
     from: Option<Timestamp>,
-    told: HashMap<String, Timestamp>,
+    told: HashMap<Uuid, Option<Timestamp>>,
     /// Rows that have not ended, with when they were first seen here.
-    open: HashMap<String, (Timestamp, Instant)>,
+    open: HashMap<Uuid, (Option<Timestamp>, Instant)>,
 }
 
 impl Followed {
     /// Behind this row, which is the newest one.
     fn behind(newest: Option<Row>) -> Self {
-        let from = newest.as_ref().map(|row| row.at);
-        Self { from, told: newest.into_iter().map(|row| (row.id, row.at)).collect(), open: HashMap::new() }
+        let from = newest.as_ref().and_then(Row::at);
+        Self { from, told: newest.into_iter().map(|row| (row.id, row.at())).collect(), open: HashMap::new() }
     }
 
     /// Whether a row is to be told now: it has ended, or for so long not that nobody will know how.
@@ -246,23 +254,23 @@ impl Followed {
             return false;
         }
         if row.outcome.is_none() {
-            let (_, seen) = *self.open.entry(row.id.clone()).or_insert((row.at, now));
+            let (_, seen) = *self.open.entry(row.id).or_insert((row.at(), now));
             if now.duration_since(seen) < OPEN_AT_MOST {
                 return false;
             }
         }
         self.open.remove(&row.id);
-        self.told.insert(row.id.clone(), row.at);
+        self.told.insert(row.id, row.at());
         true
     }
 
     /// Goes on behind what was seen, as far as nothing is open, and forgets what will not be looked at again.
     fn go_on(&mut self, newest: Option<Timestamp>) {
         let behind = newest.map(|at| at - LATE_AT_MOST);
-        let open = self.open.values().map(|(at, _)| *at);
+        let open = self.open.values().filter_map(|(at, _)| *at);
         self.from = self.from.max(open.chain(behind).min());
         let from = self.from;
-        self.told.retain(|_, at| Some(*at) >= from);
+        self.told.retain(|_, at| *at >= from);
     }
 }
 
@@ -287,18 +295,21 @@ mod tests {
     /// Times lie far from this machine's clock: it does not matter.
     #[test]
     fn changes_are_told_once_when_they_have_ended_and_open_ones_wait() {
-        let row =
-            |second: i64, outcome| Row { id: second.to_string(), at: Timestamp::from_second(second).unwrap(), outcome };
+        let row = |second: u64, outcome| {
+            // The same id for the same second.
+            let id = uuid::Builder::from_unix_timestamp_millis(second * 1000, &[0; 10]).into_uuid();
+            Row { id, outcome }
+        };
         let now = Instant::now();
         let mut followed = Followed::behind(Some(row(100, Some(200))));
         assert!(!followed.is_news(&row(100, Some(200)), now), "what was before is not told");
         assert!(followed.is_news(&row(101, Some(403)), now) && !followed.is_news(&row(101, Some(403)), now));
         assert!(!followed.is_news(&row(102, None), now));
-        followed.go_on(Some(row(500, None).at));
+        followed.go_on(row(500, None).at());
         assert_eq!(followed.from.map(Timestamp::as_second), Some(102), "it waits for what is open");
         assert!(!followed.is_news(&row(102, None), now + OPEN_AT_MOST / 2));
         assert!(followed.is_news(&row(102, None), now + OPEN_AT_MOST), "nobody knows how it ended");
-        followed.go_on(Some(row(500, None).at));
+        followed.go_on(row(500, None).at());
         assert_eq!((followed.from.map(Timestamp::as_second), followed.told.len()), (Some(495), 0));
         followed.go_on(None);
         assert_eq!(followed.from.map(Timestamp::as_second), Some(495), "never back");
