@@ -2,8 +2,9 @@
 //! by a command on the node's own machine. Refused ones too.
 //!
 //! Promises: the row is there before the change is begun, so none is without one; a change whose process died has a row whose outcome is
-//! unknown. Subjects are cleaned here: no line breaks, nothing that looks like one of our keys, and cut at a length. Leaves out what is
-//! traffic (messages, rows of campaigns, inbox, logins): that is in the books.
+//! unknown. Subjects are cleaned here: no line breaks, nothing that looks like one of our keys, and cut at a length; of what may be a
+//! secret both ends stay, so that two are told apart. Who it was stays as it was authenticated. Leaves out what is traffic (messages,
+//! rows of campaigns, inbox, logins): that is in the books.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,6 +19,8 @@ use crate::db::{Db, DbError, Row};
 const LONGEST_SUBJECT: usize = 400;
 /// Longest name of somebody.
 const LONGEST_ACTOR: usize = 200;
+/// Shorter words are no secrets of anybody's making.
+const LEAST_RANDOM: usize = 24;
 /// Rows looked at for one page, whatever its filter.
 const LOOKED_AT: i64 = 20_000;
 
@@ -161,7 +164,7 @@ pub async fn end(app: &App, id: Uuid, outcome: u16) -> Result<(), DbError> {
 
 /// The same, with what the change made: an id that was not known before.
 pub async fn end_with(app: &App, id: Uuid, outcome: u16, made: Option<&str>) -> Result<(), DbError> {
-    let made = made.map(|made| format!(" -> {}", clean(made, LONGEST_SUBJECT))).unwrap_or_default();
+    let made = made.map(|made| format!(" -> {}", clean_subject(made))).unwrap_or_default();
     app.db.execute(END, &[&id, &(outcome as i16), &app.clock.now(), &made]).await?;
     Ok(())
 }
@@ -232,17 +235,21 @@ pub fn shortened_phone(number: &str) -> String {
 }
 
 fn cleaned(deed: &Deed<'_>) -> (String, String) {
-    let actor = clean(deed.actor, LONGEST_ACTOR);
-    (if actor.is_empty() { "?".into() } else { actor }, clean(&deed.subject, LONGEST_SUBJECT))
+    let actor = clean(deed.actor, LONGEST_ACTOR, without_keys);
+    (if actor.is_empty() { "?".into() } else { actor }, clean_subject(&deed.subject))
 }
 
-/// One line, without anything that looks like a key of ours or of others, and not longer than `most`.
-fn clean(text: &str, most: usize) -> String {
+fn clean_subject(text: &str) -> String {
+    clean(text, LONGEST_SUBJECT, harmless)
+}
+
+/// One line, not longer than `most`, of whose words each may be `told`.
+fn clean(text: &str, most: usize, told: fn(&str) -> String) -> String {
     let mut clean = String::with_capacity(text.len());
     for word in text.split_inclusive(|c: char| !(c.is_alphanumeric() || "_-+".contains(c))) {
         let end = word.trim_end_matches(|c: char| !(c.is_alphanumeric() || "_-+".contains(c))).len();
         let (body, after) = word.split_at(end);
-        clean.push_str(&harmless(body));
+        clean.push_str(&told(body));
         clean.extend(after.chars().map(|c| if c.is_control() { ' ' } else { c }));
     }
     if clean.chars().count() <= most {
@@ -251,22 +258,37 @@ fn clean(text: &str, most: usize) -> String {
     clean.chars().take(most - 1).chain(['…']).collect()
 }
 
+/// What a word that looks like one of our keys begins with.
+fn key_prefix(word: &str) -> Option<&'static str> {
+    let prefixed = |prefix: &&str| word.len() > prefix.len() + 12 && word.starts_with(prefix);
+    ["hf_", "hsp_", "hst_", "hsc_", "whsec_"].into_iter().find(prefixed)
+}
+
+/// A word of somebody's name: anything but a key.
+fn without_keys(word: &str) -> String {
+    key_prefix(word).map_or_else(|| word.to_owned(), |prefix| format!("{prefix}…"))
+}
+
 /// A word that may be shown: keys put where a name belongs, and whole phone numbers, are cut.
 fn harmless(word: &str) -> String {
-    let prefixed = |prefix: &str| word.len() > prefix.len() + 12 && word.starts_with(prefix);
-    if let Some(prefix) = ["hf_", "hsp_", "hst_", "hsc_", "whsec_"].into_iter().find(|prefix| prefixed(prefix)) {
-        return format!("{prefix}…");
-    }
     let digits = word.strip_prefix('+').unwrap_or("");
     if digits.len() >= 7 && digits.chars().all(|c| c.is_ascii_digit()) {
         return shortened_phone(word);
     }
-    let has = |is: fn(&char) -> bool| word.chars().any(|c| is(&c));
-    let random = has(char::is_ascii_digit) && has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase);
-    if word.len() >= 24 && random {
-        return format!("{}…", word.chars().take(4).collect::<String>());
+    if key_prefix(word).is_none() && word.len() >= LEAST_RANDOM && word.is_ascii() && is_random(word) {
+        return format!("{}…{}", &word[..4], &word[word.len() - 4..]);
     }
-    word.to_owned()
+    without_keys(word)
+}
+
+/// Whether somebody rolled dice for it: of random letters and digits two neighbours in three are of different sorts (upper case, lower
+/// case, digit), of names few are.
+fn is_random(word: &str) -> bool {
+    let sort = |c: u8| (c.is_ascii_uppercase(), c.is_ascii_lowercase(), c.is_ascii_digit());
+    let sorts: Vec<_> = word.bytes().map(sort).filter(|sort| *sort != (false, false, false)).collect();
+    let all = sorts.iter().fold((false, false, false), |all, sort| (all.0 | sort.0, all.1 | sort.1, all.2 | sort.2));
+    let changes = sorts.windows(2).filter(|two| two[0] != two[1]).count();
+    all == (true, true, true) && changes * 20 >= (sorts.len() - 1) * 9
 }
 
 fn read(row: &Row) -> Result<Entry, DbError> {
@@ -299,19 +321,42 @@ mod tests {
             ("name hf_0123456789abcdef, whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "name hf_…, whsec_…"),
             ("to=+14155550101", "to=+141…01"),
             ("two\nlines\u{7}", "two lines "),
-            ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ…"),
+            ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ…LaSw"),
+            ("name=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ, x", "name=q83v…VniQ, x"),
+            ("Black_Friday_2026_Reminder", "Black_Friday_2026_Reminder"),
+            ("OrdersServiceProductionEU2", "OrdersServiceProductionEU2"),
             ("orders-of-the-year-2026-for-the-eastern-branch", "orders-of-the-year-2026-for-the-eastern-branch"),
         ] {
-            assert_eq!(clean(given, LONGEST_SUBJECT), kept);
+            assert_eq!(clean_subject(given), kept);
         }
         assert_eq!(shortened_phone("18005551234"), "1800…34");
+    }
+
+    #[test]
+    fn who_it_was_is_told_whole() {
+        let cleaned = |actor| {
+            let subject = String::new();
+            cleaned(&Deed { via: Via::Api, actor, key: None, action: "test", subject }).0
+        };
+        // A subject id of an identity provider, a phone number.
+        for actor in ["AAAAAH4bZ1kq0XbLxYt9mPpQvR7sWn2cJdKfGhTz3E8", "+14155550101", "OrdersServiceProductionEU2"] {
+            assert_eq!(cleaned(actor), actor);
+        }
+        let odd = ["a\nb", "", "hf_0123456789abcdef"].map(cleaned);
+        assert_eq!(odd, ["a b", "?", "hf_…"]);
     }
 
     proptest! {
         #[test]
         fn whatever_is_asked_for_fits(text: String) {
-            let kept = clean(&text, 50);
+            let kept = clean(&text, 50, harmless);
             prop_assert!(kept.chars().count() <= 50 && !kept.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn what_is_random_is_not_told(text in "[A-Za-z0-9]{43}") {
+            prop_assume!(is_random(&text));
+            prop_assert!(!clean_subject(&text).contains(&text[4..39]));
         }
     }
 }

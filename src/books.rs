@@ -83,6 +83,9 @@ pub enum BooksError {
         /// Whether it is the backlog; otherwise the database.
         backlog: bool,
     },
+    /// So many count or search at this moment that there is no room for one more.
+    #[error("too many count or search at once")]
+    Crowded,
     /// A batch that many callers shared failed; each gets this.
     #[error("the database refused or was away")]
     Shared {
@@ -96,7 +99,7 @@ impl BooksError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Db(error) => error.is_passing(),
-            Self::Stopped(_) | Self::Busy { .. } => true,
+            Self::Stopped(_) | Self::Busy { .. } | Self::Crowded => true,
             Self::Shared { passing } => *passing,
             Self::Sealed(_) => false,
         }

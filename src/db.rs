@@ -14,6 +14,7 @@ use deadpool_postgres::{ConfigConnectImpl, Manager, ManagerConfig, Pool, QueueMo
 use jiff::Timestamp;
 use listen::Ear;
 use lost::Known;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::NoTls;
 use tokio_postgres::types::{ToSql, WrongType};
 
@@ -95,6 +96,7 @@ impl DbError {
 #[derive(Clone)]
 pub struct Db {
     pool: Arc<Pool>,
+    looks: Arc<Semaphore>,
     ear: Arc<Ear>,
 }
 
@@ -132,7 +134,15 @@ impl Db {
             .map_err(|e| DbError::Schema(e.to_string()))?;
         let pool = Arc::new(pool);
         watch.start(&pool);
-        Ok(Self { pool, ear: Arc::new(ear) })
+        let looks = Arc::new(Semaphore::new((settings.pool / 8).max(1)));
+        Ok(Self { pool, looks, ear: Arc::new(ear) })
+    }
+
+    /// Room for a look that may take seconds, such as a count: only one connection in eight is for those, so that they never keep
+    /// back what is in a hurry. `None`: others took all the room for as long as `patience`.
+    pub async fn room_to_look(&self, patience: Duration) -> Option<OwnedSemaphorePermit> {
+        let room = Arc::clone(&self.looks).acquire_owned();
+        tokio::time::timeout(patience, room).await.ok()?.ok()
     }
 
     /// A connection of the pool; waits at most `database.wait`.

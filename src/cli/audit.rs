@@ -1,13 +1,15 @@
 //! `handfast audit …`: who changed what.
 
-use std::collections::HashSet;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::client::{Call, Patience, stopped_within};
 use super::list::{self, Extent};
@@ -30,6 +32,8 @@ const COLUMNS: [Column; 6] = [
 const EVERY: Duration = Duration::from_secs(1);
 /// A change that has not ended after this long is shown as it is: requests that wait do so for a minute at the most.
 const OPEN_AT_MOST: Duration = Duration::from_secs(75);
+/// A row may be written by another process than the newest, and be there a little later.
+const LATE_AT_MOST: Duration = Duration::from_secs(5);
 
 /// See who changed what: over the API, on the command line, in the console, on the machine.
 #[derive(Debug, Args)]
@@ -144,37 +148,130 @@ fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
 #[derive(Deserialize)]
 struct Page {
     items: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+/// A row, as far as following needs it.
+#[derive(Deserialize)]
+struct Row {
+    id: Uuid,
+    outcome: Option<u16>,
+}
+
+impl Row {
+    /// What `since` is compared with: the time in its id, to the millisecond.
+    fn at(&self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.id.get_timestamp()?.to_unix();
+        Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
+    }
 }
 
 async fn follow(session: &Session, filter: &Filter, limit: Option<u64>) -> Result<(), Failure> {
     let stop = stop_on_signal();
-    let begun = Timestamp::now();
-    let (mut told, mut left) = (HashSet::new(), limit);
+    let mut followed = Followed::behind(newest(session, &stop).await?);
+    let mut left = limit;
     loop {
-        let from = (Timestamp::now() - OPEN_AT_MOST - EVERY * 5).max(begun);
-        let call = filter.call(session).query("since", from).query("limit", 1000);
-        let page: Page = call.patience(Patience::long(Duration::from_secs(120))).stop_with(&stop).parse().await?;
-        for item in page.items.iter().rev() {
-            let entry: Value = serde_json::from_str(item.get()).unwrap_or_default();
-            if !is_over(&entry) || !told.insert(entry["id"].to_string()) {
+        // Before the rows: what comes while they are read is found by the next look.
+        let newest = newest(session, &stop).await?;
+        for item in rows_since(session, filter, followed.from, &stop).await? {
+            let row: Row = serde_json::from_str(item.get()).map_err(odd)?;
+            if !followed.is_news(&row, Instant::now()) {
                 continue;
             }
+            let entry: Value = serde_json::from_str(item.get()).unwrap_or_default();
             session.out.answer(item.get(), || line(&entry))?;
             left = left.map(|left| left - 1);
             if left == Some(0) {
                 return Ok(());
             }
         }
+        followed.go_on(newest.and_then(|row| row.at()));
         if stopped_within(Some(&stop), EVERY).await {
             return Ok(());
         }
     }
 }
 
-/// Ended, or nobody knows how.
-fn is_over(entry: &Value) -> bool {
-    let at = entry["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
-    !entry["outcome"].is_null() || at.is_some_and(|at| at + OPEN_AT_MOST < Timestamp::now())
+fn odd(error: serde_json::Error) -> Failure {
+    Failure::Refused(format!("the record holds a row that cannot be read: {error}"))
+}
+
+/// The newest row of all.
+async fn newest(session: &Session, stop: &CancellationToken) -> Result<Option<Row>, Failure> {
+    #[derive(Deserialize)]
+    struct Newest {
+        items: Vec<Row>,
+    }
+    let call = session.client.get(&["audit"]).query("limit", 1).patience(patience()).stop_with(stop);
+    let newest: Newest = call.parse().await?;
+    Ok(newest.items.into_iter().next())
+}
+
+/// All rows that are wanted from a time on, the oldest first.
+async fn rows_since(
+    session: &Session,
+    filter: &Filter,
+    from: Option<Timestamp>,
+    stop: &CancellationToken,
+) -> Result<Vec<Box<RawValue>>, Failure> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let call = filter.call(session).query("limit", 1000).query_maybe("since", from);
+        let call = call.query_maybe("after", after.as_ref()).patience(patience()).stop_with(stop);
+        let page: Page = call.parse().await?;
+        rows.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            rows.reverse();
+            return Ok(rows);
+        }
+    }
+}
+
+fn patience() -> Patience {
+    Patience::long(Duration::from_secs(120))
+}
+
+/// What was told already. All times are the node's: the clock of this machine may be wrong.
+struct Followed {
+    /// From here on rows are looked at.
+    from: Option<Timestamp>,
+    told: HashMap<Uuid, Option<Timestamp>>,
+    /// Rows that have not ended, with when they were first seen here.
+    open: HashMap<Uuid, (Option<Timestamp>, Instant)>,
+}
+
+impl Followed {
+    /// Behind this row, which is the newest one.
+    fn behind(newest: Option<Row>) -> Self {
+        let from = newest.as_ref().and_then(Row::at);
+        Self { from, told: newest.into_iter().map(|row| (row.id, row.at())).collect(), open: HashMap::new() }
+    }
+
+    /// Whether a row is to be told now: it has ended, or for so long not that nobody will know how.
+    fn is_news(&mut self, row: &Row, now: Instant) -> bool {
+        if self.told.contains_key(&row.id) {
+            return false;
+        }
+        if row.outcome.is_none() {
+            let (_, seen) = *self.open.entry(row.id).or_insert((row.at(), now));
+            if now.duration_since(seen) < OPEN_AT_MOST {
+                return false;
+            }
+        }
+        self.open.remove(&row.id);
+        self.told.insert(row.id, row.at());
+        true
+    }
+
+    /// Goes on behind what was seen, as far as nothing is open, and forgets what will not be looked at again.
+    fn go_on(&mut self, newest: Option<Timestamp>) {
+        let behind = newest.map(|at| at - LATE_AT_MOST);
+        let open = self.open.values().filter_map(|(at, _)| *at);
+        self.from = self.from.max(open.chain(behind).min());
+        let from = self.from;
+        self.told.retain(|_, at| *at >= from);
+    }
 }
 
 fn line(entry: &Value) -> String {
@@ -190,13 +287,33 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_change_is_one_line_and_an_open_one_waits() {
-        let now = Timestamp::now();
-        let entry = |at: Timestamp, outcome: Value| json!({"id": "1", "at": at, "via": "cli", "actor": "ada\u{1b}", "action": "POST keys", "subject": "shop", "outcome": outcome});
-        assert!(is_over(&entry(now, json!(201))) && !is_over(&entry(now, Value::Null)));
-        let old = entry("2026-01-02T03:04:05Z".parse().unwrap(), Value::Null);
-        assert!(is_over(&old));
-        assert_eq!(line(&old), "2026-01-02 03:04:05Z  cli  ada\\u{1b}  POST keys  shop  unknown");
+    fn a_change_is_one_line() {
+        let entry = json!({"id": "1", "at": "2026-01-02T03:04:05Z", "via": "cli", "actor": "ada\u{1b}", "action": "POST keys", "subject": "shop", "outcome": null});
+        assert_eq!(line(&entry), "2026-01-02 03:04:05Z  cli  ada\\u{1b}  POST keys  shop  unknown");
+    }
+
+    /// Times lie far from this machine's clock: it does not matter.
+    #[test]
+    fn changes_are_told_once_when_they_have_ended_and_open_ones_wait() {
+        let row = |second: u64, outcome| {
+            // The same id for the same second.
+            let id = uuid::Builder::from_unix_timestamp_millis(second * 1000, &[0; 10]).into_uuid();
+            Row { id, outcome }
+        };
+        let now = Instant::now();
+        let mut followed = Followed::behind(Some(row(100, Some(200))));
+        assert!(!followed.is_news(&row(100, Some(200)), now), "what was before is not told");
+        assert!(followed.is_news(&row(101, Some(403)), now) && !followed.is_news(&row(101, Some(403)), now));
+        assert!(!followed.is_news(&row(102, None), now));
+        followed.go_on(row(500, None).at());
+        assert_eq!(followed.from.map(Timestamp::as_second), Some(102), "it waits for what is open");
+        assert!(!followed.is_news(&row(102, None), now + OPEN_AT_MOST / 2));
+        assert!(followed.is_news(&row(102, None), now + OPEN_AT_MOST), "nobody knows how it ended");
+        followed.go_on(row(500, None).at());
+        assert_eq!((followed.from.map(Timestamp::as_second), followed.told.len()), (Some(495), 0));
+        followed.go_on(None);
+        assert_eq!(followed.from.map(Timestamp::as_second), Some(495), "never back");
+        assert!(Followed::behind(None).is_news(&row(1, Some(200)), now));
     }
 
     #[test]

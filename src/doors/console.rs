@@ -19,7 +19,7 @@
 //! | `words` | how states, times and links are said |
 //!
 //! Promises: useful without JavaScript; nothing inline, nothing of a third party; what one sees and may do follows the scopes of one's
-//! key; a change that was begun is brought to its end also when the browser leaves. Leaves out what is done: that is in the modules
+//! key; a change that was begun is brought to its end also when the browser leaves, and one that was refused is in the record too. Leaves out what is done: that is in the modules
 //! that the API uses too.
 
 mod accounts;
@@ -57,6 +57,7 @@ use futures_util::FutureExt;
 use http::header::{ALLOW, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use maud::{Markup, html};
+use uuid::Uuid;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::Tail;
@@ -69,15 +70,16 @@ use self::operator::Operator;
 use self::routes::{Missing, Page, Run};
 use super::Serve;
 use super::page::is_own_form;
-use super::site::Site;
 use super::site::assets::Assets;
 use super::site::fields::Fields;
 use super::site::flash::{self, Flash};
 use super::site::frame::{self, Frame};
 use super::site::pieces;
 use super::site::session::{Session, TOKEN_FIELD, Token};
+use super::site::{SameSite, Site};
 use crate::audit::{Deed, Via};
 use crate::config::ByteSize;
+use crate::db::DbError;
 use crate::envelopes::Bell;
 use crate::listen::{self, Body};
 use crate::senders::Authenticator;
@@ -132,6 +134,8 @@ pub fn routes(serve: Serve) -> BoxedFilter<(Response,)> {
         context: "console session",
         life_seconds: console.session_life.duration().as_secs() as i64,
         secure: serve.app.config.private.secure_cookie,
+        // Links to deliveries are passed on; whoever follows one is to stay signed in. No `GET` changes anything.
+        same_site: SameSite::Lax,
     };
     let health = Health::new(&serve);
     let door = Arc::new(Door {
@@ -208,6 +212,10 @@ impl Visit {
         let signed = match self.who().await {
             Ok(Some(signed)) => signed,
             Ok(None) if self.path == "stream" => return live::over(),
+            Ok(None) if self.method == Method::POST => {
+                let words = "You were signed out meanwhile; nothing was done. Please sign in, and do it once more.";
+                return door.led(&sign_in::path(&self), &Flash { good: false, words: words.into() });
+            }
             Ok(None) => return frame::see_other(&sign_in::path(&self)),
             Err(turned) => return door.turned(None, "", turned).await,
         };
@@ -247,9 +255,15 @@ impl Visit {
         };
         let here = page.section();
         let said = Flash::from_headers(&door.serve.app, &door.site, &self.headers);
-        let call = match self.call(signed, page, parameters).await {
+        let call = match self.call(signed, page, parameters.clone()).await {
             Ok(call) => call,
-            Err(turned) => return door.turned(Some(signed), &here, turned).await,
+            Err(turned) => {
+                let turned = match page.run {
+                    Run::Change { name, .. } => door.refused(signed, name, &parameters, turned).await,
+                    Run::Look(_) => turned,
+                };
+                return door.turned(Some(signed), &here, turned).await;
+            }
         };
         match &page.run {
             Run::Look(run) => match run(call).await {
@@ -257,7 +271,7 @@ impl Visit {
                 Err(turned) => door.turned(Some(signed), &here, turned).await,
             },
             Run::Change { run, name, told } => match door.changed(call, *run, name, told).await {
-                Ok(Done { to, flash }) => door.led(&to, &flash),
+                Ok(Done { to, flash, .. }) => door.led(&to, &flash),
                 Err(turned) => door.turned(Some(signed), &here, turned).await,
             },
         }
@@ -321,22 +335,40 @@ impl Door {
         name: &'static str,
         told: &[&str],
     ) -> call::Changed {
-        let app = self.serve.app.clone();
-        let told = told.iter().filter_map(|field| Some(format!("{field}={}", call.fields.filled(field)?)));
-        let subject = call.parameters.iter().cloned().chain(told).collect::<Vec<_>>().join(" ");
-        let deed =
-            Deed { via: Via::Console, actor: &call.operator.name, key: call.operator.key, action: name, subject };
-        let row = crate::audit::begin(&app, &deed).await?;
+        let parts = call.parameters.iter().cloned().chain(fields_told(told, &call.fields));
+        let row = self.begin(&call.operator, name, parts.collect()).await?;
         let result = AssertUnwindSafe(run(call)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(action = name, "a change panicked");
             Err(Turned::defect())
         });
-        let status = result.as_ref().map_or_else(Turned::status, |_| StatusCode::OK);
-        if let Err(error) = crate::audit::end(&app, row, status.as_u16()).await {
+        let (status, made) = call::outcome(&result);
+        self.end(row, status, made).await;
+        result
+    }
+
+    /// Writes down a change that was refused before it was begun.
+    async fn refused(&self, signed: &Signed, name: &'static str, parameters: &[String], turned: Turned) -> Turned {
+        match self.begin(&signed.operator, name, parameters.to_vec()).await {
+            Ok(row) => {
+                self.end(row, turned.status(), None).await;
+                turned
+            }
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn begin(&self, operator: &Operator, action: &'static str, parts: Vec<String>) -> Result<Uuid, DbError> {
+        let subject = parts.join(" ");
+        let deed = Deed { via: Via::Console, actor: &operator.name, key: operator.key, action, subject };
+        crate::audit::begin(&self.serve.app, &deed).await
+    }
+
+    async fn end(&self, row: Uuid, status: StatusCode, made: Option<Uuid>) {
+        let made = made.map(|id| id.to_string());
+        if let Err(error) = crate::audit::end_with(&self.serve.app, row, status.as_u16(), made.as_deref()).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(id = %row, error, "how a change ended could not be written down");
         }
-        result
     }
 
     /// To a page that says what became of a change.
@@ -384,7 +416,7 @@ impl Door {
         let (status, title, words) = match turned {
             Turned::Page { status, title, words } => (status, title, words),
             Turned::Back { to, words, .. } => return self.led(&to, &Flash { good: false, words }),
-            Turned::Shown { status, view } => return self.view(signed, here, status, &view, None).await,
+            Turned::Shown { status, view, .. } => return self.view(signed, here, status, &view, None).await,
             Turned::Whole(response) => return *response,
         };
         let main = html! { h1 { (title) } (pieces::alert(&words)) p { a href="/console" { "To the console" } } };
@@ -414,6 +446,15 @@ impl Door {
     }
 }
 
+/// Of a form the fields that are told, as `name=value`; an empty one only where it means something, which then stands behind its name.
+fn fields_told(told: &[&str], fields: &Fields) -> Vec<String> {
+    let tell = |field: &&str| {
+        let (name, empty) = field.split_once('=').map_or((*field, None), |(name, empty)| (name, Some(empty)));
+        Some(format!("{name}={}", fields.filled(name).or(empty)?))
+    };
+    told.iter().filter_map(tell).collect()
+}
+
 /// What is around a page.
 #[derive(Default)]
 struct Framed<'a> {
@@ -421,4 +462,17 @@ struct Framed<'a> {
     here: &'a str,
     said: Option<&'a Flash>,
     stream: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_away_is_told_too() {
+        let told =
+            |body: &str| fields_told(&["name", "rate=none", "takes=no"], &Fields::parse(body.as_bytes())).join(" ");
+        assert_eq!(told("rate=5&takes=yes&secret=x"), "rate=5 takes=yes");
+        assert_eq!(told("name=a&rate="), "name=a rate=none takes=no");
+    }
 }

@@ -34,9 +34,9 @@ use crate::senders::{self, Key, Scope};
 
 use super::Serve;
 use super::page::is_own_form;
-use super::site::Site;
 use super::site::fields::Fields;
 use super::site::session::{self, Session, TOKEN_FIELD};
+use super::site::{SameSite, Site};
 use crate::failure::{Failure, chain};
 use page::Form;
 use posted::{Wanted, read_wanted};
@@ -116,6 +116,7 @@ fn site(secure: bool) -> Site {
         context: "handshake form session",
         life_seconds: SESSION_SECONDS,
         secure,
+        same_site: SameSite::Strict,
     }
 }
 

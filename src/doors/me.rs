@@ -40,11 +40,11 @@ use warp::reply::Response;
 use super::Serve;
 use super::page::is_own_form;
 use super::places::Places;
-use super::site::Site;
 use super::site::assets::{Asset, Assets};
 use super::site::fields::Fields;
 use super::site::flash::Flash;
 use super::site::session::{Session, TOKEN_FIELD};
+use super::site::{SameSite, Site};
 use crate::App;
 use crate::config::ByteSize;
 use crate::failure::{Failure, chain};
@@ -135,7 +135,14 @@ impl Door {
         let secure = config.mailbox_url().starts_with("https:");
         let life = i64::try_from(config.mailbox.session_life.duration().as_secs()).unwrap_or(i64::MAX);
         let cookie = if secure { "__Host-handfast_me" } else { "handfast_me" };
-        let site = Site { path: "/me", cookie, context: "mailbox session", life_seconds: life, secure };
+        let site = Site {
+            path: "/me",
+            cookie,
+            context: "mailbox session",
+            life_seconds: life,
+            secure,
+            same_site: SameSite::Strict,
+        };
         Self {
             assets: Assets::of(&site, &OWN),
             site,

@@ -32,6 +32,18 @@ pub(super) struct Site {
     pub(super) life_seconds: i64,
     /// Whether its cookies are sent over HTTPS only.
     pub(super) secure: bool,
+    /// Whether browsers send its cookies also with links that lead here from elsewhere.
+    pub(super) same_site: SameSite,
+}
+
+/// With which requests that begin on another site's page a browser sends cookies (RFC 6265bis, 4.1.2.7). Forms of others come
+/// without, either way.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SameSite {
+    /// With none.
+    Strict,
+    /// With links that are followed: for sites whose links are passed on, where no `GET` changes anything.
+    Lax,
 }
 
 impl Site {
@@ -40,7 +52,8 @@ impl Site {
         // Browsers take a name that begins so from this host only, and only with this path (RFC 6265bis, 4.1.3.2).
         let path = if name.starts_with("__Host-") { "/" } else { self.path };
         let secure = if self.secure { "; Secure" } else { "" };
-        let text = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+        let same_site = self.same_site;
+        let text = format!("{name}={value}; Path={path}; HttpOnly; SameSite={same_site:?}; Max-Age={seconds}{secure}");
         let mut header = http::HeaderValue::try_from(text).unwrap_or_else(|_| http::HeaderValue::from_static(""));
         header.set_sensitive(true);
         header

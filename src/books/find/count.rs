@@ -1,4 +1,6 @@
 //! Counting what a filter finds, as far as that goes in a few seconds.
+//!
+//! Promises: however many ask, few count at once, and between two steps none of them holds a connection.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -47,14 +49,18 @@ pub struct Group {
     pub n: i64,
 }
 
-/// Counts what the filter finds from `after` on, for at most `patience`.
+/// Counts what the filter finds from `after` on, for at most `patience`, after waiting for room as long at the most.
+///
+/// # Errors
+/// [`BooksError::Crowded`] if there was no room.
 pub async fn count(app: &App, filter: &Filter, after: Option<Uuid>, patience: Duration) -> Result<Count, BooksError> {
+    let _room = app.db.room_to_look(patience).await.ok_or(BooksError::Crowded)?;
     let begun = Instant::now();
-    let client = app.db.client().await?;
     let mut walk = Walk::new(filter, after);
     let mut count = Count::default();
     let mut groups: HashMap<Group, i64> = HashMap::new();
     while !walk.ended && begun.elapsed() < patience {
+        let client = app.db.client().await?;
         for delivery in walk.step(&client, WINDOWS[2], app.clock.now()).await? {
             count.matching += 1;
             *count.states.of(delivery.state) += 1;

@@ -27,6 +27,7 @@ use crate::books::{self, Summary};
 use crate::campaigns::{self, Campaign, Changed, Error, NewCampaign};
 use crate::openmsg::Address;
 
+use super::audited::made;
 use super::call::{Answer, Call, json as answer, ok};
 use super::fields::{Fields, parse_json};
 use super::page::Wanted;
@@ -61,7 +62,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
         scheduled,
     };
     let campaign = campaigns::create(call.app(), &new).await?;
-    answer(StatusCode::CREATED, &campaign)
+    made(answer(StatusCode::CREATED, &campaign), campaign.id)
 }
 
 /// The account the key is bound to.

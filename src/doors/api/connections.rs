@@ -16,6 +16,7 @@ use crate::doors::Serve;
 use crate::handshakes::{self, Handshake, NewHandshake};
 use crate::openmsg::{Address, PassCode};
 
+use super::audited::made;
 use super::call::{Answer, Call, json, nothing, ok};
 use super::page::Wanted;
 use super::problem::{Kind, Problem};
@@ -102,7 +103,7 @@ pub(super) async fn start(mut call: Call) -> Answer {
     tokio::spawn(async move { publisher.start_handshake(id).await });
     let handshake = wait_for(&call.shared.serve, id, wait).await?.ok_or_else(|| Problem::not_found("handshake"))?;
     let status = if handshake.finished_at.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    json(status, &HandshakeView::from(handshake))
+    made(json(status, &HandshakeView::from(handshake)), id)
 }
 
 /// `GET /handshakes/{id}`

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::codes::{self, Purpose};
 
+use super::audited::made;
 use super::call::{Answer, Call, json as answer, ok};
 use super::page::Page;
 use super::problem::{Kind, Problem};
@@ -30,15 +31,13 @@ pub(super) async fn issue(mut call: Call) -> Answer {
     }
     let life: Duration = life.unwrap_or_else(|| call.app().config.codes.pass_code_life.duration());
     let issued = codes::issue(call.app(), Purpose::PassCode, account.id, life).await.map_err(refuse)?;
-    answer(
-        StatusCode::CREATED,
-        &json!({
-            "id": issued.id,
-            "address": account.address,
-            "pass_code": issued.code.as_str(),
-            "expires_at": issued.expires_at,
-        }),
-    )
+    let told = json!({
+        "id": issued.id,
+        "address": account.address,
+        "pass_code": issued.code.as_str(),
+        "expires_at": issued.expires_at,
+    });
+    made(answer(StatusCode::CREATED, &told), issued.id)
 }
 
 fn refuse(error: codes::Error) -> Problem {

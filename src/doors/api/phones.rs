@@ -15,6 +15,7 @@ use crate::phones::{self, Phone, PhoneDevice};
 use crate::pushes::{self, Test, TestError};
 use crate::textsecure::Number;
 
+use super::audited::made;
 use super::call::{Answer, Call, json as answer, nothing, ok};
 use super::page::Wanted;
 use super::problem::{Kind, Problem};
@@ -116,10 +117,12 @@ pub(super) async fn show(call: Call) -> Answer {
 pub(super) async fn disable(mut call: Call) -> Answer {
     let number = number(&call)?;
     call.fields().await?.finish(Some(()))?;
+    // Looked at before: whoever listens is to be told whatever comes after.
+    let before = phones::show(call.app(), &number).await?;
     if !phones::set_disabled(call.app(), &number, true).await? {
         return Err(missing());
     }
-    ring(&call, phones::show(call.app(), &number).await?);
+    ring(&call, before);
     shown(&call, &number).await
 }
 
@@ -159,7 +162,8 @@ pub(super) async fn test_push(mut call: Call) -> Answer {
     let device = device.and_then(|device| i16::try_from(device).ok());
     let sent = pushes::test(call.app(), &call.shared.serve.acceptor, &number, device).await;
     let Test { id, device, destination } = sent.map_err(refused)?;
-    answer(StatusCode::ACCEPTED, &json!({"id": id, "state": "pending", "device": device, "destination": destination}))
+    let told = json!({"id": id, "state": "pending", "device": device, "destination": destination});
+    made(answer(StatusCode::ACCEPTED, &told), id)
 }
 
 fn refused(error: TestError) -> Problem {

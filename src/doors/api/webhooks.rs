@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::destinations::{self, Setting};
 use crate::webhooks::{self, Auth, Change, Definition, FINAL_STATUSES, SecretKind, Webhook, WebhookName};
 
+use super::audited::made;
 use super::call::{Answer, Call, json as answer, nothing, ok};
 use super::page::Wanted;
 use super::problem::{Kind, Problem};
@@ -159,7 +160,7 @@ pub(super) async fn test(call: Call) -> Answer {
     let name = name(&call)?;
     webhooks::find(call.app(), &name).await?.ok_or_else(missing)?;
     let id = webhooks::ping(call.app(), &call.shared.serve.acceptor, &call.key.sender, &name).await?;
-    answer(StatusCode::ACCEPTED, &json!({"id": id, "state": "pending"}))
+    made(answer(StatusCode::ACCEPTED, &json!({"id": id, "state": "pending"})), id)
 }
 
 /// `POST /webhooks/{name}/disable`

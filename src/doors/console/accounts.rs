@@ -2,9 +2,12 @@
 //!
 //! A pass code is on the page that made it, and nowhere again.
 
+mod sessions;
+
+pub(super) use sessions::sign_out;
+
 use std::time::Duration;
 
-use http::StatusCode;
 use maud::{Markup, Render, html};
 use uuid::Uuid;
 
@@ -118,16 +121,15 @@ fn missing() -> Turned {
     Turned::missing("account")
 }
 
-/// The forms on an account's page, and a code that was just made.
+/// The forms on an account's page.
 struct Forms<'a> {
     names: Filled<'a>,
     codes: Filled<'a>,
-    issued: Option<&'a Issued>,
 }
 
 impl Default for Forms<'_> {
     fn default() -> Self {
-        Self { names: Filled::empty("names"), codes: Filled::empty("codes"), issued: None }
+        Self { names: Filled::empty("names"), codes: Filled::empty("codes") }
     }
 }
 
@@ -136,6 +138,7 @@ async fn one(call: &Call, account: &Account, forms: Forms<'_>) -> Answer {
         p { (state(account)) " " span .code { (account.address) } ", made at " (time(account.created_at)) ". "
             @if account.disabled { "To others it answers as if there were no such account." } }
         @if call.may_read(Scope::Passcodes) { (passcodes(call, account, &forms).await?) }
+        (sessions::section(call, account).await?)
         @if call.may_change(Scope::Accounts) { (changes(call, account, &forms.names)) }
         h2 { "More" }
         ul {
@@ -225,7 +228,6 @@ async fn passcodes(call: &Call, account: &Account, forms: &Forms<'_>) -> Result<
     let life = forms.codes.line("minutes", "Good for, in minutes", "", "1 to 60; empty: as the node is set.");
     Ok(html! {
         h2 #codes { "Pass codes" }
-        @if let Some(issued) = forms.issued { (shown_once(issued, account)) }
         (Table { caption: "Live pass codes, oldest first; what they are is not shown again", columns: &columns, rows, empty: "There are no live ones." }.render())
         @if changes {
             @if !account.disabled { div .card { (call.form(&path, &life, "Issue a pass code")) } }
@@ -246,6 +248,7 @@ fn shown_once(issued: &Issued, account: &Account) -> Markup {
                 ("Good until", time(issued.expires_at)),
             ]))
         }
+        p { a href=(at(&account.address)) { "To the account" } }
     }
 }
 
@@ -265,8 +268,8 @@ pub(super) async fn issue(call: Call) -> Changed {
     let life = minutes.map_or(usual, |minutes| Duration::from_secs(minutes * 60));
     match codes::issue(call.app(), Purpose::PassCode, account.id, life).await {
         Ok(issued) => {
-            let forms = Forms { issued: Some(&issued), ..Forms::default() };
-            Err(Turned::shown(StatusCode::CREATED, one(&call, &account, forms).await?))
+            let title = format!("Pass code for {}", account.name);
+            Err(Turned::shown_of(issued.id, &title, &shown_once(&issued, &account)))
         }
         Err(codes::Error::Exhausted) => {
             Err(Turned::conflict(at(&account.address), "No free code was found; wait until older ones have expired."))

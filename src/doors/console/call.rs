@@ -50,6 +50,8 @@ pub(super) struct View {
 pub(super) struct Done {
     pub(super) to: String,
     pub(super) flash: Flash,
+    /// For the record: the id of what it made.
+    pub(super) made: Option<Uuid>,
 }
 
 /// What is answered instead.
@@ -58,8 +60,9 @@ pub(super) enum Turned {
     Page { status: StatusCode, title: &'static str, words: String },
     /// The change was not made: the browser goes back, where it is said why. The status is for the record.
     Back { status: StatusCode, to: String, words: String },
-    /// A page with another status: a form with what is wrong beside its fields, or what is shown only once.
-    Shown { status: StatusCode, view: View },
+    /// A page with another status: a form with what is wrong beside its fields, or what is shown only once, with the id of what was
+    /// made.
+    Shown { status: StatusCode, view: View, made: Option<Uuid> },
     /// A whole answer, such as a file.
     Whole(Box<Response>),
 }
@@ -112,12 +115,32 @@ impl Call {
 
 /// A page with this content under its title, which is its heading too.
 pub(super) fn page(title: &str, content: &Markup) -> Answer {
-    Ok(View { title: title.to_owned(), main: html! { h1 { (title) } (content) }, stream: None })
+    Ok(View::of(title, content))
+}
+
+impl View {
+    fn of(title: &str, content: &Markup) -> Self {
+        Self { title: title.to_owned(), main: html! { h1 { (title) } (content) }, stream: None }
+    }
 }
 
 /// The change was made.
 pub(super) fn done(to: impl Into<String>, words: impl Into<String>) -> Changed {
-    Ok(Done { to: to.into(), flash: Flash { good: true, words: words.into() } })
+    Ok(Done { to: to.into(), flash: Flash { good: true, words: words.into() }, made: None })
+}
+
+/// The change was made, and with it something with an id.
+pub(super) fn made(id: Uuid, to: impl Into<String>, words: impl Into<String>) -> Changed {
+    done(to, words).map(|done| Done { made: Some(id), ..done })
+}
+
+/// What a change came to, for the record: a status, and the id of what it made.
+pub(super) fn outcome(changed: &Changed) -> (StatusCode, Option<Uuid>) {
+    match changed {
+        Ok(done) => (StatusCode::OK, done.made),
+        Err(Turned::Shown { status, made, .. }) => (*status, *made),
+        Err(turned) => (turned.status(), None),
+    }
 }
 
 impl Turned {
@@ -137,14 +160,29 @@ impl Turned {
         Self::Back { status: StatusCode::CONFLICT, to: to.into(), words: words.into() }
     }
 
-    /// The change was made, and its page shows what is to be had only now.
-    pub(super) fn shown(status: StatusCode, view: View) -> Self {
-        Self::Shown { status, view }
+    /// The change was made, and its page shows what is to be had only now. It must need nothing that could fail: what was made is
+    /// lost to whoever asked if this is not shown.
+    pub(super) fn shown(status: StatusCode, title: &str, content: &Markup) -> Self {
+        Self::Shown { status, view: View::of(title, content), made: None }
+    }
+
+    /// The same, with the id of what was made.
+    pub(super) fn shown_of(id: Uuid, title: &str, content: &Markup) -> Self {
+        Self::Shown { status: StatusCode::CREATED, view: View::of(title, content), made: Some(id) }
+    }
+
+    /// Others do what this asks for, and it takes too much for all at once.
+    pub(super) fn busy() -> Self {
+        Self::Page {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            title: "Others are counting",
+            words: "So many count or search at this moment that there is no room for one more. Please try again in a moment.".into(),
+        }
     }
 
     /// The form was not filled in right: its page again, with what is wrong beside the fields.
     pub(super) fn shown_again(view: View) -> Self {
-        Self::Shown { status: StatusCode::UNPROCESSABLE_ENTITY, view }
+        Self::Shown { status: StatusCode::UNPROCESSABLE_ENTITY, view, made: None }
     }
 
     /// For the record of changes.

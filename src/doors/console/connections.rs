@@ -6,7 +6,7 @@ use maud::{Markup, Render, html};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::call::{Answer, Call, Changed, Turned, done, page};
+use super::call::{Answer, Call, Changed, Turned, done, made, page};
 use super::filled::{Filled, parsed};
 use super::words;
 use crate::accounts;
@@ -118,7 +118,7 @@ pub(super) async fn start(call: Call) -> Changed {
     let publisher = call.door.serve.publisher.clone();
     // Not waited for: if the broker does not take it, the scheduler publishes it again.
     tokio::spawn(async move { publisher.start_handshake(id).await });
-    done(format!("/console/handshakes/{id}"), "The handshake has begun.")
+    made(id, format!("/console/handshakes/{id}"), "The handshake has begun.")
 }
 
 /// `GET /console/handshakes/{id}`

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use maud::{Markup, Render, html};
 
-use super::call::{Answer, Call, Changed, Turned, done, page};
+use super::call::{Answer, Call, Changed, Turned, made, page};
 use super::deliveries::search::{self, DEAD};
 use super::filled::{Filled, number};
 use super::words;
-use crate::books::{self, Count, Filter, Group, NewOperation, OperationKind, State};
+use crate::books::{self, BooksError, Count, Filter, Group, NewOperation, OperationKind, State};
 use crate::doors::site::pieces::{self, Table, number as numbers, text};
 use crate::senders::Scope;
 
@@ -29,7 +29,7 @@ pub(super) async fn show(call: Call) -> Answer {
         filter.states = vec![State::Failed, State::Expired, State::Unconfirmed];
     }
     let counted = match form.is_right() {
-        true => books::count(call.app(), &filter, None, PATIENCE).await?,
+        true => counted(&call, &filter).await?,
         false => Count { complete: true, ..Count::default() },
     };
     let content = html! {
@@ -45,6 +45,13 @@ pub(super) async fn show(call: Call) -> Answer {
         @if counted.matching > 0 { (all_of_them(&call, &filter)) }
     };
     page("Dead letters", &content)
+}
+
+async fn counted(call: &Call, filter: &Filter) -> Result<Count, Turned> {
+    match books::count(call.app(), filter, None, PATIENCE).await {
+        Err(BooksError::Crowded) => Err(Turned::busy()),
+        counted => Ok(counted?),
+    }
 }
 
 fn tiles(counted: &Count) -> Markup {
@@ -74,7 +81,7 @@ fn groups(call: &Call, filter: &Filter, groups: &[Group]) -> Markup {
             html! { (words::count(group.n)) },
             html! {
                 a href=(search::link("/console/deliveries", &only)) { "Look" }
-                @if call.may_change(Scope::Deliveries) {
+                @if call.may_change(Scope::Deliveries) && is_all_of(group, groups) {
                     " " a href=(search::link("/console/replays/new", &only)) { "Replay…" }
                 }
             },
@@ -99,6 +106,16 @@ fn only(filter: &Filter, group: &Group) -> Filter {
         status: group.status.and_then(|status| status.to_string().parse().ok()),
         ..filter.clone()
     }
+}
+
+/// Whether its filter finds this group only: what has no status, or no code, cannot be asked for, and any is found instead.
+fn is_all_of(group: &Group, groups: &[Group]) -> bool {
+    let found = |other: &&Group| {
+        (&other.destination, other.state) == (&group.destination, group.state)
+            && group.status.is_none_or(|status| other.status == Some(status))
+            && group.code.as_ref().is_none_or(|code| other.code.as_ref() == Some(code))
+    };
+    groups.iter().filter(found).count() == 1
 }
 
 fn all_of_them(call: &Call, filter: &Filter) -> Markup {
@@ -141,7 +158,7 @@ async fn dry_run(call: Call, kind: OperationKind) -> Answer {
         return page(title, &which(kind, &form));
     }
     let meant = kind.filter(&filter);
-    let counted = books::count(call.app(), &meant, None, PATIENCE).await?;
+    let counted = counted(&call, &meant).await?;
     let content = html! {
         (search::said(&meant))
         p role="status" {
@@ -249,12 +266,15 @@ async fn begin(call: Call, kind: OperationKind) -> Changed {
     }
     let counted = match kind {
         OperationKind::Cancel => Count::default(),
-        OperationKind::Replay => books::count(app, &kind.filter(&filter), None, MOMENT).await?,
+        OperationKind::Replay => match books::count(app, &kind.filter(&filter), None, MOMENT).await {
+            Err(BooksError::Crowded) => Count::default(),
+            counted => counted?,
+        },
     };
     let sender = call.operator.name.clone();
     let new = NewOperation { kind, sender, filter, rate, matching: counted.matching };
     let begun = books::begin_operation(app, &new).await?;
-    done(format!("/console/operations/{}", begun.id), "It has begun; workers carry it on.")
+    made(begun.id, format!("/console/operations/{}", begun.id), "It has begun; workers carry it on.")
 }
 
 /// Where a destination's dead letters are counted.
@@ -265,4 +285,30 @@ pub(super) fn link(destination: &str) -> Markup {
 /// What is under way to a destination.
 pub(super) fn open_link(destination: &str) -> String {
     words::link("/console/deliveries", &[("destination", destination), ("state", "pending,sending,retrying")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_replayed_only_where_nothing_else_goes_with_it() {
+        let group = |destination: &str, status, code: Option<&str>| Group {
+            destination: destination.into(),
+            state: State::Failed,
+            status,
+            code: code.map(str::to_owned),
+            n: 1,
+        };
+        let groups = [
+            group("a", None, None),
+            group("a", Some(404), Some("SM_E002")),
+            group("a", None, Some("timeout")),
+            group("b", Some(500), None),
+            group("b", Some(500), Some("SM_E001")),
+            group("c", None, None),
+        ];
+        let offered: Vec<bool> = groups.iter().map(|group| is_all_of(group, &groups)).collect();
+        assert_eq!(offered, [false, true, true, false, true, true]);
+    }
 }

@@ -104,7 +104,7 @@ fn row(destination: &Destination, now: Timestamp) -> Vec<Markup> {
         words::maybe(destination.oldest_waiting.map(|at| words::since(at, now)).as_deref()),
         html! { (words::count(destination.in_hand)) },
         html! { (destination.limit) " of " (destination.concurrency_in_effect) },
-        html! { (words::rate(destination.rate.map(f64::from))) },
+        html! { (words::rate(destination.rate)) },
     ]
 }
 
@@ -163,7 +163,7 @@ fn standing(destination: &Destination, now: Timestamp) -> Markup {
             ("In workers' hands", html! { (words::count(destination.in_hand)) }),
             ("Calls at once", html! { (limit) " now, " (concurrency_in_effect) " at the most"
                 @if destination.concurrency.is_none() { " (the node's default)" } }),
-            ("Rate", html! { (words::rate(rate.map(f64::from))) }),
+            ("Rate", html! { (words::rate(*rate)) }),
             ("Failures in a row", html! { (failures) }),
             ("Breaker", html! { @if *trips > 0 { "opened " (trips) " times in a row" } @else { "closed" } }),
             ("Waits between attempts", html! { @match schedule {

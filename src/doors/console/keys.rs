@@ -1,6 +1,5 @@
 //! API keys: nobody can make one that may do more than they themselves may. A key is on the page that made it, and nowhere again.
 
-use http::StatusCode;
 use maud::{Markup, Render, html};
 use uuid::Uuid;
 
@@ -21,10 +20,10 @@ const PATH: &str = "/console/keys";
 
 /// `GET /console/keys`
 pub(super) async fn list(call: Call) -> Answer {
-    all(&call, &Filled::empty("new"), None).await
+    all(&call, &Filled::empty("new")).await
 }
 
-async fn all(call: &Call, new: &Filled<'_>, made: Option<(&Key, &Secret)>) -> Answer {
+async fn all(call: &Call, new: &Filled<'_>) -> Answer {
     let mut form = Filled::of("list", &call.query);
     let after: Option<Uuid> = form.optional("after", |text| text.parse().map_err(|_| "is not an id".into()));
     let mut found = senders::list(call.app(), after, SHOWN as i64 + 1).await?;
@@ -34,7 +33,6 @@ async fn all(call: &Call, new: &Filled<'_>, made: Option<(&Key, &Secret)>) -> An
     let columns = [text("Key"), text("Sender"), text("May"), text("Bound to"), text("Do")];
     let rows = found.iter().map(|key| row(call, key)).collect();
     let content = html! {
-        @if let Some((key, plain)) = made { (shown_once(key, plain)) }
         (Table { caption: "API keys, oldest first", columns: &columns, rows, empty: "There are none." }.render())
         (pieces::pager(call.first(PATH).as_deref(), next.as_deref()))
         @if call.may_change(Scope::Keys) { (create_form(call, new)) }
@@ -67,8 +65,10 @@ fn shown_once(key: &Key, plain: &Secret) -> Markup {
                 ("Key", html! { strong #key .secret .code { (plain.reveal()) } }),
                 ("Sender", html! { (key.sender) }),
                 ("May", html! { (key.scopes.names().join(", ")) }),
+                ("Its id", html! { span .code { (key.id) } }),
             ]))
         }
+        p { a href=(PATH) { "All API keys" } }
     }
 }
 
@@ -100,10 +100,10 @@ pub(super) async fn create(call: Call) -> Changed {
     let address = form.optional("account", |text| Address::of_ours(text, &call.app().config.domain));
     let account = account(&call, &mut form, address).await?;
     let (true, Some(sender), Some(scopes)) = (form.is_right(), sender, scopes) else {
-        return Err(Turned::shown_again(all(&call, &form, None).await?));
+        return Err(Turned::shown_again(all(&call, &form).await?));
     };
     let (key, plain) = senders::create(call.app(), &sender, &scopes, account.as_ref()).await?;
-    Err(Turned::shown(StatusCode::CREATED, all(&call, &Filled::empty("new"), Some((&key, &plain))).await?))
+    Err(Turned::shown_of(key.id, "New API key", &shown_once(&key, &plain)))
 }
 
 async fn account(call: &Call, form: &mut Filled<'_>, address: Option<Address>) -> Result<Option<Account>, Turned> {

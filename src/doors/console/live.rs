@@ -1,13 +1,15 @@
 //! Streams that keep pages up to date: parts of the page, as HTML, by the names that the page's script looks for.
 //!
 //! Promises: however many streams are open, one task of this process looks, and only while one is open; their number is bounded, in all
-//! and of one session; a stream ends with its session, with its key, when the process stops, and after some minutes anyway, so that
+//! and of one key; a stream ends with its session, with its key, when the process stops, and after some minutes anyway, so that
 //! whoever is in between looks again. A client that does not read is let go.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value};
@@ -18,7 +20,6 @@ use warp::reply::Response;
 use super::health::{self, Health};
 use super::{Door, Signed, overview};
 use crate::App;
-use crate::crypto::encode_hex;
 use crate::doors::Serve;
 use crate::doors::places::{Place, Places};
 use crate::doors::site::frame;
@@ -30,8 +31,8 @@ use crate::senders::{Scope, Standing};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Open at once, in one process.
 const MOST: usize = 128;
-/// Open at once, of one session.
-const MOST_OF_SESSION: usize = 8;
+/// Open at once, of one key, or of one person whom a proxy names. Sessions are free: counted by them, anybody could take all.
+const MOST_OF_ONE: usize = 16;
 /// A stream is begun anew after this.
 const LONGEST: Duration = Duration::from_secs(600);
 /// Told to a page whose session is over.
@@ -56,7 +57,7 @@ pub(super) struct Live {
     /// Whether a task looks.
     looking: Arc<Mutex<bool>>,
     room: Arc<Semaphore>,
-    of_session: Places,
+    of_one: Places,
 }
 
 impl Live {
@@ -68,7 +69,7 @@ impl Live {
             parts: Arc::new(watch::Sender::default()),
             looking: Arc::default(),
             room: Arc::new(Semaphore::new(MOST)),
-            of_session: Places::new(MOST_OF_SESSION),
+            of_one: Places::new(MOST_OF_ONE),
         }
     }
 
@@ -87,8 +88,11 @@ impl Live {
 
     async fn look(self) {
         loop {
-            let parts = Arc::new(self.parts().await);
-            let _ = self.parts.send(parts);
+            // A page that cannot be drawn this once must not end looking for everybody.
+            match AssertUnwindSafe(self.parts()).catch_unwind().await {
+                Ok(parts) => drop(self.parts.send(Arc::new(parts))),
+                Err(_) => tracing::error!("a page of the console panicked"),
+            }
             sleep(LOOK_EVERY).await;
             let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
             if self.parts.receiver_count() == 0 {
@@ -127,7 +131,8 @@ pub(super) fn over() -> Response {
 
 /// `GET /console/stream`, with `?page=overview` for that page.
 pub(super) fn open(door: &Arc<Door>, signed: &Signed, query: &str) -> Response {
-    let place = door.live.of_session.take_of(encode_hex(&signed.session.id()));
+    let of_proxy = || format!("proxy {}", signed.operator.name);
+    let place = door.live.of_one.take_of(signed.operator.key.map_or_else(of_proxy, |key| key.to_string()));
     let room = Arc::clone(&door.live.room).try_acquire_owned().ok();
     let Some((place, room)) = place.zip(room) else {
         let mut response = frame::bare(StatusCode::TOO_MANY_REQUESTS);

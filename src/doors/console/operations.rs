@@ -121,7 +121,7 @@ fn tiles(operation: &Operation) -> Markup {
     match operation.kind {
         OperationKind::Replay => {
             all.extend([tile("Replayed", operation.done), tile("Skipped", operation.skipped)]);
-            all.push(("At the most", words::rate(operation.rate.map(f64::from)), ""));
+            all.push(("At the most", words::rate(operation.rate), ""));
         }
         OperationKind::Cancel => all.extend([
             tile("Stopped", operation.done),

@@ -2,7 +2,7 @@
 
 use maud::{Markup, Render, html};
 
-use super::call::{Answer, Call, Changed, Turned, done, page};
+use super::call::{Answer, Call, Changed, Turned, done, made, page};
 use super::filled::{Filled, number as bounded, parsed};
 use super::words;
 use crate::directory::{self, Contact};
@@ -85,10 +85,10 @@ pub(super) async fn show(call: Call) -> Answer {
                 p { (state(phone)) " First registered at " (time(phone.created_at)) ", last proven at " (time(phone.registered_at)) ". "
                     @if let Some(at) = phone.disabled_at { "Disabled since " (time(at)) "." } }
                 (devices(&call, phone))
-                @if call.may_change(Scope::Phones) { (changes(&call, phone)) }
             }
             None => p { "It is not registered here." },
         }
+        @if call.may_change(Scope::Phones) { (changes(&call, &number, phone.as_ref())) }
         h2 { "Directory" }
         p { (listed(contact.as_ref())) }
     };
@@ -137,13 +137,20 @@ fn devices(call: &Call, phone: &Phone) -> Markup {
     html! { h2 { "Devices" } (Table { caption: "Its devices", columns: &columns, rows, empty: "It has none." }.render()) }
 }
 
-fn changes(call: &Call, phone: &Phone) -> Markup {
-    let (path, nothing) = (at(&phone.number), html! {});
+/// What only the directory lists can be forgotten too.
+fn changes(call: &Call, number: &Number, phone: Option<&Phone>) -> Markup {
+    let (path, nothing) = (at(number), html! {});
+    let gone = match phone {
+        Some(_) => "The number, its devices, their keys and what waits for them are gone. It has to be proven anew.",
+        None => {
+            "It is listed no more, and can be registered here. If the peer still has it, it is listed again with the next look there."
+        }
+    };
     html! {
         div .actions {
-            @if phone.disabled_at.is_some() {
+            @if phone.is_some_and(|phone| phone.disabled_at.is_some()) {
                 (call.form(&format!("{path}/enable"), &nothing, "Enable"))
-            } @else {
+            } @else if phone.is_some() {
                 (call.confirmed(
                     &format!("{path}/disable"),
                     "Disable…",
@@ -154,7 +161,7 @@ fn changes(call: &Call, phone: &Phone) -> Markup {
             (call.confirmed(
                 &format!("{path}/unregister"),
                 "Unregister…",
-                &html! { p { "The number, its devices, their keys and what waits for them are gone. It has to be proven anew." } },
+                &html! { p { (gone) } },
                 "Unregister it",
             ))
         }
@@ -170,10 +177,12 @@ fn ring(call: &Call, phone: Option<Phone>) {
 /// `POST /console/phones/{number}/disable`
 pub(super) async fn disable(call: Call) -> Changed {
     let number = number(&call)?;
+    // Looked at before: once it is disabled, nothing may fail any more.
+    let before = phones::show(call.app(), &number).await?;
     if !phones::set_disabled(call.app(), &number, true).await? {
         return Err(missing());
     }
-    ring(&call, phones::show(call.app(), &number).await?);
+    ring(&call, before);
     done(at(&number), "It is disabled.")
 }
 
@@ -202,12 +211,15 @@ pub(super) async fn test_push(call: Call) -> Changed {
     let number = number(&call)?;
     let mut form = Filled::of("test", &call.fields);
     let device = form.optional("device", bounded(1..=i16::MAX));
+    if !form.is_right() {
+        return Err(Turned::invalid(at(&number), "That is no number of a device; nothing was sent."));
+    }
     match pushes::test(call.app(), &call.door.serve.acceptor, &number, device).await {
         Ok(Test { id, .. }) if call.may_read(Scope::Deliveries) => {
-            done(format!("/console/deliveries/{id}"), "The push is on its way; here is what becomes of it.")
+            made(id, format!("/console/deliveries/{id}"), "The push is on its way; here is what becomes of it.")
         }
-        Ok(Test { device, destination, .. }) => {
-            done(at(&number), format!("A push to device {device} is on its way over {destination}."))
+        Ok(Test { id, device, destination }) => {
+            made(id, at(&number), format!("A push to device {device} is on its way over {destination}."))
         }
         Err(error) => Err(refused(&number, error)),
     }

@@ -48,7 +48,8 @@ macro_rules! look {
 }
 
 /// A change: `change!(scope, "path", "console: what it is called" ["fields", "told"], function)`. Fields that are told are written
-/// down as they are: none of them may hold a secret.
+/// down as they are: none of them may hold a secret. Where an empty one changes something, what it means stands behind it:
+/// `"rate=none"`.
 macro_rules! change {
     ($scope:expr, $path:literal, $name:literal [$($told:literal),*], $run:path) => {
         Page {
@@ -80,7 +81,12 @@ static PAGES: &[Page] = &[
     look!(Some(Scope::Campaigns), "campaigns", "Sending" / "Campaigns", campaigns::list),
     look!(Some(Scope::Campaigns), "campaigns/{id}", campaigns::show),
     look!(Some(Scope::Campaigns), "campaigns/{id}/report.csv", campaigns::report),
-    change!(Scope::Campaigns, "campaigns/{id}/rate", "console: change rate of campaign"["rate"], campaigns::set_rate),
+    change!(
+        Scope::Campaigns,
+        "campaigns/{id}/rate",
+        "console: change rate of campaign"["rate=none"],
+        campaigns::set_rate
+    ),
     change!(Scope::Campaigns, "campaigns/{id}/pause", "console: pause campaign" [], campaigns::pause),
     change!(Scope::Campaigns, "campaigns/{id}/resume", "console: resume campaign" [], campaigns::resume),
     change!(Scope::Campaigns, "campaigns/{id}/close", "console: close campaign" [], campaigns::close),
@@ -89,7 +95,7 @@ static PAGES: &[Page] = &[
     look!(Some(Scope::Destinations), "destinations/{name}", destinations::show),
     change!(Scope::Destinations, "destinations/{name}/pause", "console: pause destination" [], destinations::pause),
     change!(Scope::Destinations, "destinations/{name}/resume", "console: resume destination" [], destinations::resume),
-    change!(Scope::Destinations, "destinations/{name}/pace", "console: change pace of destination" ["concurrency", "rate", "schedule"], destinations::set_pace),
+    change!(Scope::Destinations, "destinations/{name}/pace", "console: change pace of destination" ["concurrency=default", "rate=default", "schedule=default"], destinations::set_pace),
     look!(Some(Scope::Webhooks), "webhooks", "Sending" / "Webhooks", webhooks::list),
     change!(Scope::Webhooks, "webhooks", "console: create webhook"["name"], webhooks::create),
     look!(Some(Scope::Webhooks), "webhooks/{name}", webhooks::show),
@@ -101,9 +107,10 @@ static PAGES: &[Page] = &[
     look!(Some(Scope::Accounts), "accounts", "People" / "Accounts", accounts::list),
     change!(Scope::Accounts, "accounts", "console: create account"["address"], accounts::create),
     look!(Some(Scope::Accounts), "accounts/{address}", accounts::show),
-    change!(Scope::Accounts, "accounts/{address}", "console: change account"["accepts_messages"], accounts::update),
+    change!(Scope::Accounts, "accounts/{address}", "console: change account"["accepts_messages=no"], accounts::update),
     change!(Scope::Accounts, "accounts/{address}/disable", "console: disable account" [], accounts::disable),
     change!(Scope::Accounts, "accounts/{address}/enable", "console: enable account" [], accounts::enable),
+    change!(Scope::Accounts, "accounts/{address}/sign-out", "console: sign out account" [], accounts::sign_out),
     change!(Scope::Passcodes, "accounts/{address}/passcodes", "console: issue pass code"["minutes"], accounts::issue),
     change!(Scope::Passcodes, "accounts/{address}/passcodes/withdraw", "console: withdraw pass codes" [], accounts::withdraw_all),
     change!(Scope::Passcodes, "accounts/{address}/passcodes/{id}/withdraw", "console: withdraw pass code" [], accounts::withdraw),
@@ -219,7 +226,8 @@ mod tests {
     fn every_change_has_a_name_of_its_own_and_needs_a_scope() {
         let mut names = Vec::new();
         for page in PAGES {
-            if let Run::Change { name, .. } = page.run {
+            if let Run::Change { name, told, .. } = page.run {
+                assert!(!told.iter().any(|field| ["token", "pass_code", "secret"].contains(field)), "{name}");
                 assert!(name.starts_with("console: ") && page.scope.is_some(), "{name}");
                 assert!(!names.contains(&name), "{name} twice");
                 names.push(name);

@@ -2,13 +2,14 @@
 
 use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
-use maud::html;
+use maud::{Markup, html};
 use warp::reply::Response;
 
 use super::call::Turned;
-use super::operator::{Tried, try_key};
+use super::operator::{self, Tried, try_key};
 use super::{Framed, Visit};
 use crate::doors::site::fields::Fields;
+use crate::doors::site::flash::{self, Flash};
 use crate::doors::site::frame;
 use crate::doors::site::pieces;
 use crate::doors::site::session::{self, Session, TOKEN_FIELD};
@@ -97,12 +98,32 @@ pub(super) async fn leave(visit: &Visit) -> Response {
         }
         visit.door.leave(&session);
     }
-    let mut response = frame::see_other("/console/sign-in");
+    let mut response = match by_proxy(visit) {
+        true => visit.door.framed(Framed::default(), StatusCode::OK, "Signed out", &of_proxy()).await,
+        false => frame::see_other("/console/sign-in"),
+    };
     response.headers_mut().append(SET_COOKIE, session::end(site));
     response
 }
 
+/// Whether a proxy signs in whoever asks: leaving would lead in again at once.
+fn by_proxy(visit: &Visit) -> bool {
+    let app = &visit.door.serve.app;
+    operator::named(app, &visit.headers, visit.from_proxy)
+        .is_some_and(|name| app.config.console.scopes_of(name).is_some())
+}
+
+fn of_proxy() -> Markup {
+    html! {
+        h1 { "Signed out" }
+        p { "This session is over. But the proxy in front of this node signs you in: as long as it does, every page lets you in again. To leave for good, sign out there." }
+        p { a href=(HOME) { "To the console" } }
+    }
+}
+
 async fn form(visit: &Visit, status: StatusCode, error: Option<&str>, way: &str) -> Response {
+    let (app, site) = (&visit.door.serve.app, &visit.door.site);
+    let said = Flash::from_headers(app, site, &visit.headers);
     let main = html! {
         h1 { "Sign in" }
         @if let Some(words) = error { (pieces::alert(words)) }
@@ -117,7 +138,12 @@ async fn form(visit: &Visit, status: StatusCode, error: Option<&str>, way: &str)
         }
         p .small { "A key is made on the node’s machine: " code { "handfast key create --sender me --scopes '*'" } }
     };
-    visit.door.framed(Framed::default(), status, "Sign in", &main).await
+    let framed = Framed { said: said.as_ref(), ..Framed::default() };
+    let mut response = visit.door.framed(framed, status, "Sign in", &main).await;
+    if said.is_some() {
+        response.headers_mut().append(SET_COOKIE, flash::said(site));
+    }
+    response
 }
 
 /// For the fuzzer: a way back leads to this origin.

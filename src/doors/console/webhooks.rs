@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use maud::{Markup, Render, html};
 
-use super::call::{Answer, Call, Changed, Turned, done, page};
+use super::call::{Answer, Call, Changed, Turned, done, made, page};
 use super::filled::{Filled, number, parsed, words as line};
 use super::words;
 use crate::destinations::Setting;
@@ -127,7 +127,7 @@ async fn shown_once(call: &Call, webhook: &Webhook, status: StatusCode) -> Chang
         }
         (about(call, webhook, &Filled::empty("rotate")))
     };
-    Err(Turned::shown(status, page(webhook.name.as_str(), &content)?))
+    Err(Turned::shown(status, webhook.name.as_str(), &content))
 }
 
 async fn find(call: &Call) -> Result<Webhook, Turned> {
@@ -254,8 +254,8 @@ pub(super) async fn test(call: Call) -> Changed {
     let name = find(&call).await?.name;
     let id = webhooks::ping(call.app(), &call.door.serve.acceptor, &call.operator.name, &name).await?;
     match call.may_read(Scope::Deliveries) {
-        true => done(format!("/console/deliveries/{id}"), "The ping is on its way; here is what becomes of it."),
-        false => done(at(&name), "The ping is on its way."),
+        true => made(id, format!("/console/deliveries/{id}"), "The ping is on its way; here is what becomes of it."),
+        false => made(id, at(&name), "The ping is on its way."),
     }
 }
 

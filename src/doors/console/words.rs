@@ -1,5 +1,7 @@
 //! How states, times and links are said on all pages.
 
+use std::fmt::Display;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 use url::form_urlencoded::{Serializer, byte_serialize};
@@ -84,7 +86,7 @@ pub(super) fn deliveries(n: i64) -> String {
 }
 
 /// A rate as it was set.
-pub(super) fn rate(rate: Option<f64>) -> String {
+pub(super) fn rate(rate: Option<impl Display>) -> String {
     rate.map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} a second"))
 }
 
@@ -134,6 +136,7 @@ mod tests {
         assert_eq!(said, ["0 s", "0 s", "59 s", "1 min", "1 min 1 s", "1 h", "3 h 20 min", "1 d 1 h"]);
         assert_eq!([999, 1000, 1_234_567].map(count), ["999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
         assert_eq!((took(9_999), took(12_340)), ("9999 ms".into(), "12.3 s".into()));
+        assert_eq!((rate(Some(0.3_f32)), rate(Some(2.0_f64))), ("0.3 a second".into(), "2 a second".into()));
     }
 
     #[test]

@@ -95,8 +95,16 @@ impl Asset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doors::site::SameSite;
 
-    const SITE: Site = Site { path: "/here", cookie: "here", context: "here", life_seconds: 60, secure: false };
+    const SITE: Site = Site {
+        path: "/here",
+        cookie: "here",
+        context: "here",
+        life_seconds: 60,
+        secure: false,
+        same_site: SameSite::Strict,
+    };
 
     #[test]
     fn an_asset_is_kept_under_its_own_address_only() {

@@ -157,8 +157,16 @@ pub(in crate::doors) fn see_other(path: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doors::site::SameSite;
 
-    const SITE: Site = Site { path: "/here", cookie: "here", context: "here", life_seconds: 60, secure: false };
+    const SITE: Site = Site {
+        path: "/here",
+        cookie: "here",
+        context: "here",
+        life_seconds: 60,
+        secure: false,
+        same_site: SameSite::Strict,
+    };
 
     fn page(title: &str, main: &Markup) -> Response {
         let assets = Assets::of(&SITE, &[]);

@@ -198,19 +198,6 @@ pub(in crate::doors) fn field(name: &str, label: &str, value: &str, hint: &str) 
     }
 }
 
-/// A choice of one of several, each with its value and its words.
-pub(in crate::doors) fn choice(name: &str, label: &str, options: &[(&str, &str)], chosen: &str) -> Markup {
-    let id = format!("f-{name}");
-    html! {
-        div .field {
-            label for=(id) { (label) }
-            select id=(id) name=(name) { @for (value, words) in options {
-                option value=(value) selected[*value == chosen] { (words) }
-            } }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use handfast::audit::{self, Filter};
 use handfast::config::console::Person;
 use handfast::config::{Bucket, Period};
+use handfast::mailbox::{self, Mailbox, Set};
 use handfast::senders;
 use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{RequestBuilder, Response};
@@ -72,7 +74,7 @@ async fn a_key_signs_in_and_its_end_ends_the_session() {
     }
     let response = sign_in(&node, &node.key).await;
     let set = response.headers()[SET_COOKIE].to_str().unwrap();
-    for word in ["HttpOnly", "SameSite=Strict", "Path=/console", "Max-Age=43200"] {
+    for word in ["HttpOnly", "SameSite=Lax", "Path=/console", "Max-Age=43200"] {
         assert!(set.contains(word), "{set}");
     }
     assert!(!set.contains(&node.key));
@@ -195,6 +197,21 @@ async fn a_proxy_names_people_and_nobody_else_does() {
     assert_eq!(ask(&["ann@shop.example"], &cookie).await.unwrap().status(), 200);
     let other = text(ask(&["bob@shop.example"], &cookie).await.unwrap(), 200).await;
     assert!(other.contains("bob@shop.example") && !other.contains("Open deliveries"), "{other}");
+
+    // Signing out here is not signing out there, and says so; a form that came too late is not carried out, and says so too.
+    let page = text(ask(&["ann@shop.example"], &cookie).await.unwrap(), 200).await;
+    let as_ann = |path: &str, fields: &[(&str, &str)]| {
+        let request = post(&node, path, fields).header("x-forwarded-email", "ann@shop.example");
+        request.header(COOKIE, &cookie).send()
+    };
+    let left = as_ann("/console/sign-out", &[("token", &token(&page))]).await.unwrap();
+    assert!(left.headers()[SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
+    let left = text(left, 200).await;
+    assert!(left.contains("the proxy in front of this node signs you in"), "{left}");
+    let late = as_ann("/console/keys", &[("token", &token(&page)), ("sender", "x"), ("scopes", "*")]).await.unwrap();
+    let said = self::cookie(&late);
+    let next = ask(&["ann@shop.example"], &said).await.unwrap();
+    assert!(text(next, 200).await.contains("You were signed out meanwhile; nothing was done."));
 
     let node = with("10.0.0.0/8").await;
     let forged = node.http.get(node.url("/console")).header("x-forwarded-email", "ann@shop.example");
@@ -322,7 +339,7 @@ async fn a_stream_ends_with_its_key_and_when_the_process_stops() {
 }
 
 #[tokio::test]
-async fn streams_of_a_session_have_a_limit_and_give_their_places_back() {
+async fn streams_of_a_key_have_a_limit_and_give_their_places_back() {
     let node = Node::start().await;
     let cookie = session(&node, &node.key).await;
     let mut open = Vec::new();
@@ -335,11 +352,117 @@ async fn streams_of_a_session_have_a_limit_and_give_their_places_back() {
         assert!(open.len() < 100);
     };
     assert_eq!(refused.status(), 429);
-    assert_eq!(open.len(), 8);
+    assert_eq!(open.len(), 16);
+    // Sessions are free; places are counted by key.
+    let again = session(&node, &node.key).await;
+    assert_eq!(show(&node, "/console/stream", &again).await.status(), 429);
+    let other = session(&node, &node.key("inbox", None).await).await;
+    assert_eq!(show(&node, "/console/stream", &other).await.status(), 200);
     drop(open);
     let begun = Instant::now();
     while show(&node, "/console/stream", &cookie).await.status() != 200 {
         assert!(begun.elapsed() < Duration::from_secs(20), "places are not given back");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// What the record says, oldest first.
+async fn told(node: &Node) -> Vec<(String, String, Option<u16>)> {
+    let rows = audit::list(&node.app, &Filter::default(), None, 100).await.unwrap().entries;
+    rows.into_iter().rev().map(|entry| (entry.action, entry.subject, entry.outcome)).collect()
+}
+
+/// Sends a form with the token of the session's own pages.
+async fn change(node: &Node, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+    let page = text(show(node, "/console", cookie).await, 200).await;
+    let token = token(&page);
+    let fields: Vec<_> = fields.iter().copied().chain([("token", token.as_str())]).collect();
+    post(node, path, &fields).header(COOKIE, cookie).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_made_what_was_taken_away_and_what_was_refused_is_in_the_record() {
+    let node = Node::start().await;
+    node.account(1000).await;
+    let weak = session(&node, &node.key("keys:read", None).await).await;
+    text(change(&node, &weak, "/console/keys", &[("sender", "more"), ("scopes", "*")]).await, 403).await;
+    let cookie = session(&node, &node.key).await;
+    let forged = post(&node, "/console/destinations/a.example/pause", &[("token", "0")]).header(COOKIE, &cookie);
+    text(forged.send().await.unwrap(), 403).await;
+    let page = change(&node, &cookie, "/console/keys", &[("sender", "shop"), ("scopes", "inbox")]).await;
+    let page = text(page, 201).await;
+    let (_, plain) = page.split_once("hf_").unwrap();
+    let plain = format!("hf_{}", plain.split('<').next().unwrap());
+    let key = senders::authenticate(&node.app, &plain).await.unwrap().unwrap();
+    for (path, fields) in [
+        ("/console/destinations/a.example/pace", &[("rate", "0.3"), ("concurrency", "2")][..]),
+        ("/console/destinations/a.example/pace", &[]),
+        ("/console/accounts/1000", &[("name", "Shop")]),
+    ] {
+        assert_eq!(change(&node, &cookie, path, fields).await.status(), 303, "{path}");
+    }
+    let code = text(change(&node, &cookie, "/console/accounts/1000/passcodes", &[]).await, 201).await;
+    let told = told(&node).await;
+    let told: Vec<_> =
+        told.iter().map(|(action, subject, outcome)| (action.as_str(), subject.as_str(), *outcome)).collect();
+    let made = format!("sender=shop scopes=inbox -> {}", key.id);
+    let pace = "console: change pace of destination";
+    assert_eq!(
+        told[..6],
+        [
+            ("console: create API key", "", Some(403)),
+            ("console: pause destination", "a.example", Some(403)),
+            ("console: create API key", made.as_str(), Some(201)),
+            (pace, "a.example concurrency=2 rate=0.3 schedule=default", Some(200)),
+            (pace, "a.example concurrency=default rate=default schedule=default", Some(200)),
+            ("console: change account", "1000 accepts_messages=no", Some(200)),
+        ]
+    );
+    assert!(told[6].1.starts_with("1000 -> ") && code.contains("It is shown only now"), "{told:?}");
+    let page = text(show(&node, "/console/audit?actor=%00&action=API+key", &cookie).await, 200).await;
+    assert!(page.contains("control characters") && page.contains("key …"), "{page}");
+    let shown = text(show(&node, "/console/destinations/a.example", &cookie).await, 200).await;
+    assert!(!shown.contains("0.30000"), "{shown}");
+}
+
+#[tokio::test]
+async fn counting_leaves_the_database_to_what_is_in_a_hurry() {
+    let node = Node::start().await;
+    let cookie = session(&node, &node.key).await;
+    let mut looks = Vec::new();
+    while let Some(room) = node.app.db.room_to_look(Duration::ZERO).await {
+        looks.push(room);
+    }
+    assert!(looks.len() * 4 <= node.app.config.database.pool, "{} look at once", looks.len());
+    let (page, words, answer) = tokio::join!(
+        show(&node, "/console/dead", &cookie),
+        show(&node, "/console/deliveries?q=spring", &cookie),
+        node.get("/deliveries/count?state=failed"),
+    );
+    for page in [page, words] {
+        assert!(text(page, 429).await.contains("Others are counting"));
+    }
+    assert_eq!(answer.0, 503, "{}", answer.1);
+    drop(looks);
+    text(show(&node, "/console/dead", &cookie).await, 200).await;
+    assert_eq!(node.get("/deliveries/count?state=failed").await.0, 200);
+}
+
+#[tokio::test]
+async fn sessions_of_a_mailbox_are_counted_and_ended() {
+    let node = Node::start_with(|config| config.mailbox.enabled = true).await;
+    let account = node.account(1000).await;
+    let mailbox = Mailbox::new(&node.app);
+    let password = "correct horse battery staple";
+    assert!(matches!(mailbox.set_password(&account.address, password).await.unwrap(), Ok(Set::Done)));
+    let from = mailbox::From { ip: [192, 0, 2, 7].into(), agent: "a browser of somebody" };
+    for _ in 0..2 {
+        assert!(matches!(mailbox.sign_in("1000", password, from).await.unwrap(), mailbox::Outcome::In(_)));
+    }
+    let cookie = session(&node, &node.key).await;
+    let page = text(show(&node, "/console/accounts/1000", &cookie).await, 200).await;
+    assert!(page.contains("newest first: 2") && !page.contains("somebody") && !page.contains("192.0.2"), "{page}");
+    assert_eq!(change(&node, &cookie, "/console/accounts/1000/sign-out", &[]).await.status(), 303);
+    let page = text(show(&node, "/console/accounts/1000", &cookie).await, 200).await;
+    assert!(page.contains("Nobody is signed in."), "{page}");
 }

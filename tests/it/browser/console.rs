@@ -59,6 +59,11 @@ impl Scene {
         self.browser.hears("h1", "Overview").await;
     }
 
+    async fn sign_out(&self) {
+        self.browser.click("header .who button").await;
+        self.browser.hears("h1", "Sign in").await;
+    }
+
     async fn close(mut self) {
         self.browser.close().await;
         self.node.stop().await;

@@ -3,8 +3,9 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::books::{self, NewOperation, Operation, OperationKind, Steer};
+use crate::books::{self, BooksError, NewOperation, Operation, OperationKind, Steer};
 
+use super::super::audited::made;
 use super::super::call::{Answer, Call, json as answer, ok};
 use super::super::fields::{Fields, name_of};
 use super::super::page::{Page, Wanted};
@@ -47,7 +48,11 @@ async fn begin(mut call: Call, kind: OperationKind) -> Answer {
     let patience = if dry_run { PATIENCE } else { PATIENCE / 10 };
     let counted = match (kind, dry_run) {
         (OperationKind::Cancel, false) => books::Count::default(),
-        _ => books::count(call.app(), &kind.filter(&filter), None, patience).await?,
+        (kind, _) => match books::count(call.app(), &kind.filter(&filter), None, patience).await {
+            // Others count: it begins all the same, and nobody knows how many there are.
+            Err(BooksError::Crowded) if !dry_run => books::Count::default(),
+            counted => counted?,
+        },
     };
     if dry_run {
         return ok(&json!({
@@ -57,7 +62,7 @@ async fn begin(mut call: Call, kind: OperationKind) -> Answer {
     let sender = call.key.sender.clone();
     let new = NewOperation { kind, sender, filter, rate, matching: counted.matching };
     let begun = books::begin_operation(call.app(), &new).await?;
-    answer(StatusCode::ACCEPTED, &shape(&begun))
+    made(answer(StatusCode::ACCEPTED, &shape(&begun)), begun.id)
 }
 
 fn object(value: Value) -> Result<Map<String, Value>, String> {

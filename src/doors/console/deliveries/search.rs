@@ -1,5 +1,7 @@
 //! What is looked for: one box that understands most things, and a field for each; into the books' filter.
 
+use std::time::{Duration, Instant};
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +21,8 @@ const LONGEST: usize = 255;
 const LONGEST_WORD: usize = 64;
 /// Words of the box that are looked at.
 const MOST_WORDS: usize = 8;
+/// How long words of the box may be looked up, and how long is waited for room to do so.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where what is worth repeating is.
 pub(in crate::doors::console) const DEAD: &str = "failed,expired,unconfirmed";
@@ -68,9 +72,23 @@ pub(super) async fn read(call: &Call, form: &mut Filled<'_>) -> Result<Search, T
     let filter = read_fields(form, &app.config.domain, app.clock.now());
     let mut search = Search { filter, one: None };
     let Some(text) = form.optional("q", words(LONGEST)) else { return Ok(search) };
+    let begun = Instant::now();
+    let mut room = None;
     for word in text.split_whitespace().take(MOST_WORDS) {
         let meant = match meant(word, &app.config.domain) {
-            Meant::Word(word) => found_by(call, &word).await?,
+            Meant::Word(_) if begun.elapsed() >= PATIENCE => {
+                form.mistake(
+                    "q",
+                    "holds more words than could be looked up in time; say what each is, as in tag:spring",
+                );
+                break;
+            }
+            Meant::Word(word) => {
+                if room.is_none() {
+                    room = Some(app.db.room_to_look(PATIENCE).await.ok_or_else(Turned::busy)?);
+                }
+                found_by(call, &word).await?
+            }
             meant => meant,
         };
         search.take(call, meant).await?;

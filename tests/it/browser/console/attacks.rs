@@ -48,7 +48,7 @@ async fn names_stay_names() {
 }
 
 #[tokio::test]
-async fn another_sites_form_does_nothing() {
+async fn another_sites_form_does_nothing_and_its_links_lead_in() {
     let net = Net::new();
     let mut node = Node::start(&net, Options::of("shop.test")).await;
     // The same server under another name is another site to the browser.
@@ -69,6 +69,13 @@ async fn another_sites_form_does_nothing() {
     browser.hears("[role=alert]", "another site").await;
     browser.open(&console).await;
     browser.hears("h1", "Overview").await;
+
+    // A link from there leads in: whoever is signed in stays so.
+    browser.open(&format!("http://evil.test:{}/healthz", node.private.port())).await;
+    let follow =
+        "const link = document.createElement('a'); link.href = arguments[0]; document.body.append(link); link.click();";
+    browser.run(follow, json!([format!("{console}/audit")])).await;
+    browser.hears("h1", "Audit").await;
 
     // Nor may it show the console inside itself.
     browser.open(&format!("http://evil.test:{}/healthz", node.private.port())).await;

@@ -127,7 +127,7 @@ async fn keys_and_secrets_are_shown_once_and_nobody_makes_a_key_that_may_more() 
     let stage = Stage::new(Wanted::javascript(false)).await;
     let (scene, browser, node) = (&stage.scene, &stage.scene.browser, &stage.scene.node);
     let weak = node.post("keys", json!({"sender": "weak", "scopes": ["keys", "deliveries:read"]})).await;
-    browser.click("header .who button").await;
+    scene.sign_out().await;
     scene.sign_in(weak["key"].as_str().unwrap()).await;
     scene.open("/console/keys").await;
     browser.click("#new summary").await;
@@ -142,10 +142,10 @@ async fn keys_and_secrets_are_shown_once_and_nobody_makes_a_key_that_may_more() 
     assert!(made.starts_with("hf_"), "{made}");
     scene.open("/console/keys").await;
     assert!(!browser.text("main").await.contains(&made), "the key is shown again");
-    browser.click("header .who button").await;
+    scene.sign_out().await;
     scene.sign_in(&made).await;
 
-    browser.click("header .who button").await;
+    scene.sign_out().await;
     scene.sign_in(node.key()).await;
     scene.open("/console/webhooks").await;
     browser.click("#new summary").await;
@@ -193,7 +193,7 @@ async fn who_may_only_look_sees_everything_and_changes_nothing() {
     ];
     let scopes: Vec<String> = parts.iter().map(|part| format!("{part}:read")).collect();
     let key = node.post("keys", json!({"sender": "looker", "scopes": scopes})).await;
-    browser.click("header .who button").await;
+    scene.sign_out().await;
     scene.sign_in(key["key"].as_str().unwrap()).await;
     for (page, path) in &pages {
         scene.open(path).await;
