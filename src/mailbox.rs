@@ -22,7 +22,9 @@ mod users;
 mod write;
 
 pub use conversations::{Conversation, Conversations, conversations, unread};
-pub use sessions::{SESSION_TOKEN_CHARS, Session, SignedIn, find_session, look_session, sessions, sign_out, sign_out_all};
+pub use sessions::{
+    SESSION_TOKEN_CHARS, Session, SignedIn, find_session, look_session, sessions, sign_out, sign_out_all,
+};
 pub use sign_in::{From, Outcome};
 pub use talk::{Line, Said, Talk, said, states, talk};
 pub use users::{Changed, Invitation, PasswordFault, Set, check_new};

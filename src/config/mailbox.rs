@@ -19,7 +19,7 @@ pub struct Mailbox {
     pub url: String,
     /// How long somebody stays signed in, whatever happens.
     pub session_life: Period,
-    /// How long somebody stays signed in without looking.
+    /// How long somebody stays signed in without use; a page that is only left open is none.
     pub session_idle: Period,
     /// Browsers of one account that are signed in at once; a further one signs out the oldest.
     pub sessions_per_account: u32,
@@ -104,7 +104,11 @@ impl Mailbox {
             ),
             ("url", url, "must be https://host[:port]"),
             ("url", !nowhere, "must be set where the listener is private: the mailbox is not at https://<domain> then"),
-            ("url", !elsewhere, "must be under a host that the mailbox has (mailbox.hosts); empty, it is https://<domain>"),
+            (
+                "url",
+                !elsewhere,
+                "must be under a host that the mailbox has (mailbox.hosts); empty, it is https://<domain>",
+            ),
             ("url", !path, "must be https://host[:port], without a path"),
             ("session_life", self.session_life >= minute, "must be at least 1m"),
             ("session_idle", self.session_idle >= minute, "must be at least 1m"),

@@ -170,7 +170,8 @@ async fn answer(
     }
     let Some(place) = door.requests.take(ip) else { return page::failed(StatusCode::TOO_MANY_REQUESTS) };
     let bodyless = method == Method::HEAD;
-    let visit = Visit { door, query: Fields::parse(query.as_bytes()), headers, ip, bodyless, body: Mutex::new(Some(body)) };
+    let visit =
+        Visit { door, query: Fields::parse(query.as_bytes()), headers, ip, bodyless, body: Mutex::new(Some(body)) };
     // A browser that leaves drops its request; what it began must still be brought to its end.
     let work = tokio::spawn(async move {
         let _place = place;

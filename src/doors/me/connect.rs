@@ -66,7 +66,8 @@ pub(super) async fn start(visit: &Visit, user: &User, fields: &Fields) -> Answer
     // A handshake would burn the code and change nothing: a block outlives it.
     let known = connections::find_by_addresses(app, &user.who.account.address, &to).await?;
     if known.is_some_and(|known| known.state == connections::State::Blocked) {
-        let words = format!("You have blocked {to}. Unblock it first, in your conversation with it; nothing was tried.");
+        let words =
+            format!("You have blocked {to}. Unblock it first, in your conversation with it; nothing was tried.");
         return Ok(respond(visit, user, StatusCode::CONFLICT, to.as_str(), Some(&words)));
     }
     if !allowed(app, user.who.account.id, Allowance::Handshake).await? {

@@ -157,7 +157,8 @@ async fn a_users_change_does_not_undo_what_an_operator_has_done_meanwhile() {
     tx.execute(forget, &[&intruder.account.id]).await.unwrap();
     let change = mailbox.change_password(&intruder, PASSWORD, "the intruder's own password");
     let operator = async {
-        let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let waits =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         while app.db.row(waits, &[]).await.unwrap().unwrap().get::<_, i64>(0) == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
