@@ -177,6 +177,7 @@ mod tests {
         let both = |config: &mut Config| {
             hub(config, &["hub.example"]);
             config.mailbox.hosts = vec!["hub.example".into()];
+            config.mailbox.url = "https://hub.example".into();
         };
         assert_eq!(wrong(both), ["mailbox.hosts"]);
     }

@@ -319,6 +319,9 @@ async fn a_conversation_is_in_order_and_comes_page_by_page() {
         Said::Other { name, read } => name == "Ada" && !read,
         Said::Own { state, .. } => *state == State::Pending,
     }));
+    // They go one after the other, also where the first has to be tried again.
+    let lines = app.db.row("select count(*) from turns group by destination, key", &[]).await.unwrap().unwrap();
+    assert_eq!(lines.get::<_, i64>(0), 40);
     let second = mailbox::talk(&app, shop.id, &shop.address, &ada, first.older).await.unwrap();
     assert_eq!(texts(&second), written[..20]);
     assert!(second.older.is_none());
