@@ -112,6 +112,12 @@ const FIND: &str = concat!(
     " from connections where self_address = $1 and other_address = $2"
 );
 
+const FIND_OF: &str = concat!(
+    "/* connections::find_many */ select ",
+    columns!(),
+    " from connections where self_address = $1 and other_address = any ($2)"
+);
+
 const GET: &str = concat!("/* connections::get */ select ", columns!(), " from connections where id = $1");
 
 const LIST: &str =
@@ -138,6 +144,12 @@ const DELETE: &str = "/* connections::delete */ delete from connections where id
 pub async fn find_by_addresses(app: &App, own: &Address, other: &Address) -> Result<Option<Connection>, Error> {
     let row = app.db.row(FIND, &[&own.as_str(), &other.as_str()]).await?;
     Ok(row.map(|row| read(&row)).transpose()?)
+}
+
+/// The connections between one of our accounts and any of these peers, in no order.
+pub async fn find_many(app: &App, own: &Address, others: &[&str]) -> Result<Vec<Connection>, Error> {
+    let rows = app.db.rows(FIND_OF, &[&own.as_str(), &others]).await?;
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 /// The connection with this id.

@@ -13,7 +13,7 @@ mod recent;
 
 pub use arrivals::{Arrivals, News, Subscription};
 pub use receive::{NewEntry, Seen, Stored, purge_seen, seen_many, store_many};
-pub use recent::{find_many, recent};
+pub use recent::{Outline, find_many, outlines, recent};
 
 use jiff::Timestamp;
 use uuid::Uuid;

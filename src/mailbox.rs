@@ -22,13 +22,13 @@ mod users;
 mod write;
 
 pub use conversations::{Conversation, Conversations, conversations, unread};
-pub use sessions::{SESSION_TOKEN_CHARS, Session, SignedIn, find_session, sessions, sign_out, sign_out_all};
+pub use sessions::{
+    SESSION_TOKEN_CHARS, Session, SignedIn, find_session, look_session, sessions, sign_out, sign_out_all,
+};
 pub use sign_in::{From, Outcome};
 pub use talk::{Line, Said, Talk, said, states, talk};
 pub use users::{Changed, Invitation, PasswordFault, Set, check_new};
 pub use write::{Allowance, SENDER, Sent, allowed, send};
-
-use std::sync::Arc;
 
 use crate::App;
 use crate::crypto::Cost;
@@ -39,20 +39,15 @@ use crate::passwords::Passwords;
 #[derive(Clone)]
 pub struct Mailbox {
     app: App,
-    passwords: Arc<std::sync::OnceLock<Passwords>>,
+    passwords: Passwords,
 }
 
 impl Mailbox {
     /// With the settings.
     pub fn new(app: &App) -> Self {
-        Self { app: app.clone(), passwords: Arc::default() }
-    }
-
-    /// Made when it is first needed: a hash is part of it, and most nodes have no mailbox.
-    fn passwords(&self) -> &Passwords {
-        let settings = &self.app.config.mailbox;
-        let make = || Passwords::new(settings.password_checks, settings.password_checks_waiting, Cost::Person);
-        self.passwords.get_or_init(make)
+        let settings = &app.config.mailbox;
+        let passwords = Passwords::new(settings.password_checks, settings.password_checks_waiting, Cost::Person);
+        Self { app: app.clone(), passwords }
     }
 }
 

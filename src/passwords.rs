@@ -1,12 +1,12 @@
 //! Checking passwords without letting a flood of logins take the processor.
 //!
-//! Promises: so many checks run at once as the door's `password_checks` says, so many wait, and the rest are told "busy"; what was
-//! right once is known for a while by a keyed hash, which costs nothing, and which a changed password makes void at once. A number
+//! Promises: so many checks run at once as the door's `password_checks` says, so many wait, and the rest are told "busy", also where
+//! callers leave before the end; what was right once is known for a while by a keyed hash, which costs nothing, and which a changed password makes void at once. A number
 //! that does not exist costs the same check. Leaves out where passwords are stored ([`crate::phones`], [`crate::mailbox`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -30,14 +30,15 @@ pub struct Busy;
 pub struct Passwords(Arc<Inner>);
 
 struct Inner {
-    places: Semaphore,
+    places: Arc<Semaphore>,
     waiting: AtomicUsize,
     most: usize,
     cost: Cost,
     /// Of this process only: the hashes are worth nothing elsewhere.
     key: MacKey,
     known: Mutex<HashMap<Uuid, Known>>,
-    nobody: String,
+    /// What the password of a device that does not exist is compared with. Made when first needed, in turn: it is dear as well.
+    nobody: OnceLock<String>,
 }
 
 struct Known {
@@ -49,13 +50,13 @@ impl Passwords {
     /// So many checks at once, so many that wait for them, each at this cost.
     pub fn new(checks: usize, waiting: usize, cost: Cost) -> Self {
         Self(Arc::new(Inner {
-            places: Semaphore::new(checks),
+            places: Arc::new(Semaphore::new(checks)),
             waiting: AtomicUsize::new(0),
             most: checks + waiting,
             cost,
             key: MacKey::new(&crypto::random::<32>()),
             known: Mutex::default(),
-            nobody: crypto::hash_password(&crypto::random::<16>(), cost).unwrap_or_default(),
+            nobody: OnceLock::new(),
         }))
     }
 
@@ -71,9 +72,11 @@ impl Passwords {
 
     /// Whether this is the password of the device of that generation, whose stored form is given; none: there is no such device.
     pub async fn check(&self, stored: Option<(Uuid, String)>, password: &[u8]) -> Result<bool, Busy> {
+        // Also where it is not needed: the first who asks for a device that does not exist must not wait longer than others.
+        let nobody = self.nobody().await?;
         let (generation, stored) = match stored {
             Some((generation, stored)) => (Some(generation), stored),
-            None => (None, self.0.nobody.clone()),
+            None => (None, nobody),
         };
         let given = zeroize::Zeroizing::new(password.to_vec());
         let right = self.in_turn(move || crypto::password_is(&stored, &given)).await?;
@@ -89,15 +92,27 @@ impl Passwords {
         self.in_turn(move || crypto::hash_password(&password, cost)).await?.ok_or(Busy)
     }
 
+    async fn nobody(&self) -> Result<String, Busy> {
+        if let Some(nobody) = self.0.nobody.get() {
+            return Ok(nobody.clone());
+        }
+        let made = self.hash(&crypto::random::<16>()).await?;
+        Ok(self.0.nobody.get_or_init(|| made).clone())
+    }
+
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
         let inner = &self.0;
         if inner.waiting.fetch_add(1, Ordering::AcqRel) >= inner.most {
             inner.waiting.fetch_sub(1, Ordering::AcqRel);
             return Err(Busy);
         }
-        let _waiting = Waiting(&inner.waiting);
-        let _place = inner.places.acquire().await.map_err(|_| Busy)?;
-        // Off the runtime: other requests go on meanwhile.
+        let waiting = Waiting(Arc::clone(inner));
+        let place = Arc::clone(&inner.places).acquire_owned().await.map_err(|_| Busy)?;
+        // Off the runtime: other requests go on meanwhile. What has begun is not ended by a caller who leaves, so it keeps its place.
+        let work = move || {
+            let _kept = (waiting, place);
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|_| Busy)
     }
 
@@ -118,17 +133,18 @@ impl Passwords {
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
+struct Waiting(Arc<Inner>);
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     fn passwords(checks: usize, waiting: usize) -> Passwords {
         Passwords::new(checks, waiting, Cost::Device)
@@ -156,5 +172,19 @@ mod tests {
         let answers = futures_util::future::join_all(tries).await;
         assert_eq!(answers.iter().filter(|answer| **answer == Err(Busy)).count(), 6);
         assert_eq!(passwords.check(None, b"x").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn who_leaves_leaves_the_place_taken_until_the_work_is_done() {
+        let passwords = passwords(1, 0);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let mut left = Box::pin(passwords.in_turn(move || wait.recv()));
+        assert!(left.as_mut().now_or_never().is_none());
+        drop(left);
+        assert_eq!(passwords.in_turn(|| ()).await, Err(Busy));
+        go.send(()).unwrap();
+        while passwords.in_turn(|| ()).await == Err(Busy) {
+            tokio::task::yield_now().await;
+        }
     }
 }

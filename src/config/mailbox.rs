@@ -12,14 +12,14 @@ pub struct Mailbox {
     pub enabled: bool,
     /// Which listener serves it: `public`, or `private` for people inside only.
     pub listener: Listener,
-    /// Host names under which the door is; empty: all that are not a hub's.
+    /// Host names under which the door is; empty: all that are not a hub's, nor those of a gateway that has a captcha.
     pub hosts: Vec<String>,
     /// Where browsers reach it, `https://mail.example`, for links in invitations and for what cookies may do; empty:
-    /// `https://<domain>`.
+    /// `https://<domain>`. The private listener has no TLS and no name, so there it must be set.
     pub url: String,
     /// How long somebody stays signed in, whatever happens.
     pub session_life: Period,
-    /// How long somebody stays signed in without looking.
+    /// How long somebody stays signed in without use; a page that is only left open is none.
     pub session_idle: Period,
     /// Browsers of one account that are signed in at once; a further one signs out the oldest.
     pub sessions_per_account: u32,
@@ -62,6 +62,21 @@ impl Config {
             url => url.to_owned(),
         }
     }
+
+    /// Hosts of other doors, under which the mailbox is not unless its own `hosts` say so: pages with keys in them, and pages on which
+    /// somebody else's script runs (a captcha), must not share its origin.
+    pub fn not_the_mailboxes_hosts(&self) -> Vec<String> {
+        let (gateway, hub) = (&self.homing.gateway, &self.homing.hub);
+        let scripted = gateway.enabled && gateway.captcha.is_set();
+        hub.hosts.iter().chain(gateway.hosts.iter().filter(|_| scripted)).cloned().collect()
+    }
+
+    /// Whether the mailbox is under this host's name.
+    fn mailbox_is_at(&self, host: &str) -> bool {
+        let (own, others) = (&self.mailbox.hosts, self.not_the_mailboxes_hosts());
+        let among = |hosts: &[String]| hosts.iter().any(|one| one == host);
+        if own.is_empty() { self.mailbox.listener == Listener::Private || !among(&others) } else { among(own) }
+    }
 }
 
 impl Mailbox {
@@ -72,11 +87,28 @@ impl Mailbox {
         let hubs = config.homing.hub.enabled && self.enabled && self.listener == Listener::Public;
         let shared = hubs && self.hosts.iter().any(|host| config.homing.hub.hosts.contains(host));
         let alone = hubs && config.mode == Mode::Production && config.homing.hub.hosts.is_empty();
+        let gateway = &config.homing.gateway;
+        let scripts = gateway.enabled && gateway.captcha.is_set() && self.enabled && self.listener == Listener::Public;
+        let beside = gateway.hosts.is_empty() || self.hosts.iter().any(|host| gateway.hosts.contains(host));
+        let nowhere = self.enabled && self.listener == Listener::Private && self.url.is_empty();
+        let host = url::Url::parse(&config.mailbox_url()).ok().and_then(|url| Some(url.host_str()?.to_owned()));
+        let elsewhere = self.enabled && !host.is_none_or(|host| config.mailbox_is_at(&host));
         let minute = Period::seconds(60);
         let checks = [
             ("hosts", self.hosts.iter().all(|host| is_host(host)), "names of hosts, lower-case and without ports"),
             ("hosts", !shared && !alone, "must not be those of the hub, whose pages share their origin with nothing"),
+            (
+                "hosts",
+                !(scripts && beside),
+                "must not be those of the gateway, whose captcha is a script of somebody else's: give each its own",
+            ),
             ("url", url, "must be https://host[:port]"),
+            ("url", !nowhere, "must be set where the listener is private: the mailbox is not at https://<domain> then"),
+            (
+                "url",
+                !elsewhere,
+                "must be under a host that the mailbox has (mailbox.hosts); empty, it is https://<domain>",
+            ),
             ("url", !path, "must be https://host[:port], without a path"),
             ("session_life", self.session_life >= minute, "must be at least 1m"),
             ("session_idle", self.session_idle >= minute, "must be at least 1m"),
@@ -145,6 +177,7 @@ mod tests {
         let both = |config: &mut Config| {
             hub(config, &["hub.example"]);
             config.mailbox.hosts = vec!["hub.example".into()];
+            config.mailbox.url = "https://hub.example".into();
         };
         assert_eq!(wrong(both), ["mailbox.hosts"]);
     }
@@ -154,5 +187,51 @@ mod tests {
         assert_eq!(wrong(|config| config.mailbox.url = "https://mail.example:8443".into()), Vec::<String>::new());
         assert_eq!(wrong(|config| config.mailbox.url = "https://mail.example/me".into()), ["mailbox.url"]);
         assert_eq!(wrong(|config| config.mailbox.url = "http://mail.example".into()), ["mailbox.url"]);
+    }
+
+    #[test]
+    fn it_never_shares_an_origin_with_a_gateways_captcha() {
+        let gateway = |config: &mut Config, hosts: &[&str]| {
+            config.homing.gateway.enabled = true;
+            config.homing.gateway.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+            config.homing.gateway.captcha.script = "https://captcha.example/api.js".into();
+        };
+        assert_eq!(wrong(|config| gateway(config, &[])), ["mailbox.hosts"]);
+        assert_eq!(wrong(|config| gateway(config, &["login.example"])), Vec::<String>::new());
+        let own = |config: &mut Config, host: &str| {
+            gateway(config, &["login.example"]);
+            config.mailbox.hosts = vec![host.into()];
+            config.mailbox.url = format!("https://{host}");
+        };
+        assert_eq!(wrong(|config| own(config, "mail.example")), Vec::<String>::new());
+        assert_eq!(wrong(|config| own(config, "login.example")), ["mailbox.hosts"]);
+        let plain = |config: &mut Config| {
+            gateway(config, &[]);
+            config.homing.gateway.captcha.script = String::new();
+        };
+        assert_eq!(wrong(plain), Vec::<String>::new(), "without a captcha there is no script");
+        let public = Config { domain: "login.example".into(), ..Config::default() };
+        let mut public = Config { mailbox: Mailbox { enabled: true, ..Mailbox::default() }, ..public };
+        gateway(&mut public, &["login.example"]);
+        let said: Vec<String> = public.mailbox.mistakes(&public).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(said, ["mailbox.url"], "links would lead to the gateway");
+    }
+
+    #[test]
+    fn links_lead_to_where_it_is() {
+        let hosts = |config: &mut Config| config.mailbox.hosts = vec!["mail.example".into()];
+        assert_eq!(wrong(hosts), ["mailbox.url"]);
+        let both = |config: &mut Config| {
+            hosts(config);
+            config.mailbox.url = "https://mail.example:8443/".into();
+        };
+        assert_eq!(wrong(both), Vec::<String>::new());
+        let private = |config: &mut Config| config.mailbox.listener = Listener::Private;
+        assert_eq!(wrong(private), ["mailbox.url"]);
+        let named = |config: &mut Config| {
+            private(config);
+            config.mailbox.url = "https://mail.inside".into();
+        };
+        assert_eq!(wrong(named), Vec::<String>::new());
     }
 }

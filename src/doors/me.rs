@@ -6,6 +6,7 @@
 //! | `GET`, `POST /me/invite/{token}` | sets a password, once | `entry` |
 //! | `GET /me` | conversations | `list` |
 //! | `GET`, `POST /me/with/{address}`, `POST …/block`, `…/unblock`, `…/delete` | one conversation | `talk` |
+//! | `POST /me/read` | what an open page has shown | `talk` |
 //! | `GET`, `POST /me/connect`, `GET /me/connect/{id}` | a handshake, and what became of it | `connect` |
 //! | `GET`, `POST /me/codes`, `POST /me/codes/{id}/withdraw` | pass codes | `codes` |
 //! | `GET /me/settings`, `POST …/name`, `…/password`, `…/sessions/{id}`, `…/sessions` | name, password, sessions | `settings` |
@@ -30,7 +31,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONTENT_LENGTH, USER_AGENT};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use uuid::Uuid;
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -39,7 +40,7 @@ use warp::reply::Response;
 
 use super::Serve;
 use super::page::is_own_form;
-use super::places::Places;
+use super::places::{Place, Places};
 use super::site::assets::{Asset, Assets};
 use super::site::fields::Fields;
 use super::site::flash::Flash;
@@ -54,6 +55,9 @@ use crate::mailbox::{self, From as Source, SignedIn};
 
 /// Largest body: a text of some thousand characters, escaped.
 const BODY_LIMIT: ByteSize = ByteSize::kib(128);
+
+/// Of all that may wait: nobody who has many addresses keeps everybody else from signing in.
+const CHECKS_PER_NETWORK: usize = 8;
 
 const OWN: [Asset; 2] = [
     Asset { name: "me.css", text: include_str!("me/assets/me.css") },
@@ -70,6 +74,8 @@ struct Door {
     requests: Places,
     /// Pages that are kept up to date, per account.
     streams: Places,
+    /// Passwords being looked at or waiting for it, per IPv4 address or IPv6 /48.
+    checks: Places,
 }
 
 /// One request of a browser.
@@ -78,6 +84,8 @@ struct Visit {
     query: Fields,
     headers: HeaderMap,
     ip: IpAddr,
+    /// Only the head is wanted, so that nothing is shown to anybody.
+    bodyless: bool,
     /// Behind a lock only because a stream cannot be looked at from two threads, and a request can.
     body: Mutex<Option<Body>>,
 }
@@ -149,6 +157,7 @@ impl Door {
             arrivals: Arrivals::new(serve.app.clone(), serve.stopping.clone()),
             requests: Places::new(config.public.connections_per_ip),
             streams: Places::new(config.mailbox.streams_per_account),
+            checks: Places::new(CHECKS_PER_NETWORK),
             serve: serve.clone(),
         }
     }
@@ -168,7 +177,8 @@ async fn answer(
     }
     let Some(place) = door.requests.take(ip) else { return page::failed(StatusCode::TOO_MANY_REQUESTS) };
     let bodyless = method == Method::HEAD;
-    let visit = Visit { door, query: Fields::parse(query.as_bytes()), headers, ip, body: Mutex::new(Some(body)) };
+    let visit =
+        Visit { door, query: Fields::parse(query.as_bytes()), headers, ip, bodyless, body: Mutex::new(Some(body)) };
     // A browser that leaves drops its request; what it began must still be brought to its end.
     let work = tokio::spawn(async move {
         let _place = place;
@@ -178,6 +188,8 @@ async fn answer(
         tracing::error!("a page of the mailbox panicked");
         page::failed(StatusCode::INTERNAL_SERVER_ERROR)
     });
+    // A page of another site that opened one of ours, or was opened by it, has no hold of its window.
+    response.headers_mut().insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
     if bodyless {
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Default::default();
@@ -235,6 +247,7 @@ impl Visit {
         }
         match path {
             ["sign-out"] => entry::sign_out(self, &user).await,
+            ["read"] => talk::read(self, &user, &fields).await,
             ["with", other] => talk::send(self, &user, other, &fields).await,
             ["with", other, "block"] => talk::block(self, &user, other, true).await,
             ["with", other, "unblock"] => talk::block(self, &user, other, false).await,
@@ -258,7 +271,7 @@ impl Visit {
     async fn user(&self) -> Result<User, Turned> {
         match self.signed_in().await? {
             Some(user) => Ok(user),
-            None => Err(entry::to_sign_in(self).into()),
+            None => Err(entry::to_sign_in().into()),
         }
     }
 
@@ -274,6 +287,11 @@ impl Visit {
         let Some(body) = body else { return Ok(Fields::default()) };
         let read = Fields::read(body, BODY_LIMIT).await;
         read.map_err(|status| page::words(self, status, "The form did not arrive as a whole.").into())
+    }
+
+    /// A place for a password that is to be looked at; none: too many of that network are.
+    fn check(&self) -> Option<Place> {
+        self.door.checks.take_of(customer(self.ip))
     }
 
     /// From where the request comes, for counting.
@@ -293,6 +311,17 @@ impl Visit {
     }
 }
 
+/// Who may have an address: of IPv6, customers are given up to a /48.
+fn customer(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
+    }
+}
+
 /// An id in a path.
 fn id(text: &str) -> Option<Uuid> {
     text.parse().ok()
@@ -305,4 +334,17 @@ pub(super) fn fuzzed_text(any: &str) {
     assert!(!shown::text(any).contains(turns) && !shown::words(any).contains(|c| turns(c) || c == '\n'));
     let name = shown::name(any).into_string();
     assert_eq!(name.matches('<').count(), 2, "a name that is more than text");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customer_is_an_address_or_a_network_of_many() {
+        let of = |text: &str| customer(text.parse().unwrap());
+        assert_eq!(of("192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("2001:db8:1:ff::7"), "2001:db8:1::/48");
+    }
 }

@@ -46,7 +46,8 @@ pub fn public_routes(serve: &Serve, files: Option<&Attachments>) -> Result<Boxed
     }
     let mailbox = &app.config.mailbox;
     if mailbox.enabled && mailbox.listener == Listener::Public {
-        routes = elsewhere(me::routes(serve), &mailbox.hosts).or(routes).unify().boxed();
+        let door = on_hosts(me::routes(serve), &mailbox.hosts, &app.config.not_the_mailboxes_hosts());
+        routes = door.or(routes).unify().boxed();
     }
     if gateway.enabled {
         routes = elsewhere(homing::gateway::routes(serve)?, &gateway.hosts).or(routes).unify().boxed();

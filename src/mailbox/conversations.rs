@@ -1,7 +1,8 @@
 //! With whom there is something to read: the account's connections, those who wrote something unread, and the node itself.
 //!
-//! Promises: bounded work, however much the account holds. What was said last is looked for among the newest messages of the account
-//! only; whose last word is older comes after all others, in the order in which they were connected.
+//! Promises: bounded work, however much the account holds; who wrote last is on the first page, also where there are more connections
+//! than a page has. What was said last is looked for among the newest messages of the account only; whose last word is older comes
+//! after all others, in the order in which they were connected.
 
 use std::collections::HashMap;
 
@@ -38,7 +39,7 @@ pub struct Conversation {
 /// A page of them.
 #[derive(Debug)]
 pub struct Conversations {
-    /// Those that were spoken in last come first.
+    /// Those that were spoken in last come first; on a further page, of its connections.
     pub items: Vec<Conversation>,
     /// Where to go on: there are more connections.
     pub next: Option<Uuid>,
@@ -76,7 +77,8 @@ struct Heard {
     unread: i64,
 }
 
-/// The account's conversations: on the first page also those that have no connection; then further connections, after the id `after`.
+/// The account's conversations. The first page has those that were spoken in last, all with something unread, and those that have no
+/// connection; then connections as on all further pages, those after the id `after`.
 pub async fn conversations(
     app: &App,
     account: Uuid,
@@ -107,22 +109,31 @@ fn connected(connection: Connection, heard: &mut HashMap<String, Heard>) -> Conv
     }
 }
 
-/// Those who wrote and have no connection (any more); what has one is on another page.
-async fn others(app: &App, own: &Address, heard: HashMap<String, Heard>) -> Result<Vec<Conversation>, Error> {
-    let written: Vec<(Address, Heard)> =
-        heard.into_iter().filter_map(|(other, known)| Some((other.parse().ok()?, known))).collect();
-    let pairs: Vec<(Address, Address)> = written.iter().map(|(other, _)| (own.clone(), other.clone())).collect();
-    let ways = connections::find_many_by_addresses(app, &pairs).await?;
-    let left = written.into_iter().zip(ways).filter(|((_, known), way)| way.is_none() && known.name.is_some());
-    Ok(left
-        .map(|((other, known), _)| Conversation {
-            other,
-            name: known.name.unwrap_or_default(),
-            state: None,
-            unread: known.unread,
-            last: Some(known.last),
-        })
-        .collect())
+/// Of those heard of who are not among the first connections: who was spoken with lately, or is unread, or has no connection (any
+/// more) and so is on no other page.
+async fn others(app: &App, own: &Address, mut heard: HashMap<String, Heard>) -> Result<Vec<Conversation>, Error> {
+    let named: Vec<&str> = heard.keys().map(String::as_str).collect();
+    let connections = connections::find_many(app, own, &named).await?;
+    let mut found: Vec<Conversation> = connections.into_iter().map(|one| connected(one, &mut heard)).collect();
+    found.sort_by_key(|one| std::cmp::Reverse(one.last));
+    let mut place = 0;
+    found.retain(|one| {
+        place += 1;
+        place <= PAGE as usize || one.unread > 0
+    });
+    found.extend(heard.into_iter().filter_map(|(other, known)| unconnected(&other, known)));
+    Ok(found)
+}
+
+/// Who only was written to, and by nobody was answered, is called nothing.
+fn unconnected(other: &str, known: Heard) -> Option<Conversation> {
+    Some(Conversation {
+        other: other.parse().ok()?,
+        name: known.name?,
+        state: None,
+        unread: known.unread,
+        last: Some(known.last),
+    })
 }
 
 async fn heard(app: &App, account: Uuid, own: &Address) -> Result<(HashMap<String, Heard>, i64), DbError> {

@@ -104,18 +104,29 @@ pub(super) async fn begin(
     Ok((begun == 1).then_some(token))
 }
 
-/// Whose session a token opens, if it holds.
+/// Whose session a token opens, if it holds. It has been used.
 pub async fn find_session(app: &App, token: &str) -> Result<Option<SignedIn>, Error> {
+    let Some((who, seen_at)) = look(app, token).await? else { return Ok(None) };
+    let now = app.clock.now();
+    if seen_at < now - SEEN_EVERY {
+        app.db.execute(SEEN, &[&who.session, &now]).await?;
+    }
+    Ok(Some(who))
+}
+
+/// The same where nobody does anything, so that it is no use.
+pub async fn look_session(app: &App, token: &str) -> Result<Option<SignedIn>, Error> {
+    Ok(look(app, token).await?.map(|(who, _)| who))
+}
+
+async fn look(app: &App, token: &str) -> Result<Option<(SignedIn, Timestamp)>, Error> {
     if token.len() != SESSION_TOKEN_CHARS {
         return Ok(None);
     }
-    let now = app.clock.now();
-    let Some(row) = app.db.row(FIND, &[&hashes(app, token), &now, &idle_since(app)]).await? else { return Ok(None) };
-    let session: Uuid = row.get("id");
-    if row.get::<_, Timestamp>("seen_at") < now - SEEN_EVERY {
-        app.db.execute(SEEN, &[&session, &now]).await?;
-    }
-    Ok(Some(SignedIn { session, account: account(&row)?, expires_at: row.get("expires_at") }))
+    let row = app.db.row(FIND, &[&hashes(app, token), &app.clock.now(), &idle_since(app)]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let who = SignedIn { session: row.get("id"), account: account(&row)?, expires_at: row.get("expires_at") };
+    Ok(Some((who, row.get("seen_at"))))
 }
 
 /// The account's sessions that hold, newest first.

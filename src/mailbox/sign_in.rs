@@ -2,11 +2,13 @@
 //!
 //! Two counters hold an hour each: one for the address that was typed, whether or not there is such an account, one for the network
 //! that the try came from. Both are counted before the password is looked at, and what was right is uncounted. An address whose
-//! counter is full rests for everybody until the hour is over; who is signed in stays so.
+//! counter is full rests for everybody until the hour is over; who is signed in stays so, and has a counter of their own for the present
+//! password.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Error, Mailbox, sessions, users};
@@ -19,6 +21,7 @@ use crate::passwords::Busy;
 const HOUR: Duration = Duration::from_secs(3600);
 const ACCOUNT: &str = "mailbox-wrong-account";
 const IP: &str = "mailbox-wrong-ip";
+const PRESENT: &str = "mailbox-wrong-present";
 
 /// From where somebody signs in.
 #[derive(Debug, Clone, Copy)]
@@ -41,34 +44,48 @@ pub enum Outcome {
     Busy,
 }
 
-/// One try, counted for its address and its network.
+/// One try, and what it is counted for.
 pub(super) struct Guess<'a> {
     app: &'a App,
-    address: String,
-    network: String,
+    counters: Vec<Counter>,
+}
+
+struct Counter {
+    scope: &'static str,
+    of: String,
+    most: u32,
 }
 
 impl<'a> Guess<'a> {
+    /// Of somebody who signs in. Who is refused for his network cannot make an address rest for others: that comes first.
     pub(super) fn of(app: &'a App, address: &str, ip: IpAddr) -> Self {
-        Self { app, address: address.to_ascii_lowercase(), network: network(ip) }
+        let settings = &app.config.mailbox;
+        let ip = Counter { scope: IP, of: network(ip), most: settings.wrong_passwords_per_ip };
+        let of = address.to_ascii_lowercase();
+        Self { app, counters: vec![ip, Counter { scope: ACCOUNT, of, most: settings.wrong_passwords_per_account }] }
+    }
+
+    /// Of who is signed in, about the present password.
+    pub(super) fn of_user(app: &'a App, account: Uuid) -> Self {
+        let most = app.config.mailbox.wrong_passwords_per_account;
+        Self { app, counters: vec![Counter { scope: PRESENT, of: account.to_string(), most }] }
     }
 
     /// Counts it; some: it must not be judged, and the next not before so many seconds.
     pub(super) async fn count(&self) -> Result<Option<u64>, Error> {
-        let settings = &self.app.config.mailbox;
-        let per_ip = limits::count(self.app, IP, &self.network, HOUR, settings.wrong_passwords_per_ip).await?;
-        // Who is refused for his network cannot make an address rest for others.
-        let over = per_ip == Verdict::Over || {
-            let most = settings.wrong_passwords_per_account;
-            limits::count(self.app, ACCOUNT, &self.address, HOUR, most).await? == Verdict::Over
-        };
-        Ok(over.then(|| until_the_next_hour(self.app.clock.unix_seconds())))
+        for Counter { scope, of, most } in &self.counters {
+            if limits::count(self.app, scope, of, HOUR, *most).await? == Verdict::Over {
+                return Ok(Some(until_the_next_hour(self.app.clock.unix_seconds())));
+            }
+        }
+        Ok(None)
     }
 
     /// It was right, or nobody looked.
     pub(super) async fn take_back(&self) -> Result<(), Error> {
-        limits::take_back(self.app, IP, &self.network, HOUR).await?;
-        limits::take_back(self.app, ACCOUNT, &self.address, HOUR).await?;
+        for Counter { scope, of, .. } in &self.counters {
+            limits::take_back(self.app, scope, of, HOUR).await?;
+        }
         Ok(())
     }
 }
@@ -86,21 +103,25 @@ impl Mailbox {
         if let Some(seconds) = guess.count().await? {
             return Ok(Outcome::Later(seconds));
         }
-        let stored = match &address {
+        let judged = self.judge(address.as_ref(), password, from).await;
+        if !matches!(judged, Ok(Outcome::Wrong)) {
+            guess.take_back().await?;
+        }
+        judged
+    }
+
+    async fn judge(&self, address: Option<&Address>, password: &str, from: From<'_>) -> Result<Outcome, Error> {
+        let stored = match address {
             Some(address) => users::stored(&self.app, address).await?,
             None => None,
         };
-        match self.passwords().check(stored.clone(), password.as_bytes()).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Outcome::Wrong),
-            Err(Busy) => {
-                guess.take_back().await?;
-                return Ok(Outcome::Busy);
+        match (self.passwords.check(stored.clone(), password.as_bytes()).await, stored) {
+            (Err(Busy), _) => Ok(Outcome::Busy),
+            (Ok(true), Some((account, proof))) => {
+                Ok(sessions::begin(&self.app, account, &proof, from).await?.map_or(Outcome::Wrong, Outcome::In))
             }
+            (Ok(_), _) => Ok(Outcome::Wrong),
         }
-        guess.take_back().await?;
-        let Some((account, proof)) = stored else { return Ok(Outcome::Wrong) };
-        Ok(sessions::begin(&self.app, account, &proof, from).await?.map_or(Outcome::Wrong, Outcome::In))
     }
 }
 

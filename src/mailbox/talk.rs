@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Error;
 use crate::App;
 use crate::books::{self, Delivery, Filter, State};
-use crate::inbox::{self, Entry};
+use crate::inbox::{self, Entry, Outline};
 use crate::openmsg::Address;
 
 /// Lines of a page.
@@ -141,6 +141,10 @@ async fn read(app: &App, ids: &[Uuid], sent: Vec<Delivery>, own: &Address) -> Re
         lines.push(Line { id: delivery.id, text, at: delivery.created_at, said });
     }
     lines.extend(inbox::find_many(app, &other_ids).await?.into_iter().map(line));
+    let unopened: Vec<Uuid> = ids.iter().copied().filter(|id| !lines.iter().any(|line| line.id == *id)).collect();
+    if !unopened.is_empty() {
+        lines.extend(inbox::outlines(app, &unopened).await?.into_iter().map(unopened_line));
+    }
     lines.sort_unstable_by_key(|line| line.id);
     Ok(lines)
 }
@@ -148,6 +152,12 @@ async fn read(app: &App, ids: &[Uuid], sent: Vec<Delivery>, own: &Address) -> Re
 fn line(entry: Entry) -> Line {
     let said = Said::Other { name: entry.from_name, read: entry.acknowledged_at.is_some() };
     Line { id: entry.id, text: Some(entry.text), at: entry.received_at, said }
+}
+
+/// What cannot be opened is a line as well: it is counted as unread, and must have an end.
+fn unopened_line(entry: Outline) -> Line {
+    let said = Said::Other { name: entry.from_name, read: entry.acknowledged_at.is_some() };
+    Line { id: entry.id, text: None, at: entry.received_at, said }
 }
 
 /// Those of these inbox entries that the account has from `other`, oldest first.

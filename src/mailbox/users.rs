@@ -1,14 +1,15 @@
 //! Passwords, and the links under which somebody sets one.
 //!
 //! A password set by anybody ends the account's sessions (a user's own change spares the browser it was made in) and takes away an
-//! open invitation. Both are one transaction.
+//! open invitation. Both are one transaction. A user's own change is nothing if anybody has set or taken the password, or ended the
+//! session, since the present one was looked at: an intruder's cannot undo an operator's.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::sessions::{self, SignedIn};
-use super::sign_in::{From, Guess};
+use super::sign_in::Guess;
 use super::{Error, Mailbox};
 use crate::App;
 use crate::accounts::{self, Account};
@@ -58,7 +59,7 @@ pub enum Set {
 pub enum Changed {
     /// It is the password from now on; all other browsers are signed out.
     Done,
-    /// The present password was not the one that was given.
+    /// The present password was not, or is no longer, the one that was given; or the session is over.
     Wrong,
     /// Too many wrong ones: not before this many seconds.
     Later(u64),
@@ -68,6 +69,13 @@ const SET: &str = "/* mailbox::users::set */
 insert into mailbox_users (account_id, password, password_at) values ($1, $2, $3)
 on conflict (account_id) do update set password = excluded.password, password_at = excluded.password_at,
     invitation = null, invited_until = null";
+
+/// Under the row's lock: `$4` is still the password that the present one was found to be.
+const CHANGE: &str = "/* mailbox::users::change */
+update mailbox_users u set password = $2, password_at = $3, invitation = null, invited_until = null
+where u.account_id = $1 and u.password = $4
+    and exists (select from mailbox_sessions s where s.id = $5 and s.account_id = u.account_id)
+    and exists (select from accounts a where a.id = u.account_id and a.disabled_at is null)";
 
 const INVITE: &str = "/* mailbox::users::invite */
 insert into mailbox_users (account_id, invitation, invited_until) values ($1, $2, $3)
@@ -91,8 +99,9 @@ where a.address = $1 and a.disabled_at is null";
 const FORGET: &str = "/* mailbox::users::forget */
 update mailbox_users set password = null, password_at = null, invitation = null, invited_until = null where account_id = $1";
 
+/// Looked at twice: an invitation may have been made anew meanwhile.
 const PURGE: &str = "/* mailbox::users::purge_invitations */
-update mailbox_users set invitation = null, invited_until = null where account_id = any (array(
+update mailbox_users set invitation = null, invited_until = null where invited_until <= $1 and account_id = any (array(
     select account_id from mailbox_users where invited_until <= $1 limit 1000))";
 
 /// Whether a password may become somebody's.
@@ -116,8 +125,12 @@ impl Mailbox {
     /// An operator sets an account's password, which was [checked](check_new); all its sessions end.
     pub async fn set_password(&self, address: &Address, password: &str) -> Result<Result<Set, Busy>, Error> {
         let Some(account) = accounts::find(&self.app, address).await? else { return Ok(Ok(Set::Nobody)) };
-        let Ok(hash) = self.passwords().hash(password.as_bytes()).await else { return Ok(Err(Busy)) };
-        self.store(account.id, &hash, None).await?;
+        let Ok(hash) = self.passwords.hash(password.as_bytes()).await else { return Ok(Err(Busy)) };
+        let mut client = self.app.db.client().await?;
+        let tx = client.transaction().await?;
+        set(&tx, account.id, &hash, self.app.clock.now()).await?;
+        sessions::end_others(&tx, account.id, None).await?;
+        tx.commit().await?;
         Ok(Ok(Set::Done))
     }
 
@@ -132,32 +145,42 @@ impl Mailbox {
         Ok(true)
     }
 
-    /// A user's own change, in a browser whose session is spared. A wrong present password counts like one of a sign-in.
+    /// A user's own change, in a browser whose session is spared. Wrong present passwords are counted apart from those of sign-ins, so
+    /// that who guesses from outside keeps nobody from a new password.
     pub async fn change_password(
         &self,
         user: &SignedIn,
         present: &str,
         new: &str,
-        from: From<'_>,
     ) -> Result<Result<Changed, Busy>, Error> {
-        let guess = Guess::of(&self.app, user.account.address.as_str(), from.ip);
+        let guess = Guess::of_user(&self.app, user.account.id);
         if let Some(seconds) = guess.count().await? {
             return Ok(Ok(Changed::Later(seconds)));
         }
+        let changed = self.change(user, present, new).await;
+        if !matches!(changed, Ok(Ok(Changed::Wrong))) {
+            guess.take_back().await?;
+        }
+        changed
+    }
+
+    async fn change(&self, user: &SignedIn, present: &str, new: &str) -> Result<Result<Changed, Busy>, Error> {
         let stored = stored(&self.app, &user.account.address).await?;
-        let right = match self.passwords().check(stored, present.as_bytes()).await {
+        let right = match self.passwords.check(stored.clone(), present.as_bytes()).await {
             Ok(right) => right,
-            Err(Busy) => {
-                guess.take_back().await?;
-                return Ok(Err(Busy));
-            }
+            Err(Busy) => return Ok(Err(Busy)),
         };
-        if !right {
+        let Some((account, proof)) = stored.filter(|_| right) else { return Ok(Ok(Changed::Wrong)) };
+        let Ok(hash) = self.passwords.hash(new.as_bytes()).await else { return Ok(Err(Busy)) };
+        let mut client = self.app.db.client().await?;
+        let tx = client.transaction().await?;
+        let change = tx.prepare_cached(CHANGE).await?;
+        let now = self.app.clock.now();
+        if tx.execute(&change, &[&account, &hash, &now, &proof, &user.session]).await? == 0 {
             return Ok(Ok(Changed::Wrong));
         }
-        guess.take_back().await?;
-        let Ok(hash) = self.passwords().hash(new.as_bytes()).await else { return Ok(Err(Busy)) };
-        self.store(user.account.id, &hash, Some(user.session)).await?;
+        sessions::end_others(&tx, account, Some(user.session)).await?;
+        tx.commit().await?;
         Ok(Ok(Changed::Done))
     }
 
@@ -186,7 +209,7 @@ impl Mailbox {
         if self.invited(token).await?.is_none() {
             return Ok(Ok(Set::Nobody));
         }
-        let Ok(hash) = self.passwords().hash(password.as_bytes()).await else { return Ok(Err(Busy)) };
+        let Ok(hash) = self.passwords.hash(password.as_bytes()).await else { return Ok(Err(Busy)) };
         let now = self.app.clock.now();
         let mut client = self.app.db.client().await?;
         let tx = client.transaction().await?;
@@ -196,15 +219,6 @@ impl Mailbox {
         sessions::end_others(&tx, row.get(0), None).await?;
         tx.commit().await?;
         Ok(Ok(Set::Done))
-    }
-
-    async fn store(&self, account: Uuid, hash: &str, spared: Option<Uuid>) -> Result<(), DbError> {
-        let mut client = self.app.db.client().await?;
-        let tx = client.transaction().await?;
-        set(&tx, account, hash, self.app.clock.now()).await?;
-        sessions::end_others(&tx, account, spared).await?;
-        tx.commit().await?;
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Error;
 use crate::App;
 use crate::accounts::Account;
-use crate::books::{Accepted, Acceptor, Expiry, Key, Lane, NewMessage, Way};
+use crate::books::{Accepted, Acceptor, Expiry, Key, Lane, NewMessage, Order, Way};
 use crate::connections::{self, State};
 use crate::db::DbError;
 use crate::limits::{self, Verdict};
@@ -83,7 +83,8 @@ pub async fn send(
         content: text.into_bytes(),
         expiry: Expiry::In(app.config.delivery.lifetime.duration()),
         deliver_at: None,
-        order: None,
+        // What one person writes to another is read in that order, also where the first has to be tried again.
+        order: Some(Order { key: format!("{SENDER} {}", connection.id), skip: true }),
         campaign: None,
         held: false,
         key: Some(key),

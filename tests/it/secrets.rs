@@ -222,6 +222,15 @@ fn of_settings(text: &str) {
     }
 }
 
+/// Registers what a browser types into a field of that name and type.
+pub(crate) fn of_input(name: &str, kind: &str, value: &str) {
+    match name {
+        _ if value.starts_with("hf_") => note(Kind::ApiKey, value),
+        _ if kind == "password" => note(Kind::Password, value),
+        _ => of_field(name, value),
+    }
+}
+
 fn of_field(name: &str, value: &str) {
     if name == "key" && value.starts_with("hf_") {
         note(Kind::ApiKey, value);

@@ -9,6 +9,7 @@ use warp::reply::Response;
 
 use super::page::Page;
 use super::{Answer, User, Visit, id, shown};
+use crate::connections;
 use crate::doors::site::fields::Fields;
 use crate::doors::site::frame::see_other;
 use crate::doors::site::pieces::{alert, status, token};
@@ -62,6 +63,13 @@ pub(super) async fn start(visit: &Visit, user: &User, fields: &Fields) -> Answer
             return Ok(respond(visit, user, status, fields.get("to"), Some(&words)));
         }
     };
+    // A handshake would burn the code and change nothing: a block outlives it.
+    let known = connections::find_by_addresses(app, &user.who.account.address, &to).await?;
+    if known.is_some_and(|known| known.state == connections::State::Blocked) {
+        let words =
+            format!("You have blocked {to}. Unblock it first, in your conversation with it; nothing was tried.");
+        return Ok(respond(visit, user, StatusCode::CONFLICT, to.as_str(), Some(&words)));
+    }
     if !allowed(app, user.who.account.id, Allowance::Handshake).await? {
         let words = "That were many tries within an hour. Please try again later.";
         return Ok(respond(visit, user, StatusCode::TOO_MANY_REQUESTS, fields.get("to"), Some(words)));

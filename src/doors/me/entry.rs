@@ -15,6 +15,8 @@ use crate::mailbox::{self, Outcome, Set};
 use crate::openmsg::Address;
 use crate::passwords::Busy;
 
+/// In the query of the sign-in page: somebody has just signed in.
+const BEGUN: &str = "begun";
 const BUSY: &str = "Many people are signing in at this moment. Please try again in a few seconds.";
 const VOID: &str = "This invitation is not good any more: it was used, replaced by a newer one, or its time is over. \
                     Ask whoever runs this node for another.";
@@ -24,16 +26,17 @@ pub(super) async fn show(visit: &Visit) -> Answer {
     if visit.signed_in().await?.is_some() {
         return Ok(see_other("/me"));
     }
-    Ok(form(visit, StatusCode::OK, "", None))
+    // Who has just signed in comes by here, and is not here if the browser has dropped the cookie.
+    let words = (!visit.query.get(BEGUN).is_empty()).then(|| {
+        let url = visit.app().config.mailbox_url();
+        format!("Your browser did not keep the cookie by which you would be known, so you are not signed in. This mailbox is at {url}, and nowhere else.")
+    });
+    Ok(form(visit, StatusCode::OK, "", words.as_deref()))
 }
 
-/// Whoever is not signed in; a cookie that opens nothing is taken away.
-pub(super) fn to_sign_in(visit: &Visit) -> Response {
-    let mut response = see_other("/me/sign-in");
-    if crate::doors::site::cookie(&visit.headers, visit.door.site.cookie).is_some() {
-        response.headers_mut().append(SET_COOKIE, session::end(&visit.door.site));
-    }
-    response
+/// Whoever is not signed in. The cookie stays: another tab may have begun a session since it was sent.
+pub(super) fn to_sign_in() -> Response {
+    see_other("/me/sign-in")
 }
 
 fn form(visit: &Visit, status: StatusCode, typed: &str, error: Option<&str>) -> Response {
@@ -72,6 +75,7 @@ pub(super) fn password_field(name: &str, label: &str, autocomplete: &str) -> Mar
 /// `POST /me/sign-in`
 pub(super) async fn sign_in(visit: &Visit, fields: &Fields) -> Answer {
     let typed = fields.get("address").trim();
+    let Some(_place) = visit.check() else { return Ok(busy(visit, typed)) };
     let outcome = visit.door.serve.mailbox.sign_in(typed, fields.get("password"), visit.source()).await?;
     Ok(match outcome {
         Outcome::In(token) => {
@@ -79,7 +83,7 @@ pub(super) async fn sign_in(visit: &Visit, fields: &Fields) -> Answer {
             if let Some(before) = visit.signed_in().await? {
                 mailbox::sign_out(visit.app(), before.who.account.id, before.who.session).await?;
             }
-            let mut response = see_other("/me");
+            let mut response = see_other(&format!("/me/sign-in?{BEGUN}=yes"));
             let cookie = Session::begin(visit.app(), &visit.door.site, &token).cookie(visit.app(), &visit.door.site);
             response.headers_mut().append(SET_COOKIE, cookie);
             response
@@ -92,7 +96,7 @@ pub(super) async fn sign_in(visit: &Visit, fields: &Fields) -> Answer {
         Outcome::Later(seconds) => {
             later(form(visit, StatusCode::TOO_MANY_REQUESTS, typed, Some(&later_words(seconds))), seconds)
         }
-        Outcome::Busy => later(form(visit, StatusCode::SERVICE_UNAVAILABLE, typed, Some(BUSY)), 2),
+        Outcome::Busy => busy(visit, typed),
     })
 }
 
@@ -101,6 +105,10 @@ pub(super) fn later_words(seconds: u64) -> String {
     let minutes = seconds.div_ceil(60);
     let minutes = if minutes == 1 { "a minute".to_owned() } else { format!("{minutes} minutes") };
     format!("There were too many wrong passwords. Please try again in {minutes}.")
+}
+
+fn busy(visit: &Visit, typed: &str) -> Response {
+    later(form(visit, StatusCode::SERVICE_UNAVAILABLE, typed, Some(BUSY)), 2)
 }
 
 pub(super) fn later(mut response: Response, seconds: u64) -> Response {
@@ -150,9 +158,10 @@ fn invitation(visit: &Visit, status: StatusCode, token: &str, address: &Address,
     silent(outside(visit, status, "Welcome", &main))
 }
 
-/// The page's own address is a secret: no request says that it comes from there.
+/// The page's own address is a secret: no request says that it comes from there. It says from which site, or else browsers that send
+/// no `Sec-Fetch-Site` could not send the form.
 fn silent(mut response: Response) -> Response {
-    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
     response
 }
 
@@ -162,6 +171,9 @@ pub(super) async fn accept(visit: &Visit, token: &str, fields: &Fields) -> Answe
     let new = match chosen(fields) {
         Ok(new) => new,
         Err(words) => return Ok(invitation(visit, StatusCode::UNPROCESSABLE_ENTITY, token, &address, Some(&words))),
+    };
+    let Some(_place) = visit.check() else {
+        return Ok(later(invitation(visit, StatusCode::SERVICE_UNAVAILABLE, token, &address, Some(BUSY)), 2));
     };
     Ok(match visit.door.serve.mailbox.accept_invitation(token, new).await? {
         Ok(Set::Done) => go(visit, "/me/sign-in", true, "Your password is set. Please sign in with it."),

@@ -1,14 +1,15 @@
 //! `GET /me/live`: what changes on an open page, as server-sent events (HTML standard, 9.2).
 //!
 //! An event `parts` holds parts of the page as the server would write them now, by name; `over` says that nobody is signed in any more.
-//! New messages are told within a quarter of a second, the standing of sent ones within a second, the end of a session within three.
-//! The page closes the stream while nobody sees it, so what is sent for an open conversation is read.
+//! New messages are told within a quarter of a second, those that follow at once, and the standing of sent ones, within a second, the
+//! end of a session within three. What is sent is not read yet: the page says what it has shown (`talk::read`), and closes the stream
+//! while nobody sees it. An open page is no use of its session: left alone, it ends like any other.
 
 use std::time::Duration;
 
 use maud::{Markup, html};
 use serde_json::{Map, Value};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 use warp::reply::Response;
 
@@ -17,10 +18,9 @@ use super::{Answer, User, Visit, codes, list, shown, talk};
 use crate::App;
 use crate::connections::{self, Connection};
 use crate::doors::places::Place;
-use crate::doors::site::pieces::status;
 use crate::doors::sse::{self, Ended, Outlet};
 use crate::failure::{Failure, chain};
-use crate::inbox::{self, News, Subscription};
+use crate::inbox::{News, Subscription};
 use crate::mailbox::{self, Line, Said};
 use crate::openmsg::Address;
 
@@ -58,7 +58,17 @@ pub(super) async fn stream(visit: &Visit) -> Answer {
     };
     let arrivals = visit.door.arrivals.subscribe(user.who.account.id).await?;
     let newest = newest(visit.app(), &user).await?;
-    let feed = Feed { app: visit.app().clone(), user, view, events, newest, under_way: Vec::new(), _place: place };
+    let feed = Feed {
+        app: visit.app().clone(),
+        user,
+        view,
+        events,
+        newest,
+        under_way: Vec::new(),
+        sent_at: None,
+        owed: None,
+        _place: place,
+    };
     tokio::spawn(feed.run(arrivals));
     Ok(response)
 }
@@ -76,6 +86,10 @@ struct Feed {
     newest: Option<Uuid>,
     /// Sent messages whose standing may change by itself, as it was shown.
     under_way: Vec<(Uuid, Said)>,
+    /// When all was last read and sent.
+    sent_at: Option<Instant>,
+    /// Something has changed since, and this is to be said with it: at the next tick, since all is read no more often than that.
+    owed: Option<Parts>,
     _place: Place,
 }
 
@@ -125,17 +139,17 @@ impl Feed {
         if n.is_multiple_of(CHECK_EVERY) {
             self.check_session().await?;
         }
-        if n.is_multiple_of(ALL_EVERY) {
-            return self.send_all(Parts::new()).await;
+        if n.is_multiple_of(CHECK_EVERY) {
+            self.newest_changed().await?;
         }
-        if n.is_multiple_of(CHECK_EVERY) && self.newest_changed().await? {
-            return Ok(());
+        if n.is_multiple_of(ALL_EVERY) || self.owed.is_some() || self.standing_changed().await? {
+            return self.send_all().await;
         }
-        if self.standing_changed().await? { self.send_all(Parts::new()).await } else { Ok(()) }
+        Ok(())
     }
 
     async fn check_session(&mut self) -> Result<(), Closed> {
-        match mailbox::find_session(&self.app, self.user.session.secret()).await? {
+        match mailbox::look_session(&self.app, self.user.session.secret()).await? {
             Some(who) => {
                 self.user.who = who;
                 Ok(())
@@ -147,24 +161,24 @@ impl Feed {
         }
     }
 
-    /// Somebody has connected with us, or we with somebody.
-    async fn newest_changed(&mut self) -> Result<bool, Closed> {
+    /// Somebody has connected with us for the first time, or we with somebody; or the newest connection was deleted.
+    async fn newest_changed(&mut self) -> Result<(), Closed> {
         if matches!(self.view, View::Talk(_)) {
-            return Ok(false);
+            return Ok(());
         }
         let newest = newest(&self.app, &self.user).await?;
         if newest == self.newest {
-            return Ok(false);
+            return Ok(());
         }
-        self.newest = newest;
-        let mut parts = Parts::new();
-        if let Some(id) = newest
+        let before = std::mem::replace(&mut self.newest, newest);
+        let parts = self.owed.get_or_insert_default();
+        // Ids sort by time: a smaller one was there before.
+        if let Some(id) = newest.filter(|newest| Some(*newest) > before)
             && let Some(connection) = connections::get(&self.app, id).await?
         {
-            put(&mut parts, "connected", &connected(&connection));
+            put(parts, "connected", &connected(&connection));
         }
-        self.send_all(parts).await?;
-        Ok(true)
+        Ok(())
     }
 
     async fn standing_changed(&mut self) -> Result<bool, Closed> {
@@ -181,28 +195,43 @@ impl Feed {
     }
 
     async fn arrived(&mut self, first: News, arrivals: &mut Subscription) -> Result<(), Closed> {
-        let (mut ids, mut next) = (Vec::new(), Some(first));
+        let (mut ids, mut many, mut next) = (Vec::new(), false, Some(first));
         while let Some(one) = next {
             match one {
                 News::Entry(id) => ids.push(id),
                 // More than could be told: the page is sent as it is now.
-                News::Many => break,
+                News::Many => {
+                    many = true;
+                    break;
+                }
             }
             next = if ids.len() < TOGETHER { arrivals.waiting() } else { None };
         }
         self.check_session().await?;
-        let mut parts = Parts::new();
         if let View::Talk(other) = &self.view {
             let said = mailbox::said(&self.app, &self.user.who.account.address, other, &ids).await?;
-            if let Some(last) = said.last() {
-                put(&mut parts, "news", &announced(last, said.len()));
-            }
+            let Some(last) = said.last() else { return self.send_unread(many).await };
+            put(self.owed.get_or_insert_default(), "news", &announced(last, said.len()));
+        } else {
+            self.owed.get_or_insert_default();
         }
-        self.send_all(parts).await
+        if self.sent_at.is_some_and(|at| at.elapsed() < TICK) { Ok(()) } else { self.send_all().await }
+    }
+
+    /// Somebody else's message has arrived: of an open conversation nothing has changed, unless nobody knows what it was.
+    async fn send_unread(&mut self, unknown: bool) -> Result<(), Closed> {
+        if unknown {
+            self.owed.get_or_insert_default();
+            return Ok(());
+        }
+        let mut parts = Parts::new();
+        put(&mut parts, "health", &unread_words(mailbox::unread(&self.app, self.user.who.account.id).await?));
+        self.send(&parts).await
     }
 
     /// What the page shows, as it is now, with what else there is to say.
-    async fn send_all(&mut self, mut parts: Parts) -> Result<(), Closed> {
+    async fn send_all(&mut self) -> Result<(), Closed> {
+        let mut parts = self.owed.take().unwrap_or_default();
         let unread = match &self.view {
             View::List => self.put_list(&mut parts).await?,
             View::Codes => {
@@ -212,12 +241,17 @@ impl Feed {
             }
             View::Talk(other) => {
                 let other = other.clone();
-                self.put_talk(&other, &mut parts).await?;
-                mailbox::unread(&self.app, self.user.who.account.id).await?
+                self.put_talk(&other, &mut parts).await?
             }
         };
         put(&mut parts, "health", &unread_words(unread));
-        let data = serde_json::to_string(&parts)?;
+        self.send(&parts).await?;
+        self.sent_at = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn send(&self, parts: &Parts) -> Result<(), Closed> {
+        let data = serde_json::to_string(parts)?;
         Ok(self.events.send(format!("event: parts\ndata: {data}\n\n")).await?)
     }
 
@@ -227,17 +261,15 @@ impl Feed {
         Ok(found.unread)
     }
 
-    async fn put_talk(&mut self, other: &Address, parts: &mut Parts) -> Result<(), Closed> {
+    /// Answers how many messages are unread beside those that are sent with it.
+    async fn put_talk(&mut self, other: &Address, parts: &mut Parts) -> Result<i64, Closed> {
         let own = &self.user.who.account;
         let talk = mailbox::talk(&self.app, own.id, &own.address, other, None).await?;
         put(parts, "talk", &talk::lines(&talk));
-        let unread: Vec<Uuid> = talk.lines.iter().filter(|line| line.is_unread()).map(|line| line.id).collect();
-        if !unread.is_empty() {
-            inbox::acknowledge(&self.app, Some(own.id), &unread).await?;
-        }
+        let shown = talk.lines.iter().filter(|line| line.is_unread()).count();
         let under_way = talk.lines.into_iter().filter(Line::is_under_way);
         self.under_way = under_way.map(|line| (line.id, line.said)).collect();
-        Ok(())
+        Ok(mailbox::unread(&self.app, own.id).await? - i64::try_from(shown).unwrap_or_default())
     }
 }
 
@@ -256,9 +288,10 @@ fn announced(last: &Line, n: usize) -> Markup {
 }
 
 fn connected(connection: &Connection) -> Markup {
-    let name = shown::words(&connection.other_name);
     html! {
-        (status(&format!("{name}, {}, is connected with you now.", connection.other_address)))
+        p .said .good role="status" {
+            (shown::name(&connection.other_name)) ", " (connection.other_address) ", is connected with you now."
+        }
         p { a href={ "/me/with/" (connection.other_address) } { "Write to them" } }
     }
 }

@@ -132,8 +132,11 @@ pub(super) async fn change_password(visit: &Visit, user: &User, fields: &Fields)
         Ok(new) => new,
         Err(words) => return respond(visit, user, StatusCode::UNPROCESSABLE_ENTITY, Some(&words)).await,
     };
+    let Some(_place) = visit.check() else {
+        return Ok(busy(respond(visit, user, StatusCode::SERVICE_UNAVAILABLE, Some(BUSY)).await?));
+    };
     let mailbox = &visit.door.serve.mailbox;
-    let changed = mailbox.change_password(&user.who, fields.get("present"), new, visit.source()).await?;
+    let changed = mailbox.change_password(&user.who, fields.get("present"), new).await?;
     match changed {
         Ok(Changed::Done) => {
             let words = "Your password is changed. All other browsers are signed out.";

@@ -10,11 +10,14 @@ use crate::books::State as Delivery;
 use crate::connections::{self, Connection, State};
 use crate::crypto::{encode_hex, random};
 use crate::doors::site::fields::Fields;
-use crate::doors::site::frame::see_other;
+use crate::doors::site::frame::{bare, see_other};
 use crate::doors::site::pieces::{alert, confirmed, form, token};
 use crate::inbox;
 use crate::mailbox::{self, Allowance, Line, Said, Sent, Talk, allowed};
 use crate::openmsg::Address;
+
+/// Messages that one request says were shown: more than a page has.
+const MOST_READ: usize = 200;
 
 /// `GET /me/with/{address}`
 pub(super) async fn show(visit: &Visit, user: &User, other: &str) -> Answer {
@@ -44,7 +47,8 @@ async fn respond(
     let before = id(visit.query.get("before"));
     let connection = connections::find_by_addresses(app, &who.account.address, other).await?;
     let talk = mailbox::talk(app, who.account.id, &who.account.address, other, before).await?;
-    if connection.is_none() && talk.lines.is_empty() && before.is_none() {
+    let nothing = connection.is_none() && talk.lines.is_empty() && talk.older.is_none();
+    if nothing && before.is_none() && draft.is_empty() {
         return Err(visit.nothing_here(user));
     }
     mark_read(visit, user, &talk.lines).await?;
@@ -74,9 +78,10 @@ async fn respond(
     Ok(page.respond(visit, user, &main))
 }
 
-/// What is shown is read; a browser that only fetches ahead has not shown it.
+/// What is shown is read; a browser that only fetches ahead, or wants no body, has not shown it.
 async fn mark_read(visit: &Visit, user: &User, lines: &[Line]) -> Result<(), Turned> {
     let ahead = visit.headers.get("sec-purpose").is_some_and(|purpose| purpose.as_bytes().starts_with(b"prefetch"));
+    let ahead = ahead || visit.bodyless;
     let unread: Vec<Uuid> = lines.iter().filter(|line| line.is_unread()).map(|line| line.id).collect();
     if !unread.is_empty() && !ahead {
         inbox::acknowledge(visit.app(), Some(user.who.account.id), &unread).await?;
@@ -104,7 +109,7 @@ pub(super) fn lines(talk: &Talk) -> Markup {
 fn line(line: &Line) -> Markup {
     html! {
         @match &line.said {
-            Said::Other { name, read } => li .theirs.new[!read] {
+            Said::Other { name, read } => li .theirs.new[!read] data-id=[(!read).then_some(line.id)] {
                 p .unseen { (shown::words(name)) " wrote:" }
                 (body(line))
                 p .beneath { (time(line.at)) @if !read { " · new" } }
@@ -168,7 +173,11 @@ fn answer_form(visit: &Visit, user: &User, other: &Address, connection: Option<&
                 button { "Send" }
             }
         },
-        connection => html! { p .said.warn role="note" { (no_answer(connection)) } },
+        connection => html! {
+            p .said.warn role="note" { (no_answer(connection)) }
+            // The form has gone meanwhile; what was written in it has not.
+            @if !draft.is_empty() { p { "You had written:" } p .kept dir="auto" { (shown::text(draft)) } }
+        },
     }
 }
 
@@ -224,11 +233,20 @@ pub(super) async fn send(visit: &Visit, user: &User, other: &str, fields: &Field
     }
     let acceptor = &visit.door.serve.acceptor;
     let sent = mailbox::send(visit.app(), acceptor, &user.who.account, &other, text, fields.get("once")).await?;
-    let back = format!("/me/with/{other}");
-    Ok(match sent {
-        Sent::Accepted(_) => see_other(&format!("{back}#text")),
-        _ => go(visit, &back, false, "Nothing was sent: there is no connection over which it could go."),
-    })
+    match sent {
+        Sent::Accepted(_) => Ok(see_other(&format!("/me/with/{other}#text"))),
+        _ => {
+            let words = "Nothing was sent: there is no connection over which it could go.";
+            respond(visit, user, &other, StatusCode::CONFLICT, fields.get("text"), Some(words)).await
+        }
+    }
+}
+
+/// `POST /me/read`: the page has shown these; sent by its script.
+pub(super) async fn read(visit: &Visit, user: &User, fields: &Fields) -> Answer {
+    let ids: Vec<Uuid> = fields.get("ids").split(' ').take(MOST_READ).filter_map(id).collect();
+    inbox::acknowledge(visit.app(), Some(user.who.account.id), &ids).await?;
+    Ok(bare(StatusCode::NO_CONTENT))
 }
 
 /// What somebody wrote, as it is sent: browsers end lines with two characters.

@@ -13,6 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::node::PATIENCE;
+use crate::secrets;
 
 /// The key under which WebDriver names an element (W3C WebDriver, section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -163,10 +164,13 @@ impl Browser {
         self.try_find(selector).await.unwrap_or_else(|| panic!("there is no {selector}"))
     }
 
-    /// In place of what is there.
+    /// In place of what is there. What is typed is registered, if the field is one for secrets.
     pub(super) async fn type_into(&self, selector: &str, text: &str) {
         self.see(selector).await;
         let element = self.find(selector).await;
+        let property = async |name: &str| self.get(&format!("/element/{element}/property/{name}")).await;
+        let (name, kind) = (property("name").await, property("type").await);
+        secrets::of_input(name.as_str().unwrap_or_default(), kind.as_str().unwrap_or_default(), text);
         self.call(&format!("/element/{element}/clear"), json!({})).await;
         self.call(&format!("/element/{element}/value"), json!({"text": text})).await;
     }

@@ -129,10 +129,10 @@ async fn a_new_password_ends_the_other_sessions() {
     let (one, two) =
         (sign_in(&mailbox, "1000", PASSWORD).await.unwrap(), sign_in(&mailbox, "1000", PASSWORD).await.unwrap());
     let user = mailbox::find_session(&app, &one).await.unwrap().unwrap();
-    let changed = mailbox.change_password(&user, "wrong", "a new password of mine", from("192.0.2.1")).await.unwrap();
+    let changed = mailbox.change_password(&user, "wrong", "a new password of mine").await.unwrap();
     assert_eq!(changed, Ok(Changed::Wrong));
     assert!(mailbox::find_session(&app, &two).await.unwrap().is_some());
-    let changed = mailbox.change_password(&user, PASSWORD, "a new password of mine", from("192.0.2.1")).await.unwrap();
+    let changed = mailbox.change_password(&user, PASSWORD, "a new password of mine").await.unwrap();
     assert_eq!(changed, Ok(Changed::Done));
     assert!(mailbox::find_session(&app, &one).await.unwrap().is_some(), "the browser it was made in stays");
     assert!(mailbox::find_session(&app, &two).await.unwrap().is_none());
@@ -142,6 +142,54 @@ async fn a_new_password_ends_the_other_sessions() {
     assert!(mailbox::find_session(&app, &one).await.unwrap().is_none());
     assert!(mailbox.take_password(&own(1000)).await.unwrap());
     assert!(sign_in(&mailbox, "1000", PASSWORD).await.is_none());
+}
+
+#[tokio::test]
+async fn a_users_change_does_not_undo_what_an_operator_has_done_meanwhile() {
+    let app = fresh_app().await;
+    let mailbox = with_password(&app, 1000).await;
+    let token = sign_in(&mailbox, "1000", PASSWORD).await.unwrap();
+    let intruder = mailbox::find_session(&app, &token).await.unwrap().unwrap();
+    // The operator's command has begun and holds the row; the intruder's password is looked at, and its change waits for the row.
+    let mut client = app.db.client().await.unwrap();
+    let tx = client.transaction().await.unwrap();
+    let forget = "update mailbox_users set password = null, password_at = null where account_id = $1";
+    tx.execute(forget, &[&intruder.account.id]).await.unwrap();
+    let change = mailbox.change_password(&intruder, PASSWORD, "the intruder's own password");
+    let operator = async {
+        let waits =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while app.db.row(waits, &[]).await.unwrap().unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tx.commit().await.unwrap();
+    };
+    let (changed, ()) = tokio::join!(change, operator);
+    assert_eq!(changed.unwrap(), Ok(Changed::Wrong));
+    assert!(sign_in(&mailbox, "1000", "the intruder's own password").await.is_none());
+    // The same where the session alone was ended before.
+    assert_eq!(mailbox.set_password(&own(1000), PASSWORD).await.unwrap(), Ok(Set::Done));
+    let changed = mailbox.change_password(&intruder, PASSWORD, "the intruder's own password").await.unwrap();
+    assert_eq!(changed, Ok(Changed::Wrong));
+}
+
+#[tokio::test]
+async fn who_guesses_from_outside_keeps_nobody_from_a_new_password() {
+    let app = fresh_app_with(|config| config.mailbox.wrong_passwords_per_account = 2).await;
+    at_the_full_hour(&app).await;
+    let mailbox = with_password(&app, 1000).await;
+    let token = sign_in(&mailbox, "1000", PASSWORD).await.unwrap();
+    for _ in 0..3 {
+        tried(&mailbox, "1000", "wrong", "192.0.2.9").await;
+    }
+    assert_eq!(tried(&mailbox, "1000", PASSWORD, "192.0.2.1").await, 'l');
+    let user = mailbox::find_session(&app, &token).await.unwrap().unwrap();
+    let change = async |present: &str| mailbox.change_password(&user, present, "a new password of mine").await.unwrap();
+    assert_eq!(change("wrong").await, Ok(Changed::Wrong));
+    assert_eq!(change(PASSWORD).await, Ok(Changed::Done));
+    // Who is signed in cannot guess for ever either.
+    assert_eq!(change("wrong").await, Ok(Changed::Wrong));
+    assert!(matches!(change("wrong").await, Ok(Changed::Later(_))));
 }
 
 #[tokio::test]
@@ -185,6 +233,15 @@ async fn sessions_end_by_themselves_one_by_one_and_all_together() {
     app.clock.advance(9 * 24 * HOUR);
     assert!(holds(&tokens[1]).await.is_none(), "two weeks are over, and it was not used");
     assert_eq!(mailbox::purge(&app).await.unwrap(), 2);
+    // An open page alone is no use.
+    let open = sign_in(&mailbox, "1000", PASSWORD).await.unwrap();
+    for _ in 0..2 {
+        app.clock.advance(24 * HOUR);
+        assert!(mailbox::look_session(&app, &open).await.unwrap().is_some());
+    }
+    app.clock.advance(25 * HOUR);
+    assert!(mailbox::look_session(&app, &open).await.unwrap().is_none());
+    mailbox::sign_out_all(&app, user.account.id, None).await.unwrap();
     let (one, two) =
         (sign_in(&mailbox, "1000", PASSWORD).await.unwrap(), sign_in(&mailbox, "1000", PASSWORD).await.unwrap());
     assert_eq!(mailbox::sign_out_all(&app, user.account.id, None).await.unwrap(), 2);
@@ -262,6 +319,9 @@ async fn a_conversation_is_in_order_and_comes_page_by_page() {
         Said::Other { name, read } => name == "Ada" && !read,
         Said::Own { state, .. } => *state == State::Pending,
     }));
+    // They go one after the other, also where the first has to be tried again.
+    let lines = app.db.row("select count(*) from turns group by destination, key", &[]).await.unwrap().unwrap();
+    assert_eq!(lines.get::<_, i64>(0), 40);
     let second = mailbox::talk(&app, shop.id, &shop.address, &ada, first.older).await.unwrap();
     assert_eq!(texts(&second), written[..20]);
     assert!(second.older.is_none());
@@ -295,6 +355,40 @@ async fn unread_messages_are_counted_until_they_are_read() {
     inbox::acknowledge(&app, Some(shop.id), &ids).await.unwrap();
     let (items, unread) = list().await;
     assert_eq!((items[1].1, unread), (0, 1));
+}
+
+#[tokio::test]
+async fn who_wrote_last_is_on_the_first_page_of_many() {
+    let app = fresh_app().await;
+    let shop = account(&app, 1000).await;
+    let mut others = Vec::new();
+    for n in 0..202 {
+        let other = format!("{}*peer.test", 5000 + n);
+        store(&app, &shop, &other, &secrets()).await;
+        app.clock.advance(Duration::from_millis(2));
+        others.push(other);
+    }
+    arrives(&app, &shop, &others[201], "here I am").await;
+    let first = mailbox::conversations(&app, shop.id, &shop.address, None).await.unwrap();
+    let newest = &first.items[0];
+    assert_eq!((newest.other.as_str(), newest.unread, newest.state.is_some()), (others[201].as_str(), 1, true));
+    assert_eq!((first.items.len(), first.unread), (201, 1));
+    let rest = mailbox::conversations(&app, shop.id, &shop.address, first.next).await.unwrap();
+    let rest: Vec<_> = rest.items.iter().map(|one| one.other.to_string()).collect();
+    assert_eq!(rest, [others[201].clone(), others[200].clone()]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_is_shown_as_that_and_can_be_read() {
+    let app = fresh_app().await;
+    let shop = account(&app, 1000).await;
+    let ada = address("7*peer.test");
+    arrives(&app, &shop, ada.as_str(), "lost").await;
+    app.db.execute("update inbox set content = '\\x00'", &[]).await.unwrap();
+    let talk = mailbox::talk(&app, shop.id, &shop.address, &ada, None).await.unwrap();
+    assert_eq!((talk.lines.len(), talk.lines[0].text.is_none(), talk.lines[0].is_unread()), (1, true, true));
+    inbox::acknowledge(&app, Some(shop.id), &[talk.lines[0].id]).await.unwrap();
+    assert_eq!(mailbox::unread(&app, shop.id).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-// Comforts of the mailbox: times in the reader's own words, the countdown of a pass code, the newest message in sight, and sending with
-// Ctrl+Enter. Every page says and does the same without it.
+// Comforts of the mailbox: times in the reader's own words, the countdown of a pass code, the newest message in sight, what arrives on an
+// open page is read, and sending with Ctrl+Enter. Every page says and does the same without it.
 "use strict";
 (() => {
   const main = document.getElementById("main");
@@ -50,6 +50,27 @@
     form?.scrollIntoView({ block: "end" });
   }
 
+  // What is shown here is read, and the server is told so: what it has sent may never have arrived.
+  const token = document.querySelector("form.who input[name=token]")?.value;
+  const told = new Set();
+  const tell = async () => {
+    if (!talk || !token || document.hidden) return;
+    const shown = Array.from(talk.querySelectorAll("li[data-id]"), (line) => line.dataset.id);
+    const ids = shown.filter((id) => !told.has(id));
+    if (!ids.length) return;
+    ids.forEach((id) => told.add(id));
+    try {
+      const body = new URLSearchParams({ token, ids: ids.join(" ") });
+      const answer = await fetch("/me/read", { method: "POST", body, redirect: "manual" });
+      if (answer.status < 500) return;
+    } catch {
+      // Nobody there: again in a while.
+    }
+    ids.forEach((id) => told.delete(id));
+    setTimeout(tell, 5000);
+  };
+  document.addEventListener("visibilitychange", tell);
+
   form?.elements.text.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
@@ -65,6 +86,7 @@
   new MutationObserver(() => {
     localise();
     if (talk && low) showNewest();
+    tell();
   }).observe(main, { childList: true, subtree: true });
   localise();
 })();

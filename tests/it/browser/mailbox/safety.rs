@@ -1,9 +1,11 @@
 //! What the mailbox withstands: forged forms, guessing, strangers' texts, stolen and ended sessions.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::scene::*;
 use crate::node::{Net, Node};
+use crate::secrets;
 
 /// A form, as a browser of this origin would send it, or another.
 async fn post(node: &Node, path: &str, cookie: &str, origin: &str, body: &str) -> (u16, String) {
@@ -33,7 +35,83 @@ async fn signed_in(node: &Node, id: &str) -> String {
     for part in ["; Path=/;", "; HttpOnly", "; SameSite=Strict", "; Secure"] {
         assert!(cookie.contains(part), "{cookie}");
     }
-    cookie.split(';').next().unwrap().to_owned()
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    secrets::note(secrets::Kind::Token, cookie.split_once('=').unwrap().1);
+    assert_eq!(reply.header("location"), Some("/me/sign-in?begun=yes"), "where it is seen whether the cookie was kept");
+    assert_eq!(get(node, "/me/sign-in?begun=yes", &cookie).await.0, 303);
+    assert!(get(node, "/me/sign-in?begun=yes", "").await.1.contains("did not keep the cookie"));
+    cookie
+}
+
+/// The token that a page's forms carry.
+fn token(page: &str) -> String {
+    page.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+/// One node with both, connected, and Ada's cookie.
+async fn both_at_one() -> (Node, String) {
+    let net = Net::new();
+    let node = Node::start(&net, with_mailbox("a.test")).await;
+    for (id, name) in [(ADA, "Ada"), (BOB, "Bob")] {
+        node.account(id, name).await;
+        password(&node, id).await;
+    }
+    node.connected(ADA, &node.address(BOB), &node.code(BOB).await).await;
+    let ada = signed_in(&node, ADA).await;
+    (node, ada)
+}
+
+/// How many of Ada's messages nobody has read.
+async fn unread(node: &Node) -> usize {
+    let found = node.get(&format!("inbox?account={ADA}&unacknowledged=true")).await;
+    found["items"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn what_was_sent_to_a_page_is_read_only_once_the_page_says_so() {
+    let (mut node, ada) = both_at_one().await;
+    let (bob, text) = (node.address(BOB), "Are you there, or only your browser?");
+    let mut wire = node.attacker().connect().await.unwrap();
+    let head = format!("GET /me/live?with={bob} HTTP/1.1\r\nHost: a.test\r\nCookie: {ada}\r\n\r\n");
+    wire.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(node.sent(BOB, &node.address(ADA), text).await, "delivered");
+    let mut said = String::new();
+    while !said.contains(text) || !said.contains("data-id=") {
+        let mut piece = [0; 8192];
+        let n = wire.read(&mut piece).await.unwrap();
+        assert!(n > 0, "the stream ended: {said}");
+        said.push_str(&String::from_utf8_lossy(&piece[..n]));
+    }
+    // The browser may be a phone that has lost its network; and a link is not opened by asking for its head.
+    let path = format!("/me/with/{bob}");
+    let head = node.attacker().request("HEAD", &path, &[("Cookie", ada.as_str())], "").await.unwrap();
+    assert_eq!((head.status, unread(&node).await), (200, 1));
+    let id = said.split("data-id=\\\"").nth(1).unwrap().split('\\').next().unwrap();
+    let own = token(&get(&node, "/me/settings", &ada).await.1);
+    let read = async |token: &str| {
+        post(&node, "/me/read", &ada, "https://a.test", &format!("token={token}&ids=x+{id}")).await.0
+    };
+    assert_eq!((read("").await, unread(&node).await), (403, 1));
+    assert_eq!((read(&own).await, unread(&node).await), (204, 0));
+    drop(wire);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_blocked_address_is_not_tried_and_what_was_written_to_one_is_not_lost() {
+    let (mut node, ada) = both_at_one().await;
+    let bob = node.address(BOB);
+    let own = token(&get(&node, "/me/settings", &ada).await.1);
+    let blocked = post(&node, &format!("/me/with/{bob}/block"), &ada, "https://a.test", &format!("token={own}")).await;
+    assert_eq!(blocked.0, 303);
+    let code = node.code(BOB).await;
+    let body = format!("token={own}&to={}&code={code}", bob.replace('*', "%2A"));
+    let (status, page) = post(&node, "/me/connect", &ada, "https://a.test", &body).await;
+    assert!(status == 409 && page.contains("You have blocked 2000*a.test"), "{status} {page}");
+    let body = format!("token={own}&once=1&text=Written+in+another+tab");
+    let (status, page) = post(&node, &format!("/me/with/{bob}"), &ada, "https://a.test", &body).await;
+    assert!(status == 409 && page.contains("Written in another tab"), "{status} {page}");
+    node.stop().await;
 }
 
 #[tokio::test]
@@ -45,8 +123,6 @@ async fn forged_forms_and_tokens_of_others_change_nothing() {
         password(&node, id).await;
     }
     let (ada, bob) = (signed_in(&node, ADA).await, signed_in(&node, BOB).await);
-    let token =
-        |page: &str| page.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let own = token(&get(&node, "/me/settings", &ada).await.1);
     let others = token(&get(&node, "/me/settings", &bob).await.1);
     assert_ne!(own, others);
@@ -178,6 +254,12 @@ async fn an_invitation_lets_somebody_choose_a_password_once() {
     node.account(ADA, "Ada").await;
     let said = node.said(&["account", "invite", ADA]).await;
     let link = said.split_whitespace().find(|word| word.starts_with("https://a.test/me/invite/")).unwrap().to_owned();
+    let path = link.strip_prefix("https://a.test").unwrap();
+    secrets::note(secrets::Kind::Token, path.rsplit('/').next().unwrap());
+    // Its form can be sent by browsers that say no more than their origin, and the path is told to nobody.
+    let page = node.attacker().request("GET", path, &[], "").await.unwrap();
+    assert_eq!(page.header("referrer-policy"), Some("strict-origin"));
+    assert_eq!(page.header("cross-origin-opener-policy"), Some("same-origin"));
     let browser = wanted(&node, false).start().await;
     browser.open(&link).await;
     browser.hears("main", "1000*a.test").await;

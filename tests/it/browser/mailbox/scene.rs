@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::browser::driver::{Browser, Wanted};
 use crate::node::{Net, Node, Options};
+use crate::secrets;
 
 pub(super) const ADA: &str = "1000";
 pub(super) const BOB: &str = "2000";
@@ -59,7 +60,9 @@ pub(super) async fn ask_for_code(browser: &Browser, node: &Node) -> String {
     open(browser, node, "/codes").await;
     browser.click("form[action='/me/codes'] button").await;
     browser.see(".digits").await;
-    browser.text(".digits").await.chars().filter(char::is_ascii_digit).collect()
+    let code: String = browser.text(".digits").await.chars().filter(char::is_ascii_digit).collect();
+    secrets::note(secrets::Kind::Code, &code);
+    code
 }
 
 /// Connects with a code and reads what became of it.

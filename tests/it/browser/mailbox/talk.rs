@@ -40,6 +40,8 @@ async fn two_people_connect_and_talk_and_messages_arrive_without_reloading() {
     at_ada.run("window.loadedOnce = true", json!([])).await;
     write(&at_bob, "And a second one").await;
     at_ada.hears(".theirs:last-child .text", "And a second one").await;
+    let unread = async || a.get("inbox?account=1000&unacknowledged=true").await["items"].as_array().unwrap().len();
+    crate::node::eventually("it is read", async || unread().await == 0).await;
     // For those who hear the page; nobody sees it.
     at_ada.words_with("Bob wrote: And a second one").await;
     assert_eq!(at_ada.run("return window.loadedOnce === true", json!([])).await, json!(true));
@@ -130,5 +132,32 @@ async fn without_javascript_the_same_is_done_by_loading_pages() {
     at_ada.click("form.who button").await;
     at_ada.hears("[role=status]", "You are signed out").await;
     tokio::join!(at_ada.close(), at_bob.close());
+    tokio::join!(a.stop(), b.stop());
+}
+
+#[tokio::test]
+async fn without_javascript_it_fits_a_phone() {
+    let (mut a, mut b) = two().await;
+    let bob = b.address(BOB);
+    a.connected(ADA, &bob, &b.code(BOB).await).await;
+    let at_ada = wanted(&a, false).phone(360).start().await;
+    open(&at_ada, &a, "/sign-in").await;
+    at_ada.see("#password").await;
+    assert_eq!(at_ada.faults().await, Vec::<String>::new(), "sign-in");
+    sign_in(&at_ada, &a, ADA).await;
+    open_talk(&at_ada, &a, &bob).await;
+    write(&at_ada, "A message from a small screen, with one long word in it: http://shop.test/0123456789012345678901234567890123456789012345678901234567890123456789").await;
+    at_ada.hears(".mine .text", "from a small screen").await;
+    crate::node::eventually("it has arrived", async || b.texts(BOB).await.len() == 1).await;
+    let code = ask_for_code(&at_ada, &a).await;
+    assert_eq!(code.len(), 6);
+    assert_eq!(at_ada.faults().await, Vec::<String>::new(), "a new code");
+    for path in ["", "/connect", "/codes", "/settings", "/with/2000*b.test", "/nothing"] {
+        open(&at_ada, &a, path).await;
+        at_ada.see("main h1").await;
+        assert_eq!(at_ada.faults().await, Vec::<String>::new(), "{path}");
+        assert!(at_ada.sees("nav.side a[href='/me/settings']").await, "{path} leads on");
+    }
+    at_ada.close().await;
     tokio::join!(a.stop(), b.stop());
 }
