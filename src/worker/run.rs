@@ -9,8 +9,8 @@ use futures_util::future::{Fuse, FusedFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -28,14 +28,25 @@ use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, S
 use crate::failpoint;
 use crate::federation::Peers;
 use crate::jobs::{ChunkRef, Job};
+use crate::keyring::Pass;
 use crate::outbound::Outbound;
 use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
 use crate::retry::{Ladder, Reconnect};
+use crate::service;
 use crate::telemetry::families::CLAIMED;
 use crate::telemetry::traces::{self, Parent, Step};
 
 /// Broker messages taken and not acknowledged, per lane.
 const PREFETCH: u16 = 100;
+
+/// What is consumed.
+const SOURCES: [Source; 5] = [
+    Source::Asks,
+    Source::Jobs(Lane::Interactive),
+    Source::Jobs(Lane::Bulk),
+    Source::Jobs(Lane::Status),
+    Source::Dead,
+];
 
 /// When a chunk that found its destination full is looked at again.
 const SOON: Duration = Duration::from_secs(1);
@@ -79,28 +90,23 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         publisher: Publisher::start(&app, end.clone()),
         replier: Replier::start(&app, end.clone()),
         lease: Lease::start(&app, end.clone()).await?,
+        pass: Pass::default(),
         app: app.clone(),
     };
     let (next_in_line, mut first_in_line) = mpsc::unbounded_channel();
     let worker = Arc::new(Worker::new(crew.clone(), next_in_line, stop.clone(), end.clone())?);
     let (into, mut taken) = mpsc::channel(usize::from(PREFETCH));
-    let sources = [
-        Source::Asks,
-        Source::Jobs(Lane::Interactive),
-        Source::Jobs(Lane::Bulk),
-        Source::Jobs(Lane::Status),
-        Source::Dead,
-    ];
     let mut consumers = JoinSet::new();
-    for source in sources {
-        let consumer =
-            Consumer::start(app.config.amqp.clone(), source, PREFETCH, into.clone(), stop.clone(), end.clone());
-        consumers.spawn(consumer);
+    for source in SOURCES {
+        consumers.spawn(consume(crew.clone(), source, into.clone(), stop.clone(), end.clone()));
     }
     drop(into);
-    let mut keepers = crate::workers::keep(&crew, &stop);
+    // Who rotates node keys waits for this process until what is in its hands is done.
+    let drained = CancellationToken::new();
+    let mut keepers = crate::workers::keep(&crew, &stop, &drained);
     let tasks = TaskTracker::new();
     tracing::info!(worker = %crew.lease.hold().worker, "working");
+    service::ready();
     let mut broken = false;
     loop {
         let taken = tokio::select! {
@@ -134,6 +140,7 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!(left = tasks.len(), "the grace time is over; what is left is handed on");
     }
+    drained.cancel();
     keepers.end().await;
     books::die(&app, crew.lease.hold().worker).await?;
     end.cancel();
@@ -143,6 +150,31 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Feeds what a source holds into `into`, until `stop`; of what needs node keys nothing while one is missing. What was fed can be
+/// acknowledged until `end`, or until it is consumed anew.
+async fn consume(crew: Crew, source: Source, into: mpsc::Sender<Taken>, stop: CancellationToken, end: CancellationToken) {
+    let mut last: Option<(JoinHandle<()>, DropGuard)> = None;
+    while stop.run_until_cancelled(crew.pass.until_lacking(false)).await.is_some() {
+        let (round, done) = (stop.child_token(), end.child_token());
+        let settings = crew.app.config.amqp.clone();
+        let consumer = Consumer::start(settings, source, PREFETCH, into.clone(), round.clone(), done.clone());
+        // What was handed back by now went over the connection before.
+        last = Some((consumer, done.drop_guard()));
+        if source == Source::Dead {
+            // Its rows are looked at, and nothing is opened.
+            break;
+        }
+        if stop.run_until_cancelled(crew.pass.until_lacking(true)).await.is_none() {
+            break;
+        }
+        round.cancel();
+    }
+    drop(into);
+    if let Some((consumer, _done)) = last {
+        let _ = consumer.await;
+    }
+}
+
 async fn next(taken: &mut mpsc::Receiver<Taken>, stop: &CancellationToken) -> Option<Taken> {
     tokio::select! {
         taken = taken.recv() => taken,
@@ -150,7 +182,7 @@ async fn next(taken: &mut mpsc::Receiver<Taken>, stop: &CancellationToken) -> Op
     }
 }
 
-/// The process stops: what was not begun is for others.
+/// The process stops, or lacks a node key: what was not begun is for others.
 struct Stopping;
 
 /// A claim, with what it takes of this process.
@@ -208,6 +240,7 @@ impl Worker {
 
     async fn handle(self: Arc<Self>, taken: Taken) {
         match taken.source {
+            Source::Asks | Source::Jobs(_) if self.crew.pass.lacks().is_some() => taken.hand_back().await,
             Source::Asks => self.answer(taken).await,
             Source::Dead => self.reconcile(taken).await,
             Source::Jobs(_) => match serde_json::from_slice(&taken.body) {
@@ -323,6 +356,7 @@ impl Worker {
 
     /// A chunk that is this worker's now; none where it is done, cancelled, another's or put aside.
     async fn claim_chunk(&self, chunk: ChunkRef) -> Result<Option<Work>, Stopping> {
+        self.may_claim().await?;
         let n = usize::try_from(chunk.n).unwrap_or(1).max(1);
         // A mixed chunk's deliveries are looked at one by one.
         let mixed = chunk.destination.is_empty();
@@ -352,6 +386,7 @@ impl Worker {
     }
 
     async fn claim_again(&self, ids: &[Uuid]) -> Result<Option<Work>, Stopping> {
+        self.may_claim().await?;
         let deliveries: Vec<DeliveryId> = ids.iter().filter_map(|id| DeliveryId::from_uuid(*id)).collect();
         let places = Some(self.places(deliveries.len()).await?);
         let taken = self.in_hand.take(deliveries.iter().map(|delivery| delivery.uuid()).collect());
@@ -367,6 +402,11 @@ impl Worker {
                 Ok(None)
             }
         }
+    }
+
+    /// Returns when this process holds every node key for sure: one that was out of reach has to look first.
+    async fn may_claim(&self) -> Result<(), Stopping> {
+        if self.crew.pass.is_good(&self.stop).await { Ok(()) } else { Err(Stopping) }
     }
 
     /// Room in this process for so many deliveries.
