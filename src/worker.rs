@@ -11,6 +11,7 @@ mod cancelled;
 mod counted;
 pub mod gate;
 mod in_hand;
+mod intake;
 mod lease;
 mod run;
 mod shared;

@@ -45,7 +45,10 @@ fn say(error: &keyring::Error, pass: &Pass, said: &mut String) {
     *said = words;
     let error: &dyn std::error::Error = error;
     match pass.lacks() {
-        Some(_) => tracing::error!(error, "a node key is missing here: what it sealed cannot be opened, and a worker takes nothing until it is there"),
+        Some(_) => tracing::error!(
+            error,
+            "a node key is missing here: what it sealed cannot be opened, and a worker takes nothing until it is there"
+        ),
         None => tracing::error!(error, "the node's keys cannot be kept up to date"),
     }
 }

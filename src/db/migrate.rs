@@ -98,7 +98,8 @@ fn is_in_use(error: &refinery::Error) -> bool {
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
             // A deadlock: somebody took the same tables the other way round.
-            return [Some(&SqlState::LOCK_NOT_AVAILABLE), Some(&SqlState::T_R_DEADLOCK_DETECTED)].contains(&error.code());
+            return [Some(&SqlState::LOCK_NOT_AVAILABLE), Some(&SqlState::T_R_DEADLOCK_DETECTED)]
+                .contains(&error.code());
         }
         next = error.source();
     }

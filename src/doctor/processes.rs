@@ -51,7 +51,9 @@ pub(super) async fn keys(config: &Config) -> Finding {
                 let (process, number) = (format!("{kind} {pid} on {host}"), row.get::<_, i32>(4));
                 match row.get(0) {
                     1 => Wrong(format!("{process} lacks node key {number}: copy the key file there")),
-                    2 => Note(format!("{process} lacks node key {number}, which does not seal yet: copy the key file there")),
+                    2 => Note(format!(
+                        "{process} lacks node key {number}, which does not seal yet: copy the key file there"
+                    )),
                     _ => Note(format!("{process} seals with an older key than {number}: copy the key file there")),
                 }
             }

@@ -9,8 +9,8 @@ use super::Report;
 use super::counted;
 use super::lease::Hold;
 use super::run::Worker;
-use crate::keyring;
 use crate::books::{Attempt, ChannelName, ClaimedDelivery, Outcome, Settled};
+use crate::keyring;
 use crate::retry::{Ladder, Next};
 use crate::telemetry::traces::{self, Span, Step};
 

@@ -9,8 +9,8 @@ use futures_util::future::{Fuse, FusedFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ use super::cancelled::Cancelled;
 use super::counted;
 use super::gate::{Admits, Gate};
 use super::in_hand::{self, InHand};
+use super::intake;
 use super::lease::{Hold, Lease};
 use super::statements::{claims, parkings, settles, until_it_answers};
 use super::{Channel, Crew};
@@ -30,23 +31,11 @@ use crate::federation::Peers;
 use crate::jobs::{ChunkRef, Job};
 use crate::keyring::Pass;
 use crate::outbound::Outbound;
-use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
+use crate::queue::{Publisher, Replier, Source, Taken};
 use crate::retry::{Ladder, Reconnect};
 use crate::service;
 use crate::telemetry::families::CLAIMED;
 use crate::telemetry::traces::{self, Parent, Step};
-
-/// Broker messages taken and not acknowledged, per lane.
-const PREFETCH: u16 = 100;
-
-/// What is consumed.
-const SOURCES: [Source; 5] = [
-    Source::Asks,
-    Source::Jobs(Lane::Interactive),
-    Source::Jobs(Lane::Bulk),
-    Source::Jobs(Lane::Status),
-    Source::Dead,
-];
 
 /// When a chunk that found its destination full is looked at again.
 const SOON: Duration = Duration::from_secs(1);
@@ -95,10 +84,10 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     };
     let (next_in_line, mut first_in_line) = mpsc::unbounded_channel();
     let worker = Arc::new(Worker::new(crew.clone(), next_in_line, stop.clone(), end.clone())?);
-    let (into, mut taken) = mpsc::channel(usize::from(PREFETCH));
+    let (into, mut taken) = mpsc::channel(usize::from(intake::PREFETCH));
     let mut consumers = JoinSet::new();
-    for source in SOURCES {
-        consumers.spawn(consume(crew.clone(), source, into.clone(), stop.clone(), end.clone()));
+    for source in intake::SOURCES {
+        consumers.spawn(intake::feed(crew.clone(), source, into.clone(), stop.clone(), end.clone()));
     }
     drop(into);
     // Who rotates node keys waits for this process until what is in its hands is done.
@@ -148,31 +137,6 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
     anyhow::ensure!(!broken, "a loop of this worker ended, which none may; what it held is handed on");
     Ok(())
-}
-
-/// Feeds what a source holds into `into`, until `stop`; of what needs node keys nothing while one is missing. What was fed can be
-/// acknowledged until `end`, or until it is consumed anew.
-async fn consume(crew: Crew, source: Source, into: mpsc::Sender<Taken>, stop: CancellationToken, end: CancellationToken) {
-    let mut last: Option<(JoinHandle<()>, DropGuard)> = None;
-    while stop.run_until_cancelled(crew.pass.until_lacking(false)).await.is_some() {
-        let (round, done) = (stop.child_token(), end.child_token());
-        let settings = crew.app.config.amqp.clone();
-        let consumer = Consumer::start(settings, source, PREFETCH, into.clone(), round.clone(), done.clone());
-        // What was handed back by now went over the connection before.
-        last = Some((consumer, done.drop_guard()));
-        if source == Source::Dead {
-            // Its rows are looked at, and nothing is opened.
-            break;
-        }
-        if stop.run_until_cancelled(crew.pass.until_lacking(true)).await.is_none() {
-            break;
-        }
-        round.cancel();
-    }
-    drop(into);
-    if let Some((consumer, _done)) = last {
-        let _ = consumer.await;
-    }
 }
 
 async fn next(taken: &mut mpsc::Receiver<Taken>, stop: &CancellationToken) -> Option<Taken> {
