@@ -25,7 +25,7 @@ use super::statements::{claims, parkings, settles, until_it_answers};
 use super::{Channel, Crew};
 use crate::App;
 use crate::batch::Batcher;
-use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, Settled, Then};
+use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Settle, Settled, Then};
 use crate::failpoint;
 use crate::federation::Peers;
 use crate::jobs::{ChunkRef, Job};
