@@ -27,12 +27,14 @@ comment on column audit.ended_at is 'When the outcome was written.';
 create table node_keys (
     number integer primary key check (number between 1 and 65535),
     key_check bytea not null,
-    added_at timestamptz not null
+    added_at timestamptz not null,
+    seals_since timestamptz
 );
 comment on table node_keys is 'Which node keys there are. The keys themselves are in the key file only.';
 comment on column node_keys.number is 'What sealed values name their key by.';
 comment on column node_keys.key_check is 'A known text sealed by the key: a key file that does not open it belongs to another database.';
 comment on column node_keys.added_at is 'When a process first held it.';
+comment on column node_keys.seals_since is 'Since when something may be sealed by it: a process that lacks it takes no work. Null: it was added, and only opens so far.';
 
 create table key_holders (
     process uuid primary key,

@@ -79,6 +79,12 @@ impl Instant {
     }
 }
 
+/// When this machine was started, by its own clock as it is set now.
+pub(crate) fn booted() -> Timestamp {
+    let micros = Timestamp::now().as_microsecond() - boottime_micros();
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 #[allow(unsafe_code, reason = "the standard library reads no clock that counts suspension")]
 fn boottime_micros() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

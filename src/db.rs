@@ -5,6 +5,7 @@
 
 mod listen;
 mod lost;
+mod migrate;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,12 +20,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::types::{ToSql, WrongType};
 
 use crate::config;
-use crate::failpoint;
 use crate::telemetry::families;
-
-mod embedded_migrations {
-    refinery::embed_migrations!("migrations");
-}
 
 pub use deadpool_postgres::{Client, GenericClient, Transaction};
 pub use tokio_postgres::Row;
@@ -39,8 +35,10 @@ const SESSION: &str = "set plan_cache_mode = force_generic_plan; set max_paralle
 const BY_VALUES: &str = "/* db::rows_planned_by_values */ set local plan_cache_mode = force_custom_plan; \
                          set local enable_hashjoin = on; set local enable_mergejoin = on; set local enable_seqscan = on";
 
-const ALONG_INDEXES: &str =
-    "/* db::rows_along_indexes */ set local enable_sort = off; set local enable_bitmapscan = off";
+const ALONG_INDEXES: &str = "/* db::rows_along_indexes */ set local enable_sort = off; set local enable_bitmapscan = off; \
+                             set local statement_timeout = '2s'";
+
+const WATCHED: &str = "/* db::rows_watched */ set local statement_timeout = '2s'";
 
 /// Why the database did not answer as hoped.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +55,30 @@ pub enum DbError {
     /// A row holds what this program never writes.
     #[error("a stored {0} cannot be read")]
     Stored(&'static str),
+    /// What several who asked together were answered.
+    #[error(transparent)]
+    Shared(Arc<DbError>),
 }
 
 impl DbError {
     /// Whether trying again later may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        match self {
+            Self::Shared(error) => error.is_passing(),
+            other => matches!(other, Self::Unavailable(_)),
+        }
+    }
+
+    /// Whether the database is there, and what was asked took longer than it may.
+    pub fn is_slow(&self) -> bool {
+        use tokio_postgres::error::SqlState;
+        match self {
+            Self::Unavailable(why) => why
+                .downcast_ref::<tokio_postgres::Error>()
+                .is_some_and(|error| error.code() == Some(&SqlState::QUERY_CANCELED)),
+            Self::Shared(error) => error.is_slow(),
+            _ => false,
+        }
     }
 }
 
@@ -183,13 +199,26 @@ impl Db {
         Ok(rows)
     }
 
-    /// All rows of one statement that reads the beginnings of indexes. A plan that was made while the tables were empty would
-    /// gather and sort all that is there before it takes the first: so it is planned without these two ways, each time.
+    /// All rows of one statement that reads the beginnings of indexes, for those who only watch: broken off after two seconds. A plan
+    /// that was made while the tables were empty would gather and sort all that is there before it takes the first: so it is planned
+    /// without these two ways, each time.
     pub async fn rows_along_indexes(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DbError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         transaction.batch_execute(ALONG_INDEXES).await?;
         let rows = transaction.query(sql, parameters).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+
+    /// All rows of one statement, for those who only watch: broken off after two seconds, because a connection that it holds is one
+    /// that the node's work has not.
+    pub async fn rows_watched(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(WATCHED).await?;
+        let statement = transaction.prepare_cached(sql).await?;
+        let rows = transaction.query(&statement, parameters).await?;
         transaction.commit().await?;
         Ok(rows)
     }
@@ -232,21 +261,18 @@ impl Db {
         Ok((row.get(0), asked.elapsed()))
     }
 
-    /// Brings the schema up to this binary's; returns how many migrations ran.
+    /// Brings the schema up to this binary's; returns how many migrations ran. A table that is in use is waited for in steps, so that
+    /// nobody waits behind this for long.
+    ///
+    /// # Errors
+    /// [`DbError::Schema`], also when a table was in use all the time: what ran stays, and asking again goes on from there.
     pub async fn migrate(&self) -> Result<usize, DbError> {
-        let mut client = self.client().await?;
-        // Two nodes starting at once must not both migrate; a session lock lives and dies with this connection.
-        client.batch_execute("set statement_timeout = 0; select pg_advisory_lock(4860446)").await?;
-        let applied = one_by_one(&mut client).await;
-        client
-            .batch_execute("/* db::migrate */ select pg_advisory_unlock(4860446); set statement_timeout = '30s'")
-            .await?;
-        applied.map_err(|e| DbError::Schema(format!("a migration failed: {e}")))
+        migrate::run(&mut *self.client().await?).await
     }
 
     /// Refuses a schema this binary does not know.
     pub async fn check_schema(&self) -> Result<(), DbError> {
-        let mine = embedded_migrations::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
+        let mine = migrate::newest();
         let client = self.client().await?;
         let theirs =
             client.query_one("/* db::check_schema */ select max(version) from refinery_schema_history", &[]).await;
@@ -270,23 +296,6 @@ impl Db {
             _ => Ok(()),
         }
     }
-}
-
-/// Each version is a transaction of its own: whatever dies, the schema is of one version or of the next.
-async fn one_by_one(client: &mut Client) -> Result<usize, refinery::Error> {
-    let runner = embedded_migrations::migrations::runner;
-    let mut versions: Vec<_> = runner().get_migrations().iter().map(refinery::Migration::version).collect();
-    versions.sort_unstable();
-    let mut applied = 0;
-    for version in versions {
-        let to = refinery::Target::Version(version);
-        let new = runner().set_target(to).run_async(&mut ***client).await?.applied_migrations().len();
-        if new > 0 {
-            failpoint::hit(failpoint::Place::WhileMigrating);
-        }
-        applied += new;
-    }
-    Ok(applied)
 }
 
 fn parse_url(settings: &config::Database) -> Result<tokio_postgres::Config, DbError> {

@@ -2,10 +2,19 @@
 //!
 //! The keys are in a file ([`crate::crypto::NodeKeys`]); each machine has a copy. What one process seals, all others must open, so a new
 //! key is first *added* (it opens, and seals nothing), and *promoted* only when every process alive has said that it holds it. The
-//! database knows which keys there are by a mark that each has sealed: a process whose file lacks one does not start.
+//! database knows which keys there are by a mark that each has sealed, and which of them seal: a process whose file lacks one of those
+//! does not start, and one that runs takes no work ([`Pass`]).
 //!
-//! Promises: whatever dies half-way, every process opens everything, and asking again goes on from there. Leaves out re-sealing: old keys
-//! stay in the file.
+//! A process reports first and looks at the marks afterwards; who rotates writes first that the key seals and looks at the reports
+//! afterwards. So one of the two sees the other, whenever a process comes.
+//!
+//! Promises: a key is held only after its mark was opened, so what is reported is the database's key and no other of that number;
+//! whatever dies half-way, every process opens everything, and asking again goes on from there. Leaves out re-sealing: old keys stay
+//! in the file.
+
+mod pass;
+
+pub use pass::Pass;
 
 use std::time::Duration;
 
@@ -14,13 +23,14 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::App;
+use crate::clock::Instant;
 use crate::crypto::{KeyFileError, NodeKeys};
 use crate::db::{DbError, Row};
 
 /// How often a process says what it holds.
 pub const REPORT_EVERY: Duration = Duration::from_secs(3);
-/// Who was not heard of for so long is dead. One that only slept reads the file again when it meets a key that it does not know.
-const DEAD_AFTER: Duration = Duration::from_secs(15);
+/// How long a report lets a process take work. Shorter than [`HOLDERS`] waits for it, so that who is forgotten has stopped.
+const GOOD_FOR: Duration = Duration::from_secs(10);
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +49,16 @@ pub enum Error {
         "{file} lacks node key {number}, which this database is in use with: copy the key file of the machine where it was added"
     )]
     Lacks {
+        /// The file.
+        file: String,
+        /// The key's number.
+        number: u16,
+    },
+    /// Two machines made a key at the same time, or the file is another node's.
+    #[error(
+        "{file} holds another node key {number} than this database knows: copy the key file of the machine where that one was added"
+    )]
+    Other {
         /// The file.
         file: String,
         /// The key's number.
@@ -72,62 +92,144 @@ pub struct Known {
     pub added_at: Option<Timestamp>,
 }
 
+/// What the database knows of a key.
+struct Mark {
+    number: u16,
+    check: Vec<u8>,
+    added_at: Timestamp,
+    seals: bool,
+}
+
 const FIRST_MARK: &str = "/* keyring::check first */
 update node set key_check = coalesce(key_check, $1) returning key_check";
 
+/// A key below the one that seals has sealed before it; and so may all have that are there when the table is new.
 const ADD_MARKS: &str = "/* keyring::check add */
-insert into node_keys (number, key_check, added_at) select n, c, $3 from unnest($1::integer[], $2::bytea[]) as k (n, c)
+insert into node_keys (number, key_check, added_at, seals_since)
+select n, c, clock_timestamp(), case when n <= $3 or not exists (select from node_keys) then clock_timestamp() end
+from unnest($1::integer[], $2::bytea[]) as k (n, c)
 on conflict (number) do nothing";
 
-const MARKS: &str = "/* keyring::check */ select number, key_check, added_at from node_keys order by number";
+const MARKS: &str =
+    "/* keyring::marks */ select number, key_check, added_at, seals_since is not null from node_keys order by number";
+
+const SEALS: &str = "/* keyring::seals */
+update node_keys set seals_since = clock_timestamp() where number = $1 and seals_since is null";
+
+const SEALS_NOT: &str = "/* keyring::seals not */ update node_keys set seals_since = null where number = $1";
 
 const REPORT: &str = "/* keyring::report */
-insert into key_holders (process, kind, host, pid, numbers, seen_at) values ($1, $2, $3, $4, $5, $6)
+insert into key_holders (process, kind, host, pid, numbers, seen_at) values ($1, $2, $3, $4, $5, clock_timestamp())
 on conflict (process) do update set numbers = excluded.numbers, seen_at = excluded.seen_at";
 
-const FORGET_DEAD: &str = "/* keyring::report dead */ delete from key_holders where seen_at < $1";
+const FORGET_DEAD: &str =
+    "/* keyring::report dead */ delete from key_holders where seen_at < clock_timestamp() - interval '1 minute'";
 
 const LEAVE: &str = "/* keyring::leave */ delete from key_holders where process = $1";
 
+/// Who was not heard of for so long is dead, or takes no work before it has reported again. By the database's clock, as the reports.
 const HOLDERS: &str = "/* keyring::holders */
-select kind, host, pid, numbers, seen_at from key_holders where seen_at >= $1 order by kind, host, pid";
+select kind, host, pid, numbers, seen_at from key_holders where seen_at >= clock_timestamp() - interval '15 seconds'
+order by kind, host, pid";
 
 /// Checks that key file and database belong together, and makes keys known that are new in the file.
 ///
 /// # Errors
-/// When the file is another database's, or lacks a key that any process ever held: messages could not be opened, one by one; better to
-/// find out at once.
+/// When the file is another database's, or lacks a key that seals: messages could not be opened, one by one; better to find out at
+/// once.
 pub async fn check(app: &App) -> Result<(), Error> {
-    let file = || app.config.keys_file().display().to_string();
-    let marks = app.keys.marks();
-    let Some((_, mark)) = marks.first() else { return Err(Error::Foreign(file())) };
-    let stored = app.db.row(FIRST_MARK, &[mark]).await?.ok_or(DbError::Stored("node"))?;
-    if !app.keys.opens_mark(stored.get(0)) {
-        return Err(Error::Foreign(file()));
-    }
-    let (numbers, marks): (Vec<i32>, Vec<Vec<u8>>) = marks.into_iter().map(|(n, mark)| (i32::from(n), mark)).unzip();
-    app.db.execute(ADD_MARKS, &[&numbers, &marks, &app.clock.now()]).await?;
-    match app.db.rows(MARKS, &[]).await?.iter().find(|row| !app.keys.opens_mark(row.get("key_check"))) {
-        Some(row) => Err(Error::Lacks { file: file(), number: row.get::<_, i32>("number") as u16 }),
-        None => Ok(()),
-    }
+    belongs(app, &app.keys).await
 }
 
-/// Takes up what is new in the key file, and says what this process holds. A file that has lost a key is an error, and nothing changes.
-pub async fn report(app: &App, process: Uuid, kind: &str) -> Result<(), Error> {
-    let reloaded = app.keys.reload();
-    if reloaded.as_ref().is_ok_and(|changed| *changed) {
-        tracing::info!(keys = ?app.keys.numbers(), "the node's keys have changed; the first one seals");
-        check(app).await?;
+async fn belongs(app: &App, keys: &NodeKeys) -> Result<(), Error> {
+    let own = keys.marks();
+    let Some((_, first)) = own.first() else { return Err(Error::Foreign(file(app))) };
+    let stored = app.db.row(FIRST_MARK, &[first]).await?.ok_or(DbError::Stored("node"))?;
+    if !keys.opens_mark(stored.get(0)) {
+        return Err(Error::Foreign(file(app)));
     }
-    let numbers: Vec<i32> = app.keys.numbers().into_iter().map(i32::from).collect();
-    let now = app.clock.now();
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let pid = std::process::id() as i32;
-    app.db.execute(REPORT, &[&process, &kind, &host.trim(), &pid, &numbers, &now]).await?;
-    app.db.execute(FORGET_DEAD, &[&(now - DEAD_AFTER * 4)]).await?;
-    reloaded?;
+    let known = marks(app).await?;
+    all_open(app, keys, &known)?;
+    let new = own.into_iter().filter(|(number, _)| known.iter().all(|mark| mark.number != *number));
+    let (numbers, checks): (Vec<i32>, Vec<Vec<u8>>) = new.map(|(n, check)| (i32::from(n), check)).unzip();
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    app.db.execute(ADD_MARKS, &[&numbers, &checks, &i32::from(keys.current())]).await?;
+    // Another machine's key of the same number may have been first.
+    all_open(app, keys, &marks(app).await?)
+}
+
+async fn marks(app: &App) -> Result<Vec<Mark>, DbError> {
+    let read = |row: &Row| Mark {
+        number: row.get::<_, i32>(0) as u16,
+        check: row.get(1),
+        added_at: row.get(2),
+        seals: row.get(3),
+    };
+    Ok(app.db.rows(MARKS, &[]).await?.iter().map(read).collect())
+}
+
+/// A key that only opens so far may be missing: nothing is sealed by it.
+fn all_open(app: &App, keys: &NodeKeys, marks: &[Mark]) -> Result<(), Error> {
+    let held = keys.numbers();
+    for mark in marks.iter().filter(|mark| !keys.opens_mark(&mark.check)) {
+        let (file, number) = (file(app), mark.number);
+        if held.contains(&number) {
+            return Err(Error::Other { file, number });
+        }
+        if mark.seals {
+            return Err(Error::Lacks { file, number });
+        }
+    }
     Ok(())
+}
+
+fn file(app: &App) -> String {
+    app.config.keys_file().display().to_string()
+}
+
+/// Takes up what is new in the key file, when it is the database's. Otherwise nothing changes.
+async fn take_up(app: &App) -> Result<(), Error> {
+    if let Some(fresh) = app.keys.fresh()? {
+        belongs(app, &fresh).await?;
+        app.keys.hold(&fresh);
+        tracing::info!(keys = ?app.keys.numbers(), "the node's keys have changed; the first one seals");
+    }
+    Ok(())
+}
+
+/// Takes up what is new in the key file, says what this process holds, and renews its pass if that is enough.
+///
+/// # Errors
+/// When the file cannot be used, or a key that seals is not held: then this process must take no work.
+pub async fn report(app: &App, process: Uuid, kind: &str, pass: &Pass) -> Result<(), Error> {
+    let begun = Instant::now();
+    let taken_up = take_up(app).await;
+    let numbers: Vec<i32> = app.keys.numbers().into_iter().map(i32::from).collect();
+    let (host, pid) = (crate::telemetry::host(), std::process::id() as i32);
+    app.db.execute(REPORT, &[&process, &kind, &host, &pid, &numbers]).await?;
+    app.db.execute(FORGET_DEAD, &[]).await?;
+    // After the report: who made a key seal before that has left its word, and who does so later sees the report.
+    let known = marks(app).await?;
+    if let Err(error) = all_open(app, &app.keys, &known) {
+        if let Error::Lacks { number, .. } | Error::Other { number, .. } = &error {
+            pass.lack(*number);
+        }
+        return Err(error);
+    }
+    pass.renew(begun.after(GOOD_FOR));
+    let current = app.keys.current();
+    if known.iter().any(|mark| mark.number == current && !mark.seals) {
+        // Somebody moved it to the top by hand.
+        app.db.execute(SEALS, &[&i32::from(current)]).await?;
+    }
+    taken_up
+}
+
+/// Whether there is such a key, by the database.
+pub async fn is_known(app: &App, number: u16) -> Result<bool, Error> {
+    Ok(marks(app).await?.iter().any(|mark| mark.number == number))
 }
 
 /// Says that this process is gone.
@@ -145,28 +247,37 @@ pub async fn holders(app: &App) -> Result<Vec<Holder>, Error> {
         numbers: row.get("numbers"),
         seen_at: row.get("seen_at"),
     };
-    Ok(app.db.rows(HOLDERS, &[&(app.clock.now() - DEAD_AFTER)]).await?.iter().map(read).collect())
+    Ok(app.db.rows(HOLDERS, &[]).await?.iter().map(read).collect())
 }
 
 /// The keys of this machine's file, the one that seals first.
 pub async fn list(app: &App) -> Result<Vec<Known>, Error> {
-    let rows = app.db.rows(MARKS, &[]).await?;
-    let added = |number: u16| {
-        let row = rows.iter().find(|row| row.get::<_, i32>("number") == i32::from(number));
-        row.map(|row| row.get("added_at"))
-    };
+    let marks = marks(app).await?;
+    let added = |number| marks.iter().find(|mark| mark.number == number).map(|mark| mark.added_at);
     let current = app.keys.current();
     let known = |number| Known { number, seals: number == current, added_at: added(number) };
     Ok(app.keys.numbers().into_iter().map(known).collect())
 }
 
-/// Adds a key to the file, or finds one that was added and does not seal yet; its number. It seals nothing before [`finish`].
-pub fn begin(app: &App) -> Result<u16, Error> {
-    let file = app.config.keys_file();
-    let keys = NodeKeys::load(&file)?;
+/// Adds a key to the file, or finds one that was added and has never sealed; its number. It seals nothing before [`finish`].
+///
+/// # Errors
+/// When another machine has a key that this file lacks, or has just made one of the same number.
+pub async fn begin(app: &App) -> Result<u16, Error> {
+    let path = app.config.keys_file();
+    let keys = NodeKeys::load(&path)?;
+    belongs(app, &keys).await?;
+    let marks = marks(app).await?;
+    if let Some(mark) = marks.iter().find(|mark| !keys.opens_mark(&mark.check)) {
+        return Err(Error::Lacks { file: file(app), number: mark.number });
+    }
     let highest = keys.numbers().into_iter().max().unwrap_or_default();
-    // The newest one is the one that seals, unless an earlier change was interrupted.
-    if highest != keys.current() { Ok(highest) } else { Ok(NodeKeys::add(&file)?) }
+    // An earlier change was interrupted. A key that has sealed is an old one, wherever it stands in the file.
+    let waits = highest != keys.current() && marks.iter().any(|mark| mark.number == highest && !mark.seals);
+    let number = if waits { highest } else { NodeKeys::add(&path)? };
+    // Known before anybody is asked whether he holds it: a key of this number from another machine is found out here.
+    belongs(app, &NodeKeys::load(&path)?).await?;
+    Ok(number)
 }
 
 /// Who does not hold this key yet.
@@ -181,11 +292,15 @@ pub async fn behind(app: &App, number: u16) -> Result<Vec<Holder>, Error> {
     Ok(holders(app).await?.into_iter().filter(other).collect())
 }
 
-/// Lets a key seal that everybody holds. This process follows at once.
-pub async fn finish(app: &App, number: u16) -> Result<(), Error> {
-    app.keys.reload()?;
-    check(app).await?;
+/// Lets a key seal that everybody holds, and this process with it. False: somebody has come who lacks it, and nothing has changed.
+pub async fn finish(app: &App, number: u16) -> Result<bool, Error> {
+    take_up(app).await?;
+    app.db.execute(SEALS, &[&i32::from(number)]).await?;
+    if !lacking(app, number).await?.is_empty() {
+        app.db.execute(SEALS_NOT, &[&i32::from(number)]).await?;
+        return Ok(false);
+    }
     NodeKeys::promote(&app.config.keys_file(), number)?;
-    app.keys.reload()?;
-    Ok(())
+    take_up(app).await?;
+    Ok(true)
 }

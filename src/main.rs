@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
@@ -19,6 +19,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Database of the embedded pair.
 const PRIVATE_DATABASE: &str = "handfast";
+/// While processes take up a new key.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
     tls::install_provider();
@@ -181,25 +183,48 @@ async fn list_keys(app: &App, json: bool) -> anyhow::Result<()> {
 }
 
 async fn rotate(app: &App, until: Instant) -> anyhow::Result<()> {
-    let number = keyring::begin(app)?;
+    let number = keyring::begin(app).await?;
     eprintln!("key {number} is in {}: waiting until every process holds it", app.config.keys_file().display());
     loop {
         let lacking = keyring::lacking(app, number).await?;
         if lacking.is_empty() {
-            break;
-        }
-        if Instant::now() > until {
-            let names: Vec<String> = lacking.iter().map(|h| format!("{} {} on {}", h.kind, h.pid, h.host)).collect();
+            if keyring::finish(app, number).await? {
+                break;
+            }
+        } else if Instant::now() > until {
             anyhow::bail!(
                 "key {number} does not seal yet: {} did not take it up. Copy the key file there, and run this again",
-                names.join(", ")
+                named(&lacking)
             );
         }
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
-    keyring::finish(app, number).await?;
     eprintln!("key {number} seals. Old keys stay in the file: they open what they sealed. Back the file up now");
+    let behind = followed(app, number).await?;
+    if !behind.is_empty() {
+        eprintln!(
+            "these still seal with an older key: {}. They open everything; copy the key file there too",
+            named(&behind)
+        );
+    }
     Ok(())
+}
+
+/// Who still seals with another key when all on this machine have had their time.
+async fn followed(app: &App, number: u16) -> anyhow::Result<Vec<keyring::Holder>> {
+    let until = Instant::now() + 3 * keyring::REPORT_EVERY;
+    loop {
+        let behind = keyring::behind(app, number).await?;
+        if behind.is_empty() || Instant::now() > until {
+            return Ok(behind);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn named(holders: &[keyring::Holder]) -> String {
+    let names: Vec<String> = holders.iter().map(|h| format!("{} {} on {}", h.kind, h.pid, h.host)).collect();
+    names.join(", ")
 }
 
 fn advice(command: &BackupCommand) -> anyhow::Result<String> {

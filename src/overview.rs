@@ -10,7 +10,7 @@ pub mod activity;
 mod places;
 mod watch;
 
-pub use watch::Watch;
+pub use watch::{Look, Watch};
 
 use jiff::Timestamp;
 use serde::Serialize;

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::crypto::NodeKeys;
 use crate::db::Db;
 use crate::doors::{self, Serve};
+use crate::keyring::Pass;
 use crate::listen::{Listener, Settings};
 use crate::queue::{Asker, Publisher};
 use crate::service::{self, Handed};
@@ -47,7 +48,7 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let end = CancellationToken::new();
     let _ended = end.clone().drop_guard();
     tokio::spawn(crate::workers::keep_time::run(app.clone(), end.clone()));
-    let keys = tokio::spawn(crate::workers::keep_keys::run(app.clone(), "serve", end.clone()));
+    let keys = tokio::spawn(crate::workers::keep_keys::run(app.clone(), "serve", Pass::default(), end.clone()));
     // A node that was off for long must not put its first row outside every week.
     if let Err(error) = crate::workers::keep_partitions::round(&app).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "partitions could not be made; a worker tries again");
@@ -68,8 +69,7 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     service::ready();
     tokio::join!(public.serve(strangers, stop.clone()), private.serve(ours, stop));
     end.cancel();
-    let _ = counts.await;
-    let _ = tokio::time::timeout(FAREWELL, keys).await;
+    let _ = tokio::time::timeout(FAREWELL, async { tokio::join!(counts, keys) }).await;
     traces::end().await;
     tracing::info!("served everything in hand");
     Ok(())
@@ -94,10 +94,9 @@ pub async fn work(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         tokio::spawn(own.serve(warp::service(doors::metrics::worker_routes(&app)), end.clone()));
     }
     let counts = tokio::spawn(crate::overview::activity::keep(app.clone(), end.clone()));
-    service::ready();
     let worked = crate::worker::start(app, stop).await;
     end.cancel();
-    let _ = counts.await;
+    let _ = tokio::time::timeout(FAREWELL, counts).await;
     traces::end().await;
     worked?;
     tracing::info!("worked off everything in hand");

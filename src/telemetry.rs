@@ -18,3 +18,4 @@ mod process;
 pub mod traces;
 
 pub use logs::{failed, start};
+pub use process::host;

@@ -11,11 +11,13 @@ mod cancelled;
 mod counted;
 pub mod gate;
 mod in_hand;
+mod intake;
 mod lease;
 mod run;
 mod shared;
 mod statements;
 
+pub(crate) use counted::expired;
 pub use gate::Sign;
 pub use lease::{Hold, Lease};
 pub use run::start;
@@ -26,6 +28,7 @@ use futures_util::future::BoxFuture;
 
 use crate::App;
 use crate::books::{ClaimedDelivery, Outcome};
+use crate::keyring::Pass;
 use crate::outbound::Outbound;
 use crate::queue::{Publisher, Replier};
 use crate::retry::Advice;
@@ -53,6 +56,8 @@ pub struct Crew {
     pub replier: Replier,
     /// This process's life, as the others see it.
     pub lease: Lease,
+    /// Whether it holds every node key.
+    pub pass: Pass,
 }
 
 /// One way to deliver. Adding a channel is one file with this, and one line in the list of workers.

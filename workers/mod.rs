@@ -105,8 +105,8 @@ const LAST_ROUND: Duration = Duration::from_secs(3);
 /// Loops that belong to no job.
 pub struct Keepers(JoinSet<()>);
 
-/// Starts them, until `stop`.
-pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
+/// Starts them, until `stop`; what others must hear of this process's work goes on until that is `drained`.
+pub fn keep(crew: &Crew, stop: &CancellationToken, drained: &CancellationToken) -> Keepers {
     let mut keepers = JoinSet::new();
     keepers.spawn(schedule::run(crew.clone(), stop.clone()));
     keepers.spawn(carry_operations::run(crew.clone(), stop.clone()));
@@ -116,7 +116,7 @@ pub fn keep(crew: &Crew, stop: &CancellationToken) -> Keepers {
     keepers.spawn(finish_campaigns::run(crew.app.clone(), stop.clone()));
     keepers.spawn(sync_directories::run(crew.clone(), stop.clone()));
     keepers.spawn(keep_partitions::run(crew.app.clone(), stop.clone()));
-    keepers.spawn(keep_keys::run(crew.app.clone(), "work", stop.clone()));
+    keepers.spawn(keep_keys::run(crew.app.clone(), "work", crew.pass.clone(), drained.clone()));
     keepers.spawn(keep_time::run(crew.app.clone(), stop.clone()));
     Keepers(keepers)
 }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use crate::books::{self, BooksError, DeliveryId, Due, Lane, Pending};
 use crate::handshakes;
 use crate::jobs::{ChunkRef, Job};
-use crate::overview::activity::{self, Deed};
 use crate::worker::Crew;
 
 /// How late a due delivery may be published on an idle node.
@@ -64,7 +63,8 @@ async fn mend(crew: &Crew, stop: &CancellationToken) {
             _ = beat.tick() => {}
             () = stop.cancelled() => return,
         }
-        for done in [books::expire_waiting(&crew.app).await, books::turns::repair(&crew.app).await] {
+        let ended = books::expire_waiting(&crew.app).await.map(crate::worker::expired);
+        for done in [ended, books::turns::repair(&crew.app).await.map(drop)] {
             if let Err(error) = done {
                 tracing::debug!(error = &error as &dyn std::error::Error, "what waits could not be looked after");
             }
@@ -92,7 +92,7 @@ async fn round(crew: &Crew, seldom: bool) -> anyhow::Result<()> {
 
 async fn expire(crew: &Crew) -> anyhow::Result<()> {
     let ended = books::expire_due(&crew.app).await?;
-    activity::count(Deed::Failed, ended);
+    crate::worker::expired(ended);
     if ended > 0 {
         tracing::info!(deliveries = ended, "deliveries expired before their next attempt");
     }

@@ -20,7 +20,7 @@ use super::outbox::{Flight, flights_of};
 use super::{BooksError, ChannelName, DeliveryId, Lane};
 use crate::App;
 use crate::clock::SKEW;
-use crate::crypto::Purpose;
+use crate::crypto::{OpenError, Purpose};
 use crate::db::Client;
 use crate::failpoint;
 use crate::telemetry::traces::Parent;
@@ -47,8 +47,10 @@ pub struct ClaimedDelivery {
     pub connection: Option<Uuid>,
     /// What limits and breakers apply to.
     pub destination: String,
-    /// What is to be delivered; `None` where it does not open (the wrong node key, or damage).
+    /// What is to be delivered; `None` where it does not open (damage, or see `lacks`).
     pub content: Option<Zeroizing<Vec<u8>>>,
+    /// The node key that it was sealed by, where this process does not hold that.
+    pub lacks: Option<u16>,
     /// Attempts made before.
     pub tries: u16,
     /// When it was accepted.
@@ -203,6 +205,9 @@ fn read(
 ) -> ClaimedDelivery {
     let sealed: &[u8] = row.get(7);
     let sealed_as = row.get::<_, Option<Uuid>>(15).unwrap_or(id.uuid());
+    let content = app.keys.open(Purpose::Message, sealed_as.as_bytes(), sealed);
+    let flight = flights.remove(&id);
+    let lacks = content.as_ref().err().and_then(OpenError::lacks).or(flight.as_ref().and_then(|flight| flight.lacks));
     ClaimedDelivery {
         id,
         again: false,
@@ -210,7 +215,8 @@ fn read(
         channel: ChannelName::from_number(row.get(4)),
         connection: row.get(5),
         destination: row.get(6),
-        content: app.keys.open(Purpose::Message, sealed_as.as_bytes(), sealed).ok(),
+        content: content.ok(),
+        lacks,
         tries: row.get::<_, i16>(8) as u16,
         created_at: row.get(9),
         expires_at: row.get(10),
@@ -218,7 +224,7 @@ fn read(
         campaign: row.get(12),
         ordered: row.get(13),
         reason: row.get(14),
-        flight: flights.remove(&id),
+        flight,
         trace: row.get::<_, Option<&[u8]>>(16).and_then(Parent::from_bytes),
     }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{BooksError, DeliveryId};
 use crate::App;
-use crate::crypto::Purpose;
+use crate::crypto::{OpenError, Purpose};
 use crate::db::Client;
 
 /// One POST, about to be made.
@@ -43,6 +43,8 @@ pub struct Flight {
     pub body: Zeroizing<Vec<u8>>,
     /// When it can no longer be repeated.
     pub expires_at: Timestamp,
+    /// The node key that the request was sealed by, where this process does not hold that: then there is no body.
+    pub lacks: Option<u16>,
 }
 
 /// Writes the rows of POSTs about to be made.
@@ -120,9 +122,10 @@ pub async fn flights_of(
     for row in client.query(&client.prepare_cached(sql).await?, &[&chunks]).await? {
         let hash: [u8; 32] = row.get::<_, &[u8]>(2).try_into().unwrap_or_default();
         // One that does not open cannot be repeated; its outcome then stays unknown, and the others' does not.
-        let body = app.keys.open(Purpose::Outbox, &hash, row.get(3)).unwrap_or_default();
+        let body = app.keys.open(Purpose::Outbox, &hash, row.get(3));
+        let lacks = body.as_ref().err().and_then(OpenError::lacks);
         let delivery = DeliveryId { chunk: row.get(0), seq: row.get(1) };
-        flights.insert(delivery, Flight { hash, body, expires_at: row.get(4) });
+        flights.insert(delivery, Flight { hash, body: body.unwrap_or_default(), expires_at: row.get(4), lacks });
     }
     Ok(flights)
 }

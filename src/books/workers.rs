@@ -20,8 +20,8 @@ pub async fn renew(app: &App, worker: Uuid, first: bool, lease: Duration) -> Res
     }
     let sql = "/* books::workers renew first */
         insert into workers (id, host, pid, started_at, lease_until) values ($1, $2, $3, $4, $5)";
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    client.execute(sql, &[&worker, &host.trim(), &(std::process::id() as i32), &now, &until]).await?;
+    let host = crate::telemetry::host();
+    client.execute(sql, &[&worker, &host, &(std::process::id() as i32), &now, &until]).await?;
     Ok(true)
 }
 

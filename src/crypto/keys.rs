@@ -6,7 +6,8 @@
 //! context (the row it belongs to), so that nothing sealed for one place opens in another.
 //!
 //! A process takes up what is added to the file while it runs, and never lets go of a key that it holds: a file that has lost one is
-//! refused. Leaves out re-sealing, and who holds what: that is [`crate::keyring`].
+//! refused. What is in the file and was not compared with the database yet may open, and neither seals nor is said to be held.
+//! Leaves out re-sealing, and who holds what: that is [`crate::keyring`].
 
 mod file;
 
@@ -14,7 +15,9 @@ pub use file::KeyFileError;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -89,13 +92,24 @@ purposes! {
 const MARKED: &[u8] = b"handfast";
 const MARK_CONTEXT: &[u8] = b"key check";
 
+/// What names a key that is not held may be made up by a stranger (a cookie): the file is read for it at most so often.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 /// The keys of the node. Clones share them.
 #[derive(Clone)]
 pub struct NodeKeys {
+    ring: Arc<Ring>,
+}
+
+struct Ring {
     /// Never empty; the first seals.
-    keys: Arc<RwLock<Arc<Vec<NodeKey>>>>,
+    held: RwLock<Arc<Vec<NodeKey>>>,
     /// Where they came from.
-    file: Option<Arc<PathBuf>>,
+    file: Option<PathBuf>,
+    /// What the file held when something could not be opened, and when that was.
+    unchecked: Mutex<Option<(Instant, Arc<Vec<NodeKey>>)>>,
+    /// The key that something could not be opened for want of; 0: none.
+    missed: AtomicU16,
 }
 
 #[derive(Clone)]
@@ -125,16 +139,25 @@ pub enum OpenError {
     Seal,
 }
 
+impl OpenError {
+    /// The key that is wanting, where it is that.
+    pub fn lacks(&self) -> Option<u16> {
+        match self {
+            Self::UnknownKey(number) => Some(*number),
+            Self::Form | Self::Seal => None,
+        }
+    }
+}
+
 impl NodeKeys {
     /// Reads the key file. Refused when anybody but its owner may read it, and when a line is not `<number> <64 hex digits>`.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
-        Ok(Self { file: Some(Arc::new(path.into())), ..Self::parse(&file::read(path)?)? })
+        Ok(Self::of(read(&file::read(path)?)?, Some(path.into())))
     }
 
     /// Makes a key file with one new key, readable by its owner only. An existing file is never overwritten.
     pub fn create(path: &Path) -> Result<Self, KeyFileError> {
-        let text = file::create(path)?;
-        Ok(Self { file: Some(Arc::new(path.into())), ..Self::parse(&text)? })
+        Ok(Self::of(read(&file::create(path)?)?, Some(path.into())))
     }
 
     /// Adds a new key to a key file, below all others: it opens, and does not seal yet. Gives its number.
@@ -149,39 +172,50 @@ impl NodeKeys {
 
     /// One new key that is kept nowhere: what it seals is lost with the process. For tests.
     pub fn ephemeral() -> Self {
-        Self::of(vec![NodeKey::derive(1, &Zeroizing::new(random()))])
+        Self::of(vec![NodeKey::derive(1, &Zeroizing::new(random()))], None)
     }
 
-    fn of(keys: Vec<NodeKey>) -> Self {
-        Self { keys: Arc::new(RwLock::new(Arc::new(keys))), file: None }
+    fn of(keys: Vec<NodeKey>, file: Option<PathBuf>) -> Self {
+        let held = RwLock::new(Arc::new(keys));
+        Self { ring: Arc::new(Ring { held, file, unchecked: Mutex::default(), missed: AtomicU16::new(0) }) }
     }
 
     /// The text of a key file.
     pub fn parse(text: &str) -> Result<Self, KeyFileError> {
-        let masters = file::parse(text)?;
-        Ok(Self::of(masters.iter().map(|key| NodeKey::derive(key.number, &key.secret)).collect()))
+        Ok(Self::of(read(text)?, None))
     }
 
-    /// Reads the file again that the keys came from. Whether anything has changed.
+    /// What the file that the keys came from holds now, if that is something else. Nothing is taken up: that is [`Self::hold`].
     ///
     /// # Errors
-    /// What is wrong with the file, or that it lacks a key that is held: everything stays as it was then.
-    pub fn reload(&self) -> Result<bool, KeyFileError> {
-        let Some(path) = &self.file else { return Ok(false) };
-        let new = Self::parse(&file::read(path)?)?.held();
-        let held = self.held();
+    /// What is wrong with the file, or that it lacks a key that is held.
+    pub fn fresh(&self) -> Result<Option<Self>, KeyFileError> {
+        let Some(path) = &self.ring.file else { return Ok(None) };
+        let fresh = Self::load(path)?;
+        let (new, held) = (fresh.held(), self.held());
         for key in held.iter() {
-            let same = new.iter().find(|other| other.number == key.number).ok_or(KeyFileError::Lost(key.number))?;
+            let same = find(&new, key.number).ok_or(KeyFileError::Lost(key.number))?;
             if same.subkeys.iter().zip(&key.subkeys).any(|(a, b)| *a.sealing != *b.sealing) {
                 return Err(KeyFileError::Lost(key.number));
             }
         }
-        let numbers = |keys: &[NodeKey]| keys.iter().map(|key| key.number).collect::<Vec<_>>();
-        let changed = numbers(&new) != numbers(&held);
-        if changed {
-            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = new;
-        }
-        Ok(changed)
+        Ok((fresh.numbers() != self.numbers()).then_some(fresh))
+    }
+
+    /// From now on these are the keys, in all clones. They are what [`Self::fresh`] gave, and found to be the database's.
+    pub fn hold(&self, fresh: &Self) {
+        *self.ring.held.write().unwrap_or_else(PoisonError::into_inner) = fresh.held();
+    }
+
+    /// The key that something could not be opened for want of, if that is still so. Whoever sealed it may have made the number up.
+    pub fn missed(&self) -> Option<u16> {
+        let number = self.ring.missed.load(Ordering::Relaxed);
+        (number != 0 && find(&self.held(), number).is_none()).then_some(number)
+    }
+
+    /// There is no such key: what names it is damaged, or a stranger's.
+    pub fn never_was(&self, number: u16) {
+        let _ = self.ring.missed.compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The number of the key that seals.
@@ -202,7 +236,10 @@ impl NodeKeys {
 
     /// Whether the very key that made this mark is held.
     pub fn opens_mark(&self, mark: &[u8]) -> bool {
-        self.open(Purpose::Credential, MARK_CONTEXT, mark).is_ok_and(|text| text.as_slice() == MARKED)
+        let held = self.held();
+        let key = Self::number_of(mark).ok().and_then(|number| find(&held, number));
+        let opened = key.map(|key| open(key, Purpose::Credential, MARK_CONTEXT, mark));
+        opened.is_some_and(|opened| opened.is_ok_and(|text| text.as_slice() == MARKED))
     }
 
     /// Seals `text` for `purpose`, bound to `context`: what identifies the place it is kept in (a table and a row's id).
@@ -213,16 +250,15 @@ impl NodeKeys {
     /// Opens what [`seal`](Self::seal) made for the same purpose and context.
     pub fn open(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let number = Self::number_of(sealed)?;
-        let nonce: &[u8; NONCE_BYTES] = sealed[3..].first_chunk().ok_or(OpenError::Form)?;
-        let has = |held: &[NodeKey]| held.iter().any(|key| key.number == number);
-        let mut held = self.held();
-        if !has(&held) && self.reload().is_ok_and(|changed| changed) {
-            // Another process has a newer key: this one slept while it was added.
-            held = self.held();
+        if let Some(key) = find(&self.held(), number) {
+            return open(key, purpose, context, sealed);
         }
-        let key = held.iter().find(|key| key.number == number).ok_or(OpenError::UnknownKey(number))?;
-        let bound = bound_context(number, context);
-        open_with_context(&sealed[HEAD_BYTES..], &bound, nonce, &key.of(purpose).sealing).map_err(|_| OpenError::Seal)
+        // Another process has a newer key: this one slept while it was added. What opens proves that it is the right one.
+        let opened = find(&self.unchecked(), number).and_then(|key| open(key, purpose, context, sealed).ok());
+        opened.ok_or_else(|| {
+            self.ring.missed.store(number, Ordering::Relaxed);
+            OpenError::UnknownKey(number)
+        })
     }
 
     /// The number of the key that sealed a value, for counting what an old key still holds.
@@ -253,8 +289,34 @@ impl NodeKeys {
     }
 
     fn held(&self) -> Arc<Vec<NodeKey>> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.ring.held.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn unchecked(&self) -> Arc<Vec<NodeKey>> {
+        let mut unchecked = self.ring.unchecked.lock().unwrap_or_else(PoisonError::into_inner);
+        match unchecked.as_ref() {
+            Some((read_at, keys)) if read_at.elapsed() < READ_AGAIN => Arc::clone(keys),
+            _ => {
+                let keys = self.fresh().ok().flatten().map(|fresh| fresh.held()).unwrap_or_default();
+                *unchecked = Some((Instant::now(), Arc::clone(&keys)));
+                keys
+            }
+        }
+    }
+}
+
+fn read(text: &str) -> Result<Vec<NodeKey>, KeyFileError> {
+    Ok(file::parse(text)?.iter().map(|key| NodeKey::derive(key.number, &key.secret)).collect())
+}
+
+fn find(keys: &[NodeKey], number: u16) -> Option<&NodeKey> {
+    keys.iter().find(|key| key.number == number)
+}
+
+fn open(key: &NodeKey, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let nonce: &[u8; NONCE_BYTES] = sealed[3..].first_chunk().ok_or(OpenError::Form)?;
+    let bound = bound_context(key.number, context);
+    open_with_context(&sealed[HEAD_BYTES..], &bound, nonce, &key.of(purpose).sealing).map_err(|_| OpenError::Seal)
 }
 
 fn seal(key: &NodeKey, purpose: Purpose, context: &[u8], text: &[u8]) -> Vec<u8> {
@@ -351,13 +413,15 @@ mod tests {
         let path = folder.path().join("node.keys");
         let keys = NodeKeys::create(&path).unwrap();
         let (old, lasting) = (keys.seal(Purpose::Inbox, b"", b"old"), keys.lasting_hash(Purpose::Code, &[b"a"]));
-        assert!(!keys.reload().unwrap());
+        assert!(keys.fresh().unwrap().is_none());
         assert_eq!(NodeKeys::add(&path).unwrap(), 2);
-        assert!(keys.reload().unwrap());
+        let fresh = keys.fresh().unwrap().unwrap();
+        assert_eq!(keys.numbers(), [1], "nothing is taken up that nobody has looked at");
+        keys.hold(&fresh);
         assert_eq!(keys.numbers(), [1, 2]);
         let other = keys.clone();
         NodeKeys::promote(&path, 2).unwrap();
-        assert!(other.reload().unwrap());
+        other.hold(&other.fresh().unwrap().unwrap());
         assert_eq!((keys.current(), keys.numbers()), (2, vec![2, 1]), "clones share their keys");
         assert_eq!(keys.open(Purpose::Inbox, b"", &old).unwrap().as_slice(), b"old");
         assert_eq!(keys.lasting_hash(Purpose::Code, &[b"a"]), lasting);
@@ -367,9 +431,9 @@ mod tests {
         let without: String =
             text.lines().filter(|line| !line.starts_with("1 ")).map(|line| format!("{line}\n")).collect();
         std::fs::write(&path, &without).unwrap();
-        assert!(matches!(keys.reload(), Err(KeyFileError::Lost(1))));
+        assert!(matches!(keys.fresh(), Err(KeyFileError::Lost(1))));
         std::fs::write(&path, format!("{without}1 {}\n", "11".repeat(32))).unwrap();
-        assert!(matches!(keys.reload(), Err(KeyFileError::Lost(1))));
+        assert!(matches!(keys.fresh(), Err(KeyFileError::Lost(1))));
         assert_eq!(keys.numbers(), [2, 1]);
     }
 
@@ -382,8 +446,33 @@ mod tests {
         NodeKeys::promote(&path, 2).unwrap();
         let sealed = NodeKeys::load(&path).unwrap().seal(Purpose::Message, b"m", b"text");
         assert_eq!(sleeper.open(Purpose::Message, b"m", &sealed).unwrap().as_slice(), b"text");
+        assert_eq!((sleeper.numbers(), sleeper.missed()), (vec![1], None), "it opens, and is not held");
         assert!(sleeper.marks().iter().all(|(_, mark)| NodeKeys::load(&path).unwrap().opens_mark(mark)));
+        assert!(!sleeper.opens_mark(&NodeKeys::load(&path).unwrap().marks()[0].1));
         assert!(!NodeKeys::ephemeral().opens_mark(&sleeper.marks()[0].1));
+    }
+
+    #[test]
+    fn a_key_that_is_missing_is_told_apart_from_damage_and_the_file_is_read_once_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.keys");
+        let keys = NodeKeys::create(&path).unwrap();
+        // Two machines made a key of one number each.
+        NodeKeys::add(&path).unwrap();
+        let text = format!("2 {}", "22".repeat(32));
+        let theirs = NodeKeys::parse(&text).unwrap().seal(Purpose::Message, b"m", b"text");
+        assert_eq!(keys.open(Purpose::Message, b"m", &theirs), Err(OpenError::UnknownKey(2)));
+        assert_eq!(keys.missed(), Some(2));
+        keys.never_was(2);
+        assert_eq!(keys.missed(), None);
+        // Whatever a stranger names, the file is not read again for it within the second.
+        NodeKeys::add(&path).unwrap();
+        NodeKeys::promote(&path, 3).unwrap();
+        let sealed = NodeKeys::load(&path).unwrap().seal(Purpose::Message, b"m", b"text");
+        assert_eq!(keys.open(Purpose::Message, b"m", &sealed), Err(OpenError::UnknownKey(3)));
+        let later = Instant::now() - READ_AGAIN;
+        keys.ring.unchecked.lock().unwrap().as_mut().unwrap().0 = later;
+        assert_eq!(keys.open(Purpose::Message, b"m", &sealed).unwrap().as_slice(), b"text");
     }
 
     #[test]

@@ -8,9 +8,16 @@ use crate::failure::chain;
 const WORKERS: &str = "/* doctor::workers */
 select count(*) filter (where lease_until >= clock_timestamp()), count(*) from workers";
 
+/// First who lacks a key that seals, then who lacks one that is to, then who seals with an older one than others.
 const HOLDERS: &str = "/* doctor::keys */
-select h.kind, h.pid, h.host, k.number from key_holders h cross join node_keys k
-where h.seen_at > clock_timestamp() - interval '15 s' and not k.number = any (h.numbers) order by h.kind, h.host, h.pid, k.number";
+with alive as (select kind, pid, host, numbers from key_holders where seen_at > clock_timestamp() - interval '15 s'),
+    newest as (select number from node_keys order by seals_since desc nulls last, number desc limit 1)
+select case when k.seals_since is null then 2 else 1 end as what, h.kind, h.pid, h.host, k.number
+from alive h cross join node_keys k where not k.number = any (h.numbers)
+union all
+select 3, h.kind, h.pid, h.host, n.number
+from alive h cross join newest n where h.numbers[1] <> n.number and exists (select from alive o where o.numbers[1] = n.number)
+order by what, kind, host, pid, number";
 
 async fn asked<T>(config: &Config, ask: impl AsyncFnOnce(Db) -> Result<T, DbError>) -> Result<T, Finding> {
     if config.database.url.is_empty() {
@@ -38,11 +45,17 @@ pub(super) async fn workers(config: &Config) -> Finding {
 pub(super) async fn keys(config: &Config) -> Finding {
     match asked(config, async |db| db.rows(HOLDERS, &[]).await).await {
         Ok(rows) => match rows.first() {
-            None => Good("every process holds every node key".into()),
+            None => Good("every process holds every node key, and seals with the same".into()),
             Some(row) => {
-                let (kind, pid, host): (&str, i32, &str) = (row.get(0), row.get(1), row.get(2));
-                let number: i32 = row.get(3);
-                Wrong(format!("{kind} {pid} on {host} lacks node key {number}: copy the key file there"))
+                let (kind, pid, host): (&str, i32, &str) = (row.get(1), row.get(2), row.get(3));
+                let (process, number) = (format!("{kind} {pid} on {host}"), row.get::<_, i32>(4));
+                match row.get(0) {
+                    1 => Wrong(format!("{process} lacks node key {number}: copy the key file there")),
+                    2 => Note(format!(
+                        "{process} lacks node key {number}, which does not seal yet: copy the key file there"
+                    )),
+                    _ => Note(format!("{process} seals with an older key than {number}: copy the key file there")),
+                }
             }
         },
         Err(finding) => finding,

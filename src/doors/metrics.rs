@@ -3,6 +3,7 @@
 //! No key needed: it is for the private listener, or a worker's own, and says nothing of anybody. A database that is away is a
 //! number too: the answer comes all the same.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -14,11 +15,14 @@ use warp::reply::Response;
 
 use super::health;
 use crate::App;
-use crate::overview::{Overview, Watch};
+use crate::overview::{Look, Overview, Watch};
 use crate::telemetry::{families, metrics};
 
 /// Longest wait for the database: a scrape has seconds, and what this process knows by itself must arrive.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the gauges of the whole node, of which a process has one set, were last set from: microseconds since 1970; 0: nothing.
+static SHOWN_AT: AtomicI64 = AtomicI64::new(0);
 
 /// The route of `serve`, which knows the whole node.
 pub fn routes(app: &App, overview: &Watch) -> BoxedFilter<(Response,)> {
@@ -26,10 +30,9 @@ pub fn routes(app: &App, overview: &Watch) -> BoxedFilter<(Response,)> {
     route(move || {
         let (app, overview) = (app.clone(), overview.clone());
         async move {
-            match tokio::time::timeout(PATIENCE, overview.now()).await {
-                Ok(Ok(overview)) => show(&app, &overview),
-                Ok(Err(_)) | Err(_) => families::OVERVIEW_UP.set([], 0.0),
-            }
+            // A look that takes longer goes on, and is what the next scrape shows. Until then the last one counts.
+            let _ = tokio::time::timeout(PATIENCE, overview.now()).await;
+            show(&app, overview.last());
             app.db.show();
         }
     })
@@ -65,9 +68,27 @@ fn route<F: Future<Output = ()> + Send>(
         .boxed()
 }
 
-fn show(app: &App, overview: &Overview) {
+/// The numbers of the last look that succeeded stay as they are, and age. Slow is not away: other numbers tell of that.
+fn show(app: &App, look: Option<Look>) {
+    match look {
+        Some(Ok(overview)) => {
+            families::OVERVIEW_UP.set([], 1.0);
+            show_overview(app, &overview);
+            SHOWN_AT.store(overview.at.as_microsecond(), Ordering::Relaxed);
+        }
+        Some(Err(error)) if error.is_slow() => families::OVERVIEW_UP.set([], 1.0),
+        Some(Err(_)) => families::OVERVIEW_UP.set([], 0.0),
+        // Not even the first look has ended.
+        None => {}
+    }
+    let shown_at = Timestamp::from_microsecond(SHOWN_AT.load(Ordering::Relaxed)).unwrap_or_default();
+    if shown_at != Timestamp::UNIX_EPOCH {
+        families::OVERVIEW_AGE.set([], app.clock.now().duration_since(shown_at).as_secs_f64().max(0.0));
+    }
+}
+
+fn show_overview(app: &App, overview: &Overview) {
     let now = app.clock.now();
-    families::OVERVIEW_UP.set([], 1.0);
     for lane in &overview.lanes {
         let name = lane.lane.name();
         for (state, n) in lane.states() {

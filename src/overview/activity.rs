@@ -122,7 +122,7 @@ pub(super) async fn read(app: &App) -> Result<(Rates, Vec<Minute>), DbError> {
     let sql = "/* overview::activity read */ select at, accepted, attempts, delivered, failed, received from activity where at >= $1";
     let rows: Vec<(Timestamp, [i64; KINDS])> = app
         .db
-        .rows(sql, &[&first])
+        .rows_watched(sql, &[&first])
         .await?
         .iter()
         .map(|row| (row.get(0), std::array::from_fn(|kind| row.get(1 + kind))))

@@ -23,7 +23,8 @@ pub(super) async fn destinations(app: &App) -> Result<Destinations, DbError> {
             count(*) filter (where standing = 'open'), count(*) filter (where standing = 'half_open'),
             count(*) filter (where standing = 'retry_after'), count(*) filter (where standing = 'paused')
         from unwell";
-    let row = app.db.row(sql, &[&app.clock.now(), &MOST]).await?.ok_or(DbError::Stored("count of destinations"))?;
+    let rows = app.db.rows_watched(sql, &[&app.clock.now(), &MOST]).await?;
+    let row = rows.first().ok_or(DbError::Stored("count of destinations"))?;
     Ok(Destinations {
         known: row.get(0),
         open: row.get(1),
@@ -43,7 +44,7 @@ pub(super) async fn workers(app: &App) -> Result<Vec<Worker>, DbError> {
             select from exceptions where state = 2 and worker = w.id limit $2) x) e
         where w.lease_until > $1 order by w.started_at limit $3";
     let lease = app.config.delivery.lease.duration();
-    let rows = app.db.rows(sql, &[&app.clock.now(), &HELD, &WORKERS]).await?;
+    let rows = app.db.rows_watched(sql, &[&app.clock.now(), &HELD, &WORKERS]).await?;
     let worker = |row: &crate::db::Row| Worker {
         id: row.get(0),
         host: row.get(1),
@@ -64,7 +65,7 @@ pub(super) async fn campaigns(app: &App) -> Result<Campaigns, DbError> {
         cross join (select count(*) filter (where state = 0) as running, count(*) filter (where state = 1) as paused
                     from (select state from campaigns where state in (0, 1) limit $1) x) o
         order by c.id desc";
-    let rows = app.db.rows(sql, &[&MOST, &CAMPAIGNS]).await?;
+    let rows = app.db.rows_watched(sql, &[&MOST, &CAMPAIGNS]).await?;
     let running = |row: &crate::db::Row| Running {
         id: row.get(0),
         name: row.get(1),

@@ -184,10 +184,24 @@ pub static SPANS_FAILED: Counters<0> =
 /// Which program this is.
 pub static BUILD: Gauges<1> = Gauges::new("handfast_build_info", "Always 1; the program's version.", ["version"], &[]);
 
+/// A node key is missing.
+pub static KEY_LACKING: Gauges<0> = Gauges::new(
+    "handfast_node_key_lacking",
+    "Whether this process lacks a node key that seals: a worker takes nothing then.",
+    [],
+    &[[]],
+);
 /// The database answered the last overview.
 pub static OVERVIEW_UP: Gauges<0> = Gauges::new(
     "handfast_overview_up",
     "Whether the database answered the last overview; what follows is of the last one that was answered. Exported by serve.",
+    [],
+    &[],
+);
+/// What is exported of the whole node was true then.
+pub static OVERVIEW_AGE: Gauges<0> = Gauges::new(
+    "handfast_overview_age_seconds",
+    "How old the numbers of the whole node are that follow. Exported by serve.",
     [],
     &[],
 );
@@ -274,7 +288,9 @@ pub static ALL: &[&dyn Family] = &[
     &DB_ERRORS,
     &SPANS_FAILED,
     &BUILD,
+    &KEY_LACKING,
     &OVERVIEW_UP,
+    &OVERVIEW_AGE,
     &OPEN,
     &OLDEST,
     &AHEAD,

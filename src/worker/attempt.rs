@@ -10,6 +10,7 @@ use super::counted;
 use super::lease::Hold;
 use super::run::Worker;
 use crate::books::{Attempt, ChannelName, ClaimedDelivery, Outcome, Settled};
+use crate::keyring;
 use crate::retry::{Ladder, Next};
 use crate::telemetry::traces::{self, Span, Step};
 
@@ -19,7 +20,7 @@ pub(super) enum Ran {
     Settled(Box<Settled>),
     /// Cancelled: its row says so already.
     Gone,
-    /// Not run: the lease is past, or the process stops. Another worker's.
+    /// Not run: the lease is past, the process stops, or it lacks a node key. Another worker's.
     Left,
     /// Not run: its destination takes nothing now. It waits in its chunk.
     Shut,
@@ -31,6 +32,11 @@ impl Worker {
         let app = &self.crew.app;
         if delivery.expires_at <= app.clock.now() {
             return settled(&delivery, 0, None, Next::Expire, Some("expired".into()));
+        }
+        if let Some(number) = delivery.lacks
+            && self.lacks(number).await
+        {
+            return Ran::Left;
         }
         let place = self.gate.hold(&delivery.destination);
         let slot = tokio::select! {
@@ -70,7 +76,29 @@ impl Worker {
         trace(&span, &delivery, &report);
         drop(span);
         slot.finish(report.sign(), Duration::try_from(app.clock.now().duration_since(at)).unwrap_or_default());
+        if report.outcome.is_none()
+            && let Some(number) = app.keys.missed()
+            && self.lacks(number).await
+        {
+            // What it was not tried for may be that a secret did not open.
+            return Ran::Left;
+        }
         self.judge(&delivery, report, at)
+    }
+
+    /// Whether there is such a node key, and only this process lacks it: what it sealed must not end here.
+    async fn lacks(&self, number: u16) -> bool {
+        let crew = &self.crew;
+        match keyring::is_known(&crew.app, number).await {
+            Ok(true) => crew.pass.lack(number),
+            // Damage, or made up.
+            Ok(false) => {
+                crew.app.keys.never_was(number);
+                return false;
+            }
+            Err(error) => tracing::debug!(%error, number, "whether there is a node key could not be read"),
+        }
+        true
     }
 
     /// The waits of a channel.

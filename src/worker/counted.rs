@@ -14,6 +14,12 @@ pub(super) fn attempt(channel: Option<ChannelName>, outcome: Outcome, took: Dura
     ATTEMPT_TIMES.took([channel], took);
 }
 
+/// So many were past their life before anybody tried them again.
+pub(crate) fn expired(deliveries: usize) {
+    SETTLED.add(["expired"], deliveries);
+    activity::count(Deed::Failed, deliveries);
+}
+
 /// The books took these results; `held`: as those of the worker that has the claim.
 pub(super) fn settled(results: &[Settled], held: bool) {
     let tried = results.iter().filter(|result| result.attempt.is_some()).count();

@@ -19,23 +19,23 @@ use super::cancelled::Cancelled;
 use super::counted;
 use super::gate::{Admits, Gate};
 use super::in_hand::{self, InHand};
+use super::intake;
 use super::lease::{Hold, Lease};
 use super::statements::{claims, parkings, settles, until_it_answers};
 use super::{Channel, Crew};
 use crate::App;
 use crate::batch::Batcher;
-use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Lane, Settle, Settled, Then};
+use crate::books::{self, ChannelName, Claimed, DeliveryId, Held, Settle, Settled, Then};
 use crate::failpoint;
 use crate::federation::Peers;
 use crate::jobs::{ChunkRef, Job};
+use crate::keyring::Pass;
 use crate::outbound::Outbound;
-use crate::queue::{Consumer, Publisher, Replier, Source, Taken};
+use crate::queue::{Publisher, Replier, Source, Taken};
 use crate::retry::{Ladder, Reconnect};
+use crate::service;
 use crate::telemetry::families::CLAIMED;
 use crate::telemetry::traces::{self, Parent, Step};
-
-/// Broker messages taken and not acknowledged, per lane.
-const PREFETCH: u16 = 100;
 
 /// When a chunk that found its destination full is looked at again.
 const SOON: Duration = Duration::from_secs(1);
@@ -79,28 +79,23 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         publisher: Publisher::start(&app, end.clone()),
         replier: Replier::start(&app, end.clone()),
         lease: Lease::start(&app, end.clone()).await?,
+        pass: Pass::default(),
         app: app.clone(),
     };
     let (next_in_line, mut first_in_line) = mpsc::unbounded_channel();
     let worker = Arc::new(Worker::new(crew.clone(), next_in_line, stop.clone(), end.clone())?);
-    let (into, mut taken) = mpsc::channel(usize::from(PREFETCH));
-    let sources = [
-        Source::Asks,
-        Source::Jobs(Lane::Interactive),
-        Source::Jobs(Lane::Bulk),
-        Source::Jobs(Lane::Status),
-        Source::Dead,
-    ];
+    let (into, mut taken) = mpsc::channel(usize::from(intake::PREFETCH));
     let mut consumers = JoinSet::new();
-    for source in sources {
-        let consumer =
-            Consumer::start(app.config.amqp.clone(), source, PREFETCH, into.clone(), stop.clone(), end.clone());
-        consumers.spawn(consumer);
+    for source in intake::SOURCES {
+        consumers.spawn(intake::feed(crew.clone(), source, into.clone(), stop.clone(), end.clone()));
     }
     drop(into);
-    let mut keepers = crate::workers::keep(&crew, &stop);
+    // Who rotates node keys waits for this process until what is in its hands is done.
+    let drained = CancellationToken::new();
+    let mut keepers = crate::workers::keep(&crew, &stop, &drained);
     let tasks = TaskTracker::new();
     tracing::info!(worker = %crew.lease.hold().worker, "working");
+    service::ready();
     let mut broken = false;
     loop {
         let taken = tokio::select! {
@@ -134,6 +129,7 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!(left = tasks.len(), "the grace time is over; what is left is handed on");
     }
+    drained.cancel();
     keepers.end().await;
     books::die(&app, crew.lease.hold().worker).await?;
     end.cancel();
@@ -150,7 +146,7 @@ async fn next(taken: &mut mpsc::Receiver<Taken>, stop: &CancellationToken) -> Op
     }
 }
 
-/// The process stops: what was not begun is for others.
+/// The process stops, or lacks a node key: what was not begun is for others.
 struct Stopping;
 
 /// A claim, with what it takes of this process.
@@ -208,6 +204,7 @@ impl Worker {
 
     async fn handle(self: Arc<Self>, taken: Taken) {
         match taken.source {
+            Source::Asks | Source::Jobs(_) if self.crew.pass.lacks().is_some() => taken.hand_back().await,
             Source::Asks => self.answer(taken).await,
             Source::Dead => self.reconcile(taken).await,
             Source::Jobs(_) => match serde_json::from_slice(&taken.body) {
@@ -323,6 +320,7 @@ impl Worker {
 
     /// A chunk that is this worker's now; none where it is done, cancelled, another's or put aside.
     async fn claim_chunk(&self, chunk: ChunkRef) -> Result<Option<Work>, Stopping> {
+        self.may_claim().await?;
         let n = usize::try_from(chunk.n).unwrap_or(1).max(1);
         // A mixed chunk's deliveries are looked at one by one.
         let mixed = chunk.destination.is_empty();
@@ -352,6 +350,7 @@ impl Worker {
     }
 
     async fn claim_again(&self, ids: &[Uuid]) -> Result<Option<Work>, Stopping> {
+        self.may_claim().await?;
         let deliveries: Vec<DeliveryId> = ids.iter().filter_map(|id| DeliveryId::from_uuid(*id)).collect();
         let places = Some(self.places(deliveries.len()).await?);
         let taken = self.in_hand.take(deliveries.iter().map(|delivery| delivery.uuid()).collect());
@@ -367,6 +366,11 @@ impl Worker {
                 Ok(None)
             }
         }
+    }
+
+    /// Returns when this process holds every node key for sure: one that was out of reach has to look first.
+    async fn may_claim(&self) -> Result<(), Stopping> {
+        if self.crew.pass.is_good(&self.stop).await { Ok(()) } else { Err(Stopping) }
     }
 
     /// Room in this process for so many deliveries.

@@ -125,6 +125,12 @@ impl Node {
         self.work.push(Process::start("work", self.dir.path()));
     }
 
+    /// Starts one more worker with another key file, as on another machine.
+    pub(crate) fn start_work_with_keys(&mut self, file: &Path) {
+        let file = file.to_str().expect("a path in UTF-8").to_owned();
+        self.work.push(Process::start_with("work", self.dir.path(), &[("HANDFAST_KEYS__FILE", file)]));
+    }
+
     /// As [`Self::start_serve`], to die at a fail-point.
     pub(crate) fn start_serve_to_die(&mut self, at: &str) {
         self.serve = Some(Process::start_with("serve", self.dir.path(), &[("HANDFAST_FAILPOINT", at.to_owned())]));

@@ -5,10 +5,14 @@ mod collector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use handfast::db::Db;
+use handfast::overview::Watch;
 use serde_json::{Value, json};
 
 use crate::node::{Net, Node, Options, Port, eventually};
+use crate::support::fresh_app;
 use crate::webhooks::receiver::{Receiver, status};
 use collector::Collector;
 
@@ -166,6 +170,79 @@ async fn the_overview_is_of_all_processes_together() {
             .map(|state| overview["lanes"][0][state].as_i64().unwrap())
             .sum();
         overview["destinations"]["paused"] == 1 && open > 0 && !overview["lanes"][0]["oldest_waiting_since"].is_null()
+    })
+    .await;
+}
+
+/// Takes a node's database away from everybody, or gives it back.
+async fn database(node: &Node, there: bool) {
+    let server = std::env::var("HANDFAST_TEST_DATABASE_URL").expect("a PostgreSQL for tests");
+    let settings = handfast::config::Database { url: server.into(), ..Default::default() };
+    let client = Db::new(&settings).expect("a pool").client().await.expect("a connection");
+    let url = url::Url::parse(node.app.config.database.url.reveal()).expect("a URL");
+    let name = url.path().trim_start_matches('/');
+    let end = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+    client.batch_execute(&format!("alter database {name} allow_connections {there}; {end}")).await.expect("done");
+}
+
+#[tokio::test]
+async fn without_a_database_metrics_are_what_the_process_itself_knows() {
+    let net = Net::new();
+    let port = Port::free();
+    let node = Node::start(&net, Options::of(OURS).set("work.listen", port.socket().to_string())).await;
+    let up = async || value(&scrape(node.private).await, "handfast_overview_up");
+    eventually("the database answers", async || up().await == 1.0).await;
+    database(&node, false).await;
+    eventually("it is seen to be away", async || up().await == 0.0).await;
+    let begun = std::time::Instant::now();
+    let (serve, work) = (scrape(node.private).await, scrape(port.socket()).await);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for own in [&serve, &work] {
+        assert!(value(own, "process_resident_memory_bytes") > 1e6);
+        assert!(value(own, "handfast_db_errors_total{kind=\"unavailable\"}") > 0.0);
+        assert_eq!(value(own, "handfast_node_key_lacking"), 0.0);
+    }
+    assert_eq!(value(&serve, "handfast_workers"), 1.0, "as it was seen last");
+    let age = async || value(&scrape(node.private).await, "handfast_overview_age_seconds");
+    let before = age().await;
+    eventually("what was seen last gets older", async || age().await > before).await;
+    database(&node, true).await;
+    eventually("it is back", async || up().await == 1.0).await;
+}
+
+#[tokio::test]
+async fn a_look_that_takes_long_is_one_and_is_not_taken_for_a_database_that_is_away() {
+    let app = fresh_app().await;
+    let (watch, other) = (Watch::new(&app), app.db.client().await.expect("a connection"));
+    other.batch_execute("begin; lock table activity in access exclusive mode").await.expect("locked");
+    // Who asked hangs up.
+    for _ in 0..5 {
+        assert!(tokio::time::timeout(Duration::from_millis(20), watch.now()).await.is_err());
+    }
+    let sql = "select count(*) from pg_stat_activity where datname = current_database() and query like '/* overview::activity read%'";
+    assert_eq!(other.query_one(sql, &[]).await.expect("a look").get::<_, i64>(0), 1);
+    let slow = watch.now().await.expect_err("broken off");
+    assert!(slow.is_slow(), "{slow:?}");
+    other.batch_execute("commit").await.expect("the end");
+    assert!(watch.now().await.is_ok());
+    assert!(matches!(watch.last(), Some(Ok(_))));
+}
+
+#[tokio::test]
+async fn what_expires_while_it_waits_is_counted() {
+    let net = Net::new();
+    let port = Port::free();
+    let node = Node::start(&net, Options::of(OURS).set("work.listen", port.socket().to_string())).await;
+    webhook(&node, "orders").await;
+    node.post("destinations/orders/pause", json!({})).await;
+    let at = (jiff::Timestamp::now() + Duration::from_secs(2)).to_string();
+    node.post("messages", json!({"webhook": "orders", "payload": {}, "expires_at": at})).await;
+    let counted =
+        async || value(&scrape(port.socket()).await, "handfast_deliveries_settled_total{next=\"expired\"}") == 1.0;
+    eventually("the worker counts it", counted).await;
+    eventually("and so does the overview", async || {
+        let overview = node.get("overview").await;
+        overview["minutes"].as_array().unwrap().iter().any(|minute| minute["failed"] == 1)
     })
     .await;
 }

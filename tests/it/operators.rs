@@ -4,5 +4,6 @@ mod backup;
 mod changes;
 mod doctor;
 mod keys;
+mod migrate;
 mod shell;
 mod terminal;

@@ -119,6 +119,7 @@ mod tests {
             connection: None,
             destination: "orders".into(),
             content: None,
+            lacks: None,
             tries: 0,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH,

@@ -4,7 +4,7 @@ use tokio::process::Command;
 
 use crate::node::{Net, Node, eventually};
 
-async fn doctor(node: &Node) -> String {
+pub(super) async fn doctor(node: &Node) -> String {
     let settings = node.dir().join("handfast.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_handfast"));
     let output = command.arg("doctor").arg("--config").arg(settings).output().await.expect("the program runs");
