@@ -68,7 +68,7 @@ pub async fn serve(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     service::ready();
     tokio::join!(public.serve(strangers, stop.clone()), private.serve(ours, stop));
     end.cancel();
-    let _ = tokio::time::timeout(FAREWELL, counts).await;
+    let _ = counts.await;
     let _ = tokio::time::timeout(FAREWELL, keys).await;
     traces::end().await;
     tracing::info!("served everything in hand");
@@ -94,9 +94,10 @@ pub async fn work(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         tokio::spawn(own.serve(warp::service(doors::metrics::worker_routes(&app)), end.clone()));
     }
     let counts = tokio::spawn(crate::overview::activity::keep(app.clone(), end.clone()));
+    service::ready();
     let worked = crate::worker::start(app, stop).await;
     end.cancel();
-    let _ = tokio::time::timeout(FAREWELL, counts).await;
+    let _ = counts.await;
     traces::end().await;
     worked?;
     tracing::info!("worked off everything in hand");

@@ -101,8 +101,6 @@ pub async fn start(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let mut keepers = crate::workers::keep(&crew, &stop);
     let tasks = TaskTracker::new();
     tracing::info!(worker = %crew.lease.hold().worker, "working");
-    // Not before its lease is in the books: what cannot begin must not be taken for started.
-    crate::service::ready();
     let mut broken = false;
     loop {
         let taken = tokio::select! {
