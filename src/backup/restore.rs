@@ -25,12 +25,21 @@ pub fn restore(site: Site<'_>) -> anyhow::Result<String> {
         sh = site.shell(),
     );
     text.push_str(&calls::functions(site));
+    if is_private(site.config) {
+        let data = quoted_path(&absolute(&site.config.data_dir));
+        let _ = write!(
+            text,
+            "\n# Root's servers run as a user of their own, who must be able to pass.\n\
+             (if [ \"$(id -u)\" = 0 ]; then umask 066; fi; mkdir -p -- {data})\n"
+        );
+    }
     keys(&mut text, site);
     files(&mut text, site);
     database(&mut text, site)?;
-    text.push_str(
-        "\n# 5. Start it. A newer program first runs `handfast migrate`. The broker may be empty, or the old one: both are right.\n\
-         echo 'restored; now start the node, and look at: handfast doctor'\n",
+    let _ = write!(
+        text,
+        "\n# 5. Start it. A newer program first runs `{command} migrate`. The broker may be empty, or the old one: both are right.\n\
+         echo 'restored; now start the node, and look at: {command} doctor'\n"
     );
     Ok(text)
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Site, absolute, attachments, calls, is_private, quoted, quoted_path};
 
 /// What every node's database has, whatever doors are open; partitions have names of their own.
-pub(super) const TABLES: &str = "node node_keys accounts connections chunks";
+pub(super) const TABLES: &str = "node node_keys accounts connections workers";
 
 /// How to back this node up, as a script with its reasons.
 ///
