@@ -95,7 +95,7 @@ fn database(text: &mut String, site: Site<'_>) -> anyhow::Result<()> {
          \x20       *) echo \"$from/database.dump has no table $table: it is no node's\" >&2; exit 1 ;;\n\
          \x20   esac\n\
          done\n\
-         tables=$(as_node psql -XAtc \"select count(*) from pg_tables where schemaname = 'public'\")\n\
+         tables=$(as_node psql -XAtc \"/* backup::restore tables */ select count(*) from pg_tables where schemaname = 'public'\")\n\
          [ \"$tables\" = 0 ] || {{ echo \"$NODE_DATABASE has tables, and must be empty\" >&2; {empty}exit 1; }}\n\
          as_node pg_restore --exit-on-error --single-transaction --no-owner --no-privileges --dbname=\"$PGDATABASE\" <\"$from/database.dump\"\n\
          \n# 4. Does all of it belong together? Nothing is changed by looking.\n\
