@@ -1,15 +1,20 @@
 //! What a backup of this very node is, and whether what was restored belongs together.
 //!
 //! Promises: the advice is a shell script made from the settings in effect, complete and safe to run while the node runs; it holds no
-//! password. Leaves out doing it: schedules, places and retention are the operator's.
+//! password, and ends with words before it touches another database than the one it was made for. Leaves out doing it: schedules, places and retention are the operator's.
 
+mod calls;
 mod environment;
+mod restore;
 mod restored;
 mod script;
+#[cfg(test)]
+mod tests;
 
 pub use environment::environment;
+pub use restore::restore;
 pub use restored::check;
-pub use script::{backup, restore};
+pub use script::backup;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +30,24 @@ pub struct Site<'a> {
     pub settings_file: Option<&'a Path>,
     /// This program.
     pub program: &'a Path,
+}
+
+impl Site<'_> {
+    /// Whether it is the package's node, which has a user and an environment of its own.
+    fn is_packaged(&self) -> bool {
+        self.program == Path::new("/usr/bin/handfast")
+            && self.settings_file == Some(Path::new("/etc/handfast/handfast.toml"))
+    }
+
+    /// How somebody calls the program with this node's settings.
+    fn command(&self) -> &'static str {
+        if self.is_packaged() { "sudo handfast-run" } else { "handfast" }
+    }
+
+    /// And a script.
+    fn shell(&self) -> &'static str {
+        if self.is_packaged() { "sudo sh" } else { "sh" }
+    }
 }
 
 /// A word that a shell takes as it is.

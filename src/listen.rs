@@ -9,7 +9,8 @@
 //! - Stopping finishes the requests in hand, up to a grace time, and leaves no task behind. A connection that was upgraded keeps its
 //!   place, is told of the stop and waited for like the others. Running out of file descriptors is
 //!   survived.
-//! - A connection that was taken just before the stop is still asked what it came for. A socket that was handed over (`service`) is
+//! - A connection that was taken just before the stop is still asked what it came for; a request that then goes on arriving, or an
+//!   answer that nobody takes, is not waited for: somebody slow does not keep the next process from its start. A socket that was handed over (`service`) is
 //!   not closed by the end of this process: newcomers wait for the next one.
 //!
 //! A client that goes away takes its request's future with it, so handlers may be dropped at any `await`.
@@ -65,6 +66,9 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// An answer that nobody acknowledges for this long ends the connection.
 const UNREAD_ANSWER: Duration = Duration::from_secs(30);
 
+/// How long after the stop a request may go on arriving, and an answer go without any of it being taken. Newcomers wait meanwhile.
+const AFTER_STOP: Period = Period::seconds(3);
+
 /// How one listener behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -84,6 +88,8 @@ pub struct Settings {
     pub read_timeout: Period,
     /// How long stopping waits for requests in hand.
     pub grace: Period,
+    /// How long after the stop a request may go on arriving, and an answer go without any of it being taken.
+    pub after_stop: Period,
     /// How often the certificate files are looked at.
     pub reload_every: Period,
 }
@@ -101,6 +107,7 @@ impl Settings {
             connections_per_ip: public.connections_per_ip,
             read_timeout: public.read_timeout,
             grace: config.delivery.grace,
+            after_stop: AFTER_STOP,
             reload_every: Period::seconds(5),
         }
     }
@@ -117,6 +124,7 @@ impl Settings {
             connections_per_ip: private.connections,
             read_timeout: private.read_timeout,
             grace: config.delivery.grace,
+            after_stop: AFTER_STOP,
             reload_every: Period::seconds(5),
         }
     }

@@ -230,12 +230,13 @@ fn named(holders: &[keyring::Holder]) -> String {
 fn advice(command: &BackupCommand) -> anyhow::Result<String> {
     let config = load(&command.settings)?;
     if command.environment {
-        return backup::environment(&with_private_database(config));
+        let url = with_private_database(config.clone()).database.url;
+        return backup::environment(&config, &url);
     }
     let (program, file) =
         (std::env::current_exe().context("the program's own file")?, settings_file(&command.settings));
     let site = backup::Site { config: &config, settings_file: file.as_deref(), program: &program };
-    Ok(if command.restore { backup::restore(site) } else { backup::backup(site) })
+    if command.restore { backup::restore(site) } else { backup::backup(site) }
 }
 
 async fn up(settings: Settings) -> anyhow::Result<()> {

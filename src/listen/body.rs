@@ -1,10 +1,13 @@
 //! Request bodies, read by the door itself, so that "too large" and "too slow" are answered in its protocol's own shape.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 use warp::{Filter, Rejection};
 
 use crate::config::{ByteSize, Period};
@@ -13,6 +16,15 @@ use crate::config::{ByteSize, Period};
 pub struct Body {
     parts: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
     declared: Option<u64>,
+    stop: Option<Arc<Stop>>,
+    /// When the node has begun to stop: how long it may go on.
+    until: Option<Instant>,
+}
+
+/// Word of the stop, and how long after it a request may go on arriving.
+pub(super) struct Stop {
+    pub(super) told: CancellationToken,
+    pub(super) patience: Duration,
 }
 
 /// Why there is no body. The first two are the client's to know (413 and 408, or the protocol's own words).
@@ -21,7 +33,7 @@ pub enum BodyError {
     /// Longer than the limit; at most that much was read.
     #[error("the request body is too large")]
     TooLarge,
-    /// Not complete in time.
+    /// Not complete in time, or soon enough after the node began to stop.
     #[error("the request body did not arrive in time")]
     TooSlow,
     /// The connection ended, or what came is not HTTP.
@@ -34,7 +46,13 @@ pub fn body() -> impl Filter<Extract = (Body,), Error = Rejection> + Copy {
     // A malformed length is refused below us; here it only means "not known".
     let length = warp::header::optional::<u64>("content-length")
         .or_else(|_| std::future::ready(Ok::<(Option<u64>,), Rejection>((None,))));
-    length.and(warp::body::stream()).map(|declared, stream| Body { parts: Box::pin(in_bytes(stream)), declared })
+    let stop = warp::ext::optional::<Arc<Stop>>();
+    length.and(warp::body::stream()).and(stop).map(|declared, stream, stop| Body {
+        parts: Box::pin(in_bytes(stream)),
+        declared,
+        stop,
+        until: None,
+    })
 }
 
 fn in_bytes(
@@ -48,7 +66,7 @@ impl Body {
     /// One that was read already.
     pub fn whole(bytes: Bytes) -> Self {
         let declared = Some(bytes.len() as u64);
-        Self { parts: Box::pin(futures_util::stream::iter([Ok(bytes)])), declared }
+        Self { parts: Box::pin(futures_util::stream::iter([Ok(bytes)])), declared, stop: None, until: None }
     }
 
     /// How long it says it is, in bytes; nothing when it does not say (chunks, or HTTP/2 without a length).
@@ -81,9 +99,20 @@ impl Body {
     }
 
     async fn part(&mut self, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
-        let part = timeout_at(deadline, self.parts.next()).await.map_err(|_| BodyError::TooSlow)?;
+        let part = tokio::select! {
+            biased;
+            part = timeout_at(deadline, self.parts.next()) => part.map_err(|_| BodyError::TooSlow)?,
+            () = too_long_after(self.stop.as_deref(), &mut self.until) => return Err(BodyError::TooSlow),
+        };
         part.transpose().map_err(|_| BodyError::Broken)
     }
+}
+
+/// Counted from the stop on, however many parts come meanwhile.
+async fn too_long_after(stop: Option<&Stop>, until: &mut Option<Instant>) {
+    let Some(stop) = stop else { return std::future::pending().await };
+    stop.told.cancelled().await;
+    sleep_until(*until.get_or_insert_with(|| Instant::now() + stop.patience)).await;
 }
 
 /// Most bodies come in one part, which is passed on as it is.
@@ -126,7 +155,7 @@ mod tests {
         let silence = futures_util::stream::pending();
         let parts: Pin<Box<dyn Stream<Item = _> + Send>> =
             if then_silence { Box::pin(told.chain(silence)) } else { Box::pin(told) };
-        Body { parts, declared: None }
+        Body { parts, declared: None, stop: None, until: None }
     }
 
     #[tokio::test]

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::Settings;
+use super::body::Stop;
 use super::certificate::Certificate;
 use super::client_ip::{ClientIp, FromProxy, client, is_trusted};
 use super::linger::Lingering;
@@ -54,7 +55,7 @@ pub(super) struct Connection {
     tls: Option<TlsAcceptor>,
     trusted: Arc<[IpNet]>,
     patience: Duration,
-    stop: CancellationToken,
+    stop: Arc<Stop>,
 }
 
 impl Connection {
@@ -67,6 +68,7 @@ impl Connection {
         http2.timer(TokioTimer::new()).keep_alive_interval(patience).keep_alive_timeout(patience);
         http2.max_header_list_size(LONGEST_HEAD as u32).max_concurrent_streams(STREAMS).max_send_buf_size(BUFFER);
         http2.initial_stream_window_size(BUFFER as u32).initial_connection_window_size(4 * BUFFER as u32);
+        let stop = Arc::new(Stop { told: stop, patience: settings.after_stop.duration() });
         let tls = certificate.map(|certificate| TlsAcceptor::from(Arc::new(certificate.server_config())));
         Self { http1, http2, tls, trusted: settings.trusted_proxies.clone().into(), patience, stop }
     }
@@ -98,7 +100,7 @@ impl Connection {
 
     async fn until_soon_after_the_stop<F: Future>(&self, work: F) -> Option<F::Output> {
         let soon_after = async {
-            self.stop.cancelled().await;
+            self.stop.told.cancelled().await;
             sleep(FIRST_REQUEST).await;
         };
         tokio::select! {
@@ -122,12 +124,12 @@ impl Connection {
             // would hold the place for ever.
             let connection = self.http2.serve_connection(io, service);
             let finish = http2::Connection::graceful_shutdown;
-            self.drive(connection, finish, &activity, Some(self.patience)).await.map_err(Into::into)
+            self.drive(connection, finish, &activity, self.patience).await.map_err(Into::into)
         } else {
             // The kernel's time-out ends who acknowledges nothing; this, who reads a byte now and then.
             let connection = self.http1.serve_connection(io, service).with_upgrades();
             let finish = http1::UpgradeableConnection::graceful_shutdown;
-            self.drive(connection, finish, &activity, Some(UNREAD)).await.map_err(Into::into)
+            self.drive(connection, finish, &activity, UNREAD).await.map_err(Into::into)
         }
     }
 
@@ -144,13 +146,14 @@ impl Connection {
         S::Future: Send,
         B: Body + Unpin,
     {
-        let (trusted, activity) = (Arc::clone(&self.trusted), Arc::clone(activity));
+        let (trusted, activity, stop) = (Arc::clone(&self.trusted), Arc::clone(activity), Arc::clone(&self.stop));
         service_fn(move |mut request: Request<Incoming>| {
             let mut service = service.clone();
             let in_hand = InHand::new(&activity);
             let address = client(peer, request.headers(), &trusted);
             request.extensions_mut().insert(ClientIp(address));
             request.extensions_mut().insert(FromProxy(is_trusted(peer.to_canonical(), &trusted)));
+            request.extensions_mut().insert(Arc::clone(&stop));
             name_host(&mut request);
             if let Some(coming) = request.extensions_mut().remove::<OnUpgrade>() {
                 request.extensions_mut().insert(Upgrade::new(coming, hold.clone()));
@@ -166,18 +169,18 @@ impl Connection {
     }
 
     /// Runs the connection to its end, which is also when it was upgraded; asks it to finish when the node stops or when it has been
-    /// idle for too long. After that it has `farewell` from its last request on, if that is bounded.
+    /// idle for too long. After that it has `farewell` from its last request on, and less once the node stops.
     async fn drive<C: Future<Output = hyper::Result<()>>>(
         &self,
         connection: C,
         finish: impl FnOnce(Pin<&mut C>),
         activity: &Activity,
-        farewell: Option<Duration>,
+        farewell: Duration,
     ) -> hyper::Result<()> {
         let mut connection = pin!(connection);
         tokio::select! {
             done = connection.as_mut() => return done,
-            () = self.stop.cancelled() => {
+            () = self.stop.told.cancelled() => {
                 // hyper would close a connection of which nothing has been read yet.
                 tokio::select! {
                     done = connection.as_mut() => return done,
@@ -188,12 +191,14 @@ impl Connection {
             () = activity.idle_for(self.patience) => {}
         }
         finish(connection.as_mut());
-        match farewell {
-            None => connection.await,
-            Some(farewell) => tokio::select! {
-                done = connection => done,
-                () = activity.idle_for(farewell) => Ok(()),
-            },
+        let stopped = async {
+            self.stop.told.cancelled().await;
+            activity.idle_for(self.stop.patience).await;
+        };
+        tokio::select! {
+            done = connection => done,
+            () = activity.idle_for(farewell) => Ok(()),
+            () = stopped => Ok(()),
         }
     }
 }

@@ -27,6 +27,7 @@ fn settings() -> Settings {
         connections_per_ip: 100,
         read_timeout: Period::seconds(30),
         grace: Period::seconds(10),
+        after_stop: Period::seconds(3),
         reload_every: Period::millis(20),
     }
 }
@@ -72,7 +73,13 @@ fn paths(
             Err(error) => error.to_string(),
         }
     });
-    ip.or(early).unify().or(slow).unify().or(echo).unify()
+    let arrived = warp::path("patient").and(body()).then(async |body: Body| {
+        body.read(ByteSize::kib(64), Period::seconds(60))
+            .await
+            .map_or_else(|e| e.to_string(), |bytes| bytes.len().to_string())
+    });
+    let large = warp::path("large").map(|| "x".repeat(64 << 20));
+    ip.or(early).unify().or(slow).unify().or(echo).unify().or(arrived).unify().or(large).unify()
 }
 
 impl Running {
@@ -278,6 +285,27 @@ async fn stopping_does_not_wait_longer_than_the_grace() {
     server.stop.cancel();
     tokio::time::timeout(AT_MOST, server.task).await.unwrap().unwrap();
     assert!(!rest(&mut busy).await.contains("slow"));
+}
+
+/// What was begun before the stop: half a head, a body of which a byte comes now and then, an answer that nobody reads.
+#[tokio::test]
+async fn nobody_slow_is_waited_for_after_the_stop() {
+    let grace = Period::seconds(600);
+    let server = running(Settings { grace, after_stop: Period::millis(200), ..settings() }).await;
+    let (mut head, mut body, mut large) = (server.connect().await, server.connect().await, server.connect().await);
+    head.write_all(b"GET /early HTTP/1.1\r\nHo").await.unwrap();
+    body.write_all(b"POST /patient HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n1").await.unwrap();
+    large.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    until(&mut large, "\r\n\r\n").await;
+    let (mut answer, mut trickle) = body.into_split();
+    tokio::spawn(async move {
+        while trickle.write_all(b"1").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    server.stop.cancel();
+    until(&mut answer, "did not arrive in time").await;
+    tokio::time::timeout(AT_MOST, server.task).await.expect("long before the grace is over").unwrap();
 }
 
 #[tokio::test]

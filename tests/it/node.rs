@@ -26,7 +26,7 @@ use handfast::crypto::{self, NodeKeys};
 use handfast::db::Db;
 use handfast::senders::{self, Scopes};
 
-use self::process::Process;
+pub(crate) use self::process::Process;
 use crate::peers::Attacker;
 use crate::secrets;
 

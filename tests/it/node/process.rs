@@ -26,7 +26,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a subcommand with the settings in `dir`; its output goes to a file there.
-    pub(super) fn start(command: &'static str, dir: &Path) -> Self {
+    pub(crate) fn start(command: &'static str, dir: &Path) -> Self {
         Self::start_with(command, dir, &[])
     }
 
