@@ -1,7 +1,8 @@
 //! What a backup of this very node is, and whether what was restored belongs together.
 //!
 //! Promises: the advice is a shell script made from the settings in effect, complete and safe to run while the node runs; it holds no
-//! password, and ends with words before it touches another database than the one it was made for. Leaves out doing it: schedules, places and retention are the operator's.
+//! password, and ends with words before it touches another database than the one it was made for. Leaves out doing it: schedules,
+//! places and retention are the operator's.
 
 mod calls;
 mod environment;

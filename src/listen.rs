@@ -7,11 +7,10 @@
 //!   before the connection is closed.
 //! - A renewed certificate is used by the next connection, without a restart; a bad one is reported and the old one kept.
 //! - Stopping finishes the requests in hand, up to a grace time, and leaves no task behind. A connection that was upgraded keeps its
-//!   place, is told of the stop and waited for like the others. Running out of file descriptors is
-//!   survived.
+//!   place, is told of the stop and waited for like the others. Running out of file descriptors is survived.
 //! - A connection that was taken just before the stop is still asked what it came for; a request that then goes on arriving, or an
-//!   answer that nobody takes, is not waited for: somebody slow does not keep the next process from its start. A socket that was handed over (`service`) is
-//!   not closed by the end of this process: newcomers wait for the next one.
+//!   answer that nobody takes, is not waited for: somebody slow does not keep the next process from its start. A socket that was
+//!   handed over (`service`) is not closed by the end of this process: newcomers wait for the next one.
 //!
 //! A client that goes away takes its request's future with it, so handlers may be dropped at any `await`.
 //!

@@ -1,8 +1,8 @@
 //! Checking passwords without letting a flood of logins take the processor.
 //!
 //! Promises: so many checks run at once as the door's `password_checks` says, so many wait, and the rest are told "busy", also where
-//! callers leave before the end; what was right once is known for a while by a keyed hash, which costs nothing, and which a changed password makes void at once. A number
-//! that does not exist costs the same check. Leaves out where passwords are stored ([`crate::phones`], [`crate::mailbox`]).
+//! callers leave before the end; what was right once is known for a while by a keyed hash, which costs nothing, and which a changed
+//! password makes void at once. A number that does not exist costs the same check. Leaves out where passwords are stored ([`crate::phones`], [`crate::mailbox`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

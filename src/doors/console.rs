@@ -19,8 +19,8 @@
 //! | `words` | how states, times and links are said |
 //!
 //! Promises: useful without JavaScript; nothing inline, nothing of a third party; what one sees and may do follows the scopes of one's
-//! key; a change that was begun is brought to its end also when the browser leaves, and one that was refused is in the record too. Leaves out what is done: that is in the modules
-//! that the API uses too.
+//! key; a change that was begun is brought to its end also when the browser leaves, and one that was refused is in the record too.
+//! Leaves out what is done: that is in the modules that the API uses too.
 
 mod accounts;
 mod apps;

@@ -47,6 +47,17 @@ pub(super) enum SameSite {
 }
 
 impl Site {
+    /// One for tests.
+    #[cfg(any(test, fuzzing))]
+    pub(super) const SAMPLE: Self = Self {
+        path: "/here",
+        cookie: "here",
+        context: "here",
+        life_seconds: 60,
+        secure: false,
+        same_site: SameSite::Strict,
+    };
+
     /// A cookie of this site, `seconds` long; 0 takes it away.
     fn set_cookie(&self, name: &str, value: &str, seconds: i64) -> http::HeaderValue {
         // Browsers take a name that begins so from this host only, and only with this path (RFC 6265bis, 4.1.3.2).

@@ -49,8 +49,23 @@ pub(crate) enum Manner {
 }
 
 impl Stage {
-    /// Builds it; the node is fresh.
-    pub(crate) async fn build(options: &crate::Options, name: &str, workers: usize) -> anyhow::Result<Self> {
+    /// Builds it, plays, and takes it away whatever came of that.
+    pub(crate) async fn with<T>(
+        options: &crate::Options,
+        name: &str,
+        workers: usize,
+        play: impl AsyncFnOnce(&mut Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut stage = Self::build(options, name, workers).await?;
+        let played = play(&mut stage).await;
+        // Why it could not be played says more than why it could not be taken away.
+        let struck = stage.strike().await;
+        let played = played?;
+        struck.map(|()| played)
+    }
+
+    /// The node is fresh.
+    async fn build(options: &crate::Options, name: &str, workers: usize) -> anyhow::Result<Self> {
         let ours = options.data.is_none();
         let data = match &options.data {
             Some(data) => data.join(name),
@@ -217,7 +232,7 @@ impl Stage {
     }
 
     /// Stops everything; the directory goes too, unless it was named.
-    pub(crate) async fn strike(self) -> anyhow::Result<()> {
+    async fn strike(self) -> anyhow::Result<()> {
         let Self { single, data, ours, sink, .. } = self;
         // With the sink go calls that it would never answer, which a worker would otherwise wait for.
         drop(sink);

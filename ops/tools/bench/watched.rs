@@ -22,10 +22,7 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// Plays it.
 pub(crate) async fn play(options: &Options) -> anyhow::Result<Row> {
-    let mut stage = Stage::build(options, NAME, 1).await?;
-    let played = play_on(&mut stage, options).await;
-    stage.strike().await?;
-    played
+    Stage::with(options, NAME, 1, async |stage| play_on(stage, options).await).await
 }
 
 async fn play_on(stage: &mut Stage, options: &Options) -> anyhow::Result<Row> {

@@ -47,10 +47,8 @@ impl Volume {
 
     /// Plays it on a stage of its own.
     pub(crate) async fn play(self, options: &Options) -> anyhow::Result<Row> {
-        let mut stage = Stage::build(options, self.name, self.workers).await?;
-        let played = self.play_on(&mut stage, options, self.name).await;
-        stage.strike().await?;
-        let mut row = played?;
+        let play = async |stage: &mut Stage| self.play_on(stage, options, self.name).await;
+        let mut row = Stage::with(options, self.name, self.workers, play).await?;
         row.remarks = self.remarks();
         Ok(row)
     }

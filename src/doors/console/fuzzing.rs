@@ -10,10 +10,10 @@ use super::deliveries::search::{link, read_fields};
 use super::filled::Filled;
 use super::{deliveries, sign_in, words};
 use crate::doors::me;
+use crate::doors::site::Site;
 use crate::doors::site::fields::Fields;
 use crate::doors::site::flash::Flash;
 use crate::doors::site::session::Session;
-use crate::doors::site::{SameSite, Site};
 use crate::fuzzing::{app, text};
 
 /// When the fuzzer looks, in Unix seconds.
@@ -64,14 +64,7 @@ fn segment(text: &str) {
 
 /// Nobody else seals a session, or words for a page.
 fn cookies(value: HeaderValue) {
-    let site = Site {
-        path: "/console",
-        cookie: "here",
-        context: "here",
-        life_seconds: 60,
-        secure: true,
-        same_site: SameSite::Lax,
-    };
+    let site = Site::SAMPLE;
     let headers = HeaderMap::from_iter([(COOKIE, value)]);
     let app = app();
     assert!(Session::from_headers(&app, &site, &headers).is_none(), "a session that nobody began");

@@ -95,16 +95,8 @@ impl Asset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doors::site::SameSite;
 
-    const SITE: Site = Site {
-        path: "/here",
-        cookie: "here",
-        context: "here",
-        life_seconds: 60,
-        secure: false,
-        same_site: SameSite::Strict,
-    };
+    const SITE: Site = Site::SAMPLE;
 
     #[test]
     fn an_asset_is_kept_under_its_own_address_only() {

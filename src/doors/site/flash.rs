@@ -60,20 +60,12 @@ fn context(site: &Site) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doors::site::SameSite;
     use http::header::COOKIE;
 
     #[tokio::test]
     async fn words_come_back_and_nobody_else_makes_some() {
         let app = App::for_tests("shop.example");
-        let site = Site {
-            path: "/here",
-            cookie: "here",
-            context: "here",
-            life_seconds: 60,
-            secure: false,
-            same_site: SameSite::Lax,
-        };
+        let site = Site::SAMPLE;
         let said = Flash { good: true, words: format!("{}é", "x".repeat(LONGEST - 1)) };
         let cookie = said.cookie(&app, &site);
         let pair = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();

@@ -157,16 +157,8 @@ pub(in crate::doors) fn see_other(path: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doors::site::SameSite;
 
-    const SITE: Site = Site {
-        path: "/here",
-        cookie: "here",
-        context: "here",
-        life_seconds: 60,
-        secure: false,
-        same_site: SameSite::Strict,
-    };
+    const SITE: Site = Site::SAMPLE;
 
     fn page(title: &str, main: &Markup) -> Response {
         let assets = Assets::of(&SITE, &[]);

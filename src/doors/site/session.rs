@@ -99,17 +99,9 @@ pub(in crate::doors) fn end(site: &Site) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doors::site::SameSite;
     use http::header::COOKIE;
 
-    const SITE: Site = Site {
-        path: "/here",
-        cookie: "here",
-        context: "here",
-        life_seconds: 60,
-        secure: true,
-        same_site: SameSite::Strict,
-    };
+    const SITE: Site = Site { secure: true, ..Site::SAMPLE };
 
     fn sent(cookie: &HeaderValue) -> HeaderMap {
         let pair = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
