@@ -26,7 +26,7 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("api_campaigns", doors::api::fuzzing::campaigns),
     ("rows", rows::fuzzing::rows),
     ("headers", doors::fuzzing::headers),
-    ("pages", doors::console::fuzzing::pages),
+    ("pages", doors::fuzzing::pages),
     ("outbound_targets", outbound::fuzzing::targets),
     ("provider_answers", providers::fuzzing::answers),
     ("webhooks", webhooks::fuzzing::words),

@@ -35,7 +35,7 @@ mod deliveries;
 mod destinations;
 mod filled;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzzing;
+pub(super) mod fuzzing;
 mod health;
 mod keys;
 mod live;

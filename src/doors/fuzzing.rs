@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::HeaderValue;
 
-use super::{attachments, form};
+use super::{attachments, console, form, me};
 use crate::events::{Cursor, Kind};
 use crate::fuzzing::{read_back, text};
 use crate::telemetry::traces;
@@ -30,4 +30,10 @@ pub(crate) fn headers(data: &[u8]) {
         assert_eq!(traces::Parent::from_header(&parent.header()), Some(parent));
         assert_eq!(traces::Parent::from_bytes(&parent.bytes()), Some(parent));
     }
+}
+
+/// What browsers send to console and mailbox, and what strangers wrote and a page shows.
+pub(crate) fn pages(data: &[u8]) {
+    console::fuzzing::pages(data);
+    me::fuzzed_text(text(data));
 }

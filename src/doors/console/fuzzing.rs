@@ -1,5 +1,4 @@
-//! Fuzz target of what a browser sends to a site: queries, posted forms, the way back after signing in, cookies; and of what strangers
-//! wrote and a page shows.
+//! For the fuzz target of what a browser sends to a site: queries, posted forms, the way back after signing in, cookies.
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
@@ -9,7 +8,6 @@ use url::{Url, form_urlencoded};
 use super::deliveries::search::{link, read_fields};
 use super::filled::Filled;
 use super::{deliveries, sign_in, words};
-use crate::doors::me;
 use crate::doors::site::Site;
 use crate::doors::site::fields::Fields;
 use crate::doors::site::flash::Flash;
@@ -19,14 +17,13 @@ use crate::fuzzing::{app, text};
 /// When the fuzzer looks, in Unix seconds.
 const NOW: i64 = 1_790_000_000;
 
-/// The same bytes as a query, a form, a path's segment, a way back, a cookie and a stranger's text.
-pub(crate) fn pages(data: &[u8]) {
+/// The same bytes as a query, a form, a path's segment, a way back and a cookie.
+pub(in crate::doors) fn pages(data: &[u8]) {
     let text = text(data);
     looked_for(data);
     deliveries::fuzzed_word(text);
     sign_in::fuzzed_way(text);
     segment(text);
-    me::fuzzed_text(text);
     if let Ok(value) = HeaderValue::from_bytes(data) {
         cookies(value);
     }
