@@ -116,14 +116,14 @@ pub(crate) async fn node_alone(stage: &mut Stage, load: &Load) -> anyhow::Result
     })
 }
 
-/// The round in the middle by ratio, of the undisturbed ones where there are any.
+/// The round in the middle by ratio, of the undisturbed ones where there are any; of two the lower one.
 pub(crate) fn median(rounds: &[Round]) -> Option<&Round> {
     let mut quiet: Vec<&Round> = rounds.iter().filter(|round| !round.disturbed).collect();
     if quiet.is_empty() {
         quiet = rounds.iter().collect();
     }
     quiet.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
-    quiet.get(quiet.len() / 2).copied()
+    quiet.get(quiet.len().saturating_sub(1) / 2).copied()
 }
 
 impl Round {
