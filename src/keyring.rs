@@ -296,11 +296,20 @@ pub async fn behind(app: &App, number: u16) -> Result<Vec<Holder>, Error> {
 pub async fn finish(app: &App, number: u16) -> Result<bool, Error> {
     take_up(app).await?;
     app.db.execute(SEALS, &[&i32::from(number)]).await?;
-    if !lacking(app, number).await?.is_empty() {
+    let promoted = promote(app, number).await;
+    if !matches!(promoted, Ok(true)) {
+        // Whether it went wrong or has to wait: it seals nothing. If the file has it on top all the same, the next report says so.
         app.db.execute(SEALS_NOT, &[&i32::from(number)]).await?;
+        return promoted;
+    }
+    take_up(app).await?;
+    Ok(true)
+}
+
+async fn promote(app: &App, number: u16) -> Result<bool, Error> {
+    if !lacking(app, number).await?.is_empty() {
         return Ok(false);
     }
     NodeKeys::promote(&app.config.keys_file(), number)?;
-    take_up(app).await?;
     Ok(true)
 }

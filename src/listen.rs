@@ -16,6 +16,7 @@
 //!
 //! Leaves out: which paths there are and how errors look (the doors).
 
+mod activity;
 mod body;
 mod certificate;
 mod client_ip;

@@ -5,13 +5,11 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue};
 use http::{Request, Response};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
@@ -19,13 +17,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::Settings;
+use super::activity::{Activity, InHand, Told};
 use super::body::Stop;
 use super::certificate::Certificate;
 use super::client_ip::{ClientIp, FromProxy, client, is_trusted};
@@ -80,16 +78,17 @@ impl Connection {
         S::Future: Send,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let stream = Lingering::new(stream);
+        let activity = Arc::new(Activity::new());
+        let stream = Lingering::new(stream, Arc::clone(&activity));
         let outcome = match &self.tls {
-            None => self.speak(stream, false, peer, hold, service).await,
+            None => self.speak(stream, false, peer, hold, service, activity).await,
             Some(tls) => match self.until_soon_after_the_stop(timeout(self.patience, tls.accept(stream))).await {
                 None => Ok(()),
                 Some(Err(_)) => Err("the TLS handshake took too long".into()),
                 Some(Ok(Err(error))) => Err(error.into()),
                 Some(Ok(Ok(stream))) => {
                     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    self.speak(stream, h2, peer, hold, service).await
+                    self.speak(stream, h2, peer, hold, service, activity).await
                 }
             },
         };
@@ -109,14 +108,21 @@ impl Connection {
         }
     }
 
-    async fn speak<I, S, B>(&self, io: I, h2: bool, peer: SocketAddr, hold: Hold, service: S) -> Result<(), BoxError>
+    async fn speak<I, S, B>(
+        &self,
+        io: I,
+        h2: bool,
+        peer: SocketAddr,
+        hold: Hold,
+        service: S,
+        activity: Arc<Activity>,
+    ) -> Result<(), BoxError>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let activity = Arc::new(Activity::new());
         let service = self.hand_over(peer.ip(), hold, service, &activity);
         let io = TokioIo::new(io);
         if h2 {
@@ -162,8 +168,7 @@ impl Connection {
                 let in_hand = in_hand;
                 std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
                 let response = service.call(request).await?;
-                let activity = Arc::clone(&in_hand.0);
-                Ok(response.map(|body| Told { body, activity }))
+                Ok(response.map(|body| Told::new(body, &in_hand)))
             }
         })
     }
@@ -193,7 +198,7 @@ impl Connection {
         finish(connection.as_mut());
         let stopped = async {
             self.stop.told.cancelled().await;
-            activity.idle_for(self.stop.patience).await;
+            activity.stuck_for(self.stop.patience).await;
         };
         tokio::select! {
             done = connection => done,
@@ -211,87 +216,6 @@ fn name_host<B>(request: &mut Request<B>) {
     let host = request.uri().authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok());
     if let Some(host) = host {
         request.headers_mut().insert(HOST, host);
-    }
-}
-
-/// How busy one connection is. HTTP/2 has no time-out for silence of its own: pings alone would keep it open for ever.
-struct Activity {
-    begun: Instant,
-    in_hand: AtomicUsize,
-    /// Milliseconds after `begun`.
-    last: AtomicU64,
-    /// Told of each request.
-    request: Notify,
-}
-
-impl Activity {
-    fn new() -> Self {
-        Self { begun: Instant::now(), in_hand: AtomicUsize::new(0), last: AtomicU64::new(0), request: Notify::new() }
-    }
-
-    /// Returns when there has been a request, at once if that was before; asked for once only.
-    async fn asked(&self) {
-        self.request.notified().await;
-    }
-
-    fn told(&self) {
-        self.last.store(self.begun.elapsed().as_millis() as u64, Ordering::Release);
-    }
-
-    /// Returns when no request has been in hand, and no part of an answer taken, for `patience`; at the latest twice that.
-    async fn idle_for(&self, patience: Duration) {
-        loop {
-            sleep(patience).await;
-            let last = Duration::from_millis(self.last.load(Ordering::Acquire));
-            if self.in_hand.load(Ordering::Acquire) == 0 && self.begun.elapsed().saturating_sub(last) >= patience {
-                return;
-            }
-        }
-    }
-}
-
-struct InHand(Arc<Activity>);
-
-impl InHand {
-    fn new(activity: &Arc<Activity>) -> Self {
-        activity.in_hand.fetch_add(1, Ordering::AcqRel);
-        activity.request.notify_one();
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        self.0.told();
-        self.0.in_hand.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// An answer's body. hyper asks for its next part when the client has taken enough of the one before, so every part is a sign that
-/// the client reads, however slowly.
-struct Told<B> {
-    body: B,
-    activity: Arc<Activity>,
-}
-
-impl<B: Body + Unpin> Body for Told<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_ready() {
-            self.activity.told();
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

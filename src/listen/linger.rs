@@ -6,6 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,14 +14,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::activity::Activity;
+
 /// How long, and how much, is read after the answer.
 const LONGEST: Duration = Duration::from_secs(2);
 const MOST: usize = 1 << 20;
 
-/// A TCP stream whose shutdown waits for the client's.
+/// A TCP stream whose shutdown waits for the client's, and which says when the client takes something.
 #[derive(Debug)]
 pub(super) struct Lingering {
     stream: TcpStream,
+    activity: Arc<Activity>,
     farewell: Option<Farewell>,
 }
 
@@ -31,8 +35,15 @@ struct Farewell {
 }
 
 impl Lingering {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, farewell: None }
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, farewell: None }
+    }
+
+    fn wrote(&self, taken: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(taken, Poll::Ready(Ok(n)) if n > 0) {
+            self.activity.wrote();
+        }
+        taken
     }
 }
 
@@ -62,7 +73,8 @@ impl AsyncRead for Lingering {
 
 impl AsyncWrite for Lingering {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let taken = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(taken)
     }
 
     fn poll_write_vectored(
@@ -70,7 +82,8 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let taken = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(taken)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,7 +95,7 @@ impl AsyncWrite for Lingering {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, farewell } = self.get_mut();
+        let Self { stream, farewell, .. } = self.get_mut();
         if farewell.is_none() {
             ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
         }

@@ -308,6 +308,22 @@ async fn nobody_slow_is_waited_for_after_the_stop() {
     tokio::time::timeout(AT_MOST, server.task).await.expect("long before the grace is over").unwrap();
 }
 
+/// However slowly: what was begun to be answered is not torn.
+#[tokio::test]
+async fn who_goes_on_reading_has_the_whole_answer_after_the_stop() {
+    let server = running(Settings { after_stop: Period::seconds(2), ..settings() }).await;
+    let mut large = server.connect().await;
+    large.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    until(&mut large, "\r\n\r\n").await;
+    server.stop.cancel();
+    let mut part = vec![0; 1 << 20];
+    for _ in 0..64 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        large.read_exact(&mut part).await.expect("the whole answer");
+    }
+    tokio::time::timeout(AT_MOST, server.task).await.expect("and then the end").unwrap();
+}
+
 #[tokio::test]
 async fn a_dropped_listener_closes_its_connections() {
     let mut server = running(settings()).await;

@@ -270,6 +270,9 @@ impl Worker {
 
     async fn start_handshake(&self, id: Uuid, taken: Taken) {
         let Ok(_place) = self.handshakes.acquire().await else { return taken.hand_back().await };
+        if self.may_claim().await.is_err() {
+            return taken.hand_back().await;
+        }
         let span = traces::step("handshake", Step::Take, taken.trace);
         let run =
             AssertUnwindSafe(span.around(crate::workers::start_handshake::run(&self.crew, id))).catch_unwind().await;

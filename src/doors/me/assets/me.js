@@ -62,7 +62,7 @@
     try {
       const body = new URLSearchParams({ token, ids: ids.join(" ") });
       const answer = await fetch("/me/read", { method: "POST", body, redirect: "manual" });
-      if (answer.status < 500) return;
+      if (answer.status < 500 && answer.status !== 429) return;
     } catch {
       // Nobody there: again in a while.
     }
